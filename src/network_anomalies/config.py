@@ -1,0 +1,82 @@
+"""Kedro's configuration loader, with a run's identity fixed once and the parameters checked."""
+
+import secrets
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from kedro.config import MissingConfigException, OmegaConfigLoader
+from omegaconf import OmegaConf
+
+from network_anomalies.errors import ProjectError
+from network_anomalies.parameters import check_parameters
+
+LOCAL_ADVICE = (
+    "conf/local holds no credentials: copy conf/minio/credentials.yml there and write your own values into it, "
+    "or use --env minio with the environment variables that it names"
+)
+
+
+class ProjectConfigLoader(OmegaConfigLoader):
+    """One loader per session: every reader of it sees the same run id and logical date.
+
+    Three resolvers are added: ``parameter`` lets the catalog use a parameter's value, so that a
+    value is stated once; ``sqlite_url`` anchors a file at the project's root rather than at the
+    working directory; ``postgres_url`` quotes what a URL would misread.
+    """
+
+    def __init__(
+        self, conf_source: str | Path, env: str | None = None, runtime_params: dict[str, Any] | None = None, **rest: Any
+    ) -> None:
+        self._root = Path(conf_source).resolve().parent
+        self._resolvers: dict[str, Callable[..., Any]] = {
+            "parameter": lambda name: OmegaConf.select(OmegaConf.create(self["parameters"]), name),
+            "sqlite_url": lambda path: f"sqlite:///{self._root / path}",
+            "postgres_url": postgres_url,
+        }
+        super().__init__(conf_source, env=env, runtime_params=fix_identity(runtime_params or {}), **rest)
+
+    def __getitem__(self, key: str) -> dict[str, Any]:
+        # Resolvers are global to the process: make them this loader's own before each use.
+        for name, resolver in self._resolvers.items():
+            OmegaConf.register_new_resolver(name, resolver, replace=True)
+        try:
+            config = super().__getitem__(key)
+        except MissingConfigException as error:
+            if key == "credentials" and self.env == "local":
+                raise ProjectError(LOCAL_ADVICE) from error
+            raise
+        return check_parameters(config) if key == "parameters" else config
+
+
+def fix_identity(runtime_params: dict[str, Any]) -> dict[str, Any]:
+    """Return ``runtime_params`` with a run id and a logical date (yesterday in UTC unless given).
+
+    >>> sorted(fix_identity({"logical_date": "2024-04-19", "run_id": "r1"}).items())
+    [('logical_date', '2024-04-19'), ('run_id', 'r1')]
+    """
+    now = datetime.now(UTC)
+    run_id = f"{now:%Y%m%dT%H%M%SZ}-{secrets.token_hex(4)}"
+    fixed = {"run_id": run_id, "logical_date": f"{now - timedelta(days=1):%Y-%m-%d}"} | runtime_params
+    return fixed | {"logical_date": str(fixed["logical_date"])}
+
+
+def postgres_url(user: str, password: str, host: str, port: object, database: str, sslmode: str) -> str:
+    """Return a SQLAlchemy URL in which any character of a name or password is safe, with time limits."""
+    from sqlalchemy import URL
+
+    # A database that went away is noticed within seconds, also in the middle of a run.
+    limits = {"connect_timeout": "5", "keepalives_idle": "5", "keepalives_interval": "2", "keepalives_count": "3"}
+    if not str(port).isdigit():
+        raise ProjectError(f"PG_PORT is {port!r}: give the number of a port, or leave it unset for 5432")
+    url = URL.create(
+        "postgresql+psycopg2",
+        username=str(user),
+        password=str(password),
+        host=str(host),
+        port=int(str(port)),
+        database=str(database),
+        query={"sslmode": str(sslmode), "tcp_user_timeout": "10000", "application_name": "network-anomalies", **limits},
+    )
+    return url.render_as_string(hide_password=False)

@@ -1,0 +1,61 @@
+"""Flow log files: one file, a folder, a glob or an s3:// prefix."""
+
+from copy import deepcopy
+from functools import partial
+from pathlib import PurePosixPath
+from typing import Any
+
+import fsspec
+from kedro.io import AbstractDataset, DatasetError
+
+from network_anomalies.errors import ProjectError
+from network_anomalies.formats import OpenFile
+
+
+class LogFilesDataset(AbstractDataset[None, dict[str, OpenFile]]):
+    """Loads as ``{path: function that opens the file for reading bytes}``, in order of the paths; read only.
+
+    Hidden files are left out of folders and globs.
+    """
+
+    def __init__(
+        self, *, path: str, credentials: dict[str, Any] | None = None, metadata: dict[str, Any] | None = None
+    ) -> None:
+        """Create the dataset.
+
+        Args:
+            path: a file, a folder (searched with its sub-folders), a glob, or an s3:// prefix.
+            credentials: arguments of the filesystem of an s3:// prefix.
+            metadata: for plug-ins; Kedro ignores it.
+        """
+        self._given = path
+        options = deepcopy(credentials or {}) if "://" in path else {}
+        self._fs, self._path = fsspec.core.url_to_fs(path, **options)
+        self.metadata = metadata
+
+    def load(self) -> dict[str, OpenFile]:
+        """Return the files found.
+
+        Raises:
+            ProjectError: there are none.
+        """
+        paths = [path for path in self._find() if not PurePosixPath(path).name.startswith(".")]
+        if not paths:
+            raise ProjectError(f"no log files at {self._given}: put them there, or set logs.path to where they are")
+        return {path: partial(self._fs.open, path, "rb") for path in sorted(paths)}
+
+    def save(self, data: None) -> None:
+        """Refuse: logs are the sensors' to write."""
+        raise DatasetError("log_files is read only")
+
+    def _find(self) -> list[str]:
+        if any(sign in self._path for sign in "*?["):
+            return [path for path in self._fs.glob(self._path) if self._fs.isfile(path)]
+        found: list[str] = self._fs.find(self._path)
+        return found
+
+    def _exists(self) -> bool:
+        return bool(self._find())
+
+    def _describe(self) -> dict[str, Any]:
+        return {"path": self._given}

@@ -1,0 +1,108 @@
+"""Objects that are written once and never changed."""
+
+import os
+import secrets
+from copy import deepcopy
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import fsspec
+import pandas as pd
+from kedro.io import AbstractDataset, DatasetError
+
+from network_anomalies.errors import ProjectError
+
+
+class WriteOnceParquetDataset(AbstractDataset[bytes, pd.DataFrame]):
+    """Saves finished Parquet bytes once, loads them as a DataFrame.
+
+    A key that exists is never written again: with equal bytes a save does nothing, with other bytes it is an error
+    (or nothing as well, where ``compare`` is off because the name already vouches for the content). The object
+    appears whole or not at all: a conditional PUT on S3, a finished temporary file and a hard link on a local disk.
+
+    Example of a catalog entry:
+
+    .. code-block:: yaml
+
+        raw_parts:
+          type: partitions.PartitionedDataset
+          path: s3://cybersec-ml-raw/zeek/2024-04-19
+          credentials: minio
+          dataset:
+            type: network_anomalies.datasets.WriteOnceParquetDataset
+          filename_suffix: .parquet
+    """
+
+    def __init__(
+        self,
+        *,
+        filepath: str,
+        compare: bool = True,
+        credentials: dict[str, Any] | None = None,
+        metadata: dict[str, Any] | None = None,
+    ) -> None:
+        """Create the dataset.
+
+        Args:
+            filepath: where the object lies, any fsspec URL; written to local paths and S3 only.
+            compare: whether an existing object's bytes are read and must be equal.
+            credentials: arguments of the fsspec filesystem.
+            metadata: for plug-ins; Kedro ignores it.
+        """
+        self._fs, self._path = fsspec.core.url_to_fs(filepath, **deepcopy(credentials or {}))
+        self._filepath = filepath
+        self._compare = compare
+        self.metadata = metadata
+
+    def save(self, data: bytes) -> None:
+        """Write the object, or find it there.
+
+        Raises:
+            ProjectError: the key holds other bytes.
+        """
+        try:
+            self._create(data)
+        except FileExistsError:
+            if self._compare and self._fs.cat_file(self._path) != data:
+                raise ProjectError(
+                    f"{self._filepath} exists with other bytes and is never overwritten: "
+                    "run `kedro verify`, and move the altered object away"
+                ) from None
+
+    def load(self) -> pd.DataFrame:
+        """Return the object's rows."""
+        return pd.read_parquet(BytesIO(self._fs.cat_file(self._path)))
+
+    def _create(self, data: bytes) -> None:
+        if "file" in _protocols(self._fs):
+            _create_file(Path(self._path), data)
+        elif "s3" in _protocols(self._fs):
+            # Above this size s3fs would upload in several parts; one PUT carries up to 5 GB.
+            self._fs.pipe_file(self._path, data, mode="create", chunksize=len(data) + 1)
+        else:
+            raise DatasetError(f"{self._filepath}: write-once objects need a local path or s3://")
+
+    def _exists(self) -> bool:
+        return bool(self._fs.exists(self._path))
+
+    def _describe(self) -> dict[str, Any]:
+        return {"filepath": self._filepath, "compare": self._compare}
+
+
+def _protocols(fs: Any) -> tuple[str, ...]:
+    return (fs.protocol,) if isinstance(fs.protocol, str) else tuple(fs.protocol)
+
+
+def _create_file(path: Path, data: bytes) -> None:
+    """Finish a temporary file, then link it under its name: the link fails if the name is taken."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    try:
+        with temporary.open("xb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.link(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)

@@ -1,0 +1,74 @@
+"""Nodes that make a day's events, as lazy parts: synthetic ones, and those of real logs."""
+
+from collections.abc import Callable
+from datetime import date
+from functools import partial
+from typing import Any
+
+import pandas as pd
+
+from network_anomalies.errors import ContractError
+from network_anomalies.formats import FORMATS, OpenFile
+from network_anomalies.formats.slices import SECOND, LogIndex, index_logs, plan_slices, read_slice, start_of
+from network_anomalies.generator import build_tables, draw_part
+from network_anomalies.parameters import GeneratorParameters, LogsParameters
+
+Parts = dict[str, Callable[[], pd.DataFrame]]
+SourceReport = dict[str, Any]
+
+
+def generate_events(generator: GeneratorParameters, logical_date: str) -> tuple[Parts, SourceReport]:
+    """Make the synthetic events of a day, keyed by seed and date.
+
+    Returns:
+        Parts, a name to a function that draws its events; and the source's report: ``parameters`` that decide the
+        content, and no ``files``.
+    """
+    day = date.fromisoformat(logical_date)
+    tables = build_tables()
+    parts = -(-generator.n_events // generator.part_events)
+    sizes = [generator.n_events // parts + (part <= generator.n_events % parts) for part in range(1, parts + 1)]
+    drawers: Parts = {
+        f"{part:04d}": partial(draw_part, tables, generator.seed, day, part, parts, size)
+        for part, size in enumerate(sizes, start=1)
+    }
+    return drawers, {"parameters": generator.model_dump(), "files": []}
+
+
+def index_log_files(
+    log_files: dict[str, OpenFile], logs: LogsParameters, logical_date: str
+) -> tuple[LogIndex, SourceReport]:
+    """Read every log file once: what lies where, and what each file is.
+
+    Returns:
+        The index of the day's flows; and the source's report: ``parameters`` that decide the content, and per file
+        of ``files`` its sha256, size, and lines by fate.
+    """
+    if logs.format not in FORMATS:
+        raise ContractError(f"logs.format is {logs.format!r}: this project reads {', '.join(sorted(FORMATS))}")
+    index = index_logs(log_files, FORMATS[logs.format], date.fromisoformat(logical_date), logs.block_bytes)
+    impute = logs.missing_duration == "zero"
+    files = [row if impute else row | {"imputed": 0} for row in index.files]
+    return index, {"parameters": logs.model_dump(exclude={"path", "block_bytes"}), "files": files}
+
+
+def slice_logs(log_files: dict[str, OpenFile], log_index: LogIndex, logs: LogsParameters, logical_date: str) -> Parts:
+    """Cut the day's flows into parts that do not overlap in time, each read only when it is asked for."""
+    start = start_of(date.fromisoformat(logical_date))
+    spans = [
+        (start + first * SECOND, start + last * SECOND)
+        for first, last in plan_slices(log_index.seconds, logs.part_events)
+    ]
+    return {
+        f"{part:04d}": partial(_read_part, log_files, log_index, logs, span)
+        for part, span in enumerate(spans, start=1)
+    }
+
+
+def _read_part(
+    log_files: dict[str, OpenFile], log_index: LogIndex, logs: LogsParameters, span: tuple[int, int]
+) -> pd.DataFrame:
+    events = read_slice(log_files, log_index.blocks, FORMATS[logs.format], span).to_pandas()
+    if logs.missing_duration == "zero":
+        events["duration"] = events["duration"].fillna(0.0)
+    return events

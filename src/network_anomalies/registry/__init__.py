@@ -1,0 +1,1 @@
+"""The registry: what was ingested, by which run, and which objects are current."""

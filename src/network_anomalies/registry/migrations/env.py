@@ -1,0 +1,13 @@
+"""Run Alembic on the connection that ``registry.engine.migrate`` hands over."""
+
+from alembic import context
+
+from network_anomalies.registry.tables import metadata
+
+context.configure(
+    connection=context.config.attributes["connection"],
+    target_metadata=metadata,
+    render_as_batch=True,  # SQLite changes a table by copying it
+)
+with context.begin_transaction():
+    context.run_migrations()

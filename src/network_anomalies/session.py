@@ -1,0 +1,22 @@
+"""The session of a run: real logs are never ingested under the name of the synthetic source."""
+
+from typing import Any
+
+from kedro.framework.session import KedroSession
+
+
+class RunSession(KedroSession):
+    """A Kedro session in which ``log_ingestion`` names its source after the logs' format unless told."""
+
+    def run(
+        self, pipeline_name: str | None = None, pipeline_names: list[str] | None = None, **options: Any
+    ) -> dict[str, Any]:
+        """Run as ``KedroSession.run`` does; see there for the options."""
+        names = pipeline_names or ([pipeline_name] if pipeline_name else None)
+        given = self._store.get("runtime_params") or {}
+        if names and "log_ingestion" in names and "source" not in given:
+            parameters = self._get_config_loader()["parameters"]
+            if parameters["source"] == "synthetic":
+                self._store["runtime_params"] = {**given, "source": parameters["logs"]["format"]}
+        result: dict[str, Any] = super().run(pipeline_names=names, **options)
+        return result
