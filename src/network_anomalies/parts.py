@@ -35,7 +35,7 @@ def to_canonical_table(events: pd.DataFrame | pa.Table) -> pa.Table:
     time, then by the other columns. Equal rows give an equal table, whatever order or coding they came in.
     """
     if isinstance(events, pd.DataFrame):
-        events = pa.table({name: pa.array(events[name]) for name in events.columns})
+        events = pa.table({name: _to_arrow(events[name]) for name in events.columns})
     names = [name for name in (*COLUMNS, *OPTIONAL_COLUMNS) if name in events.column_names]
     table = pa.table({name: _to_canonical_column(name, events[name]) for name in names})
     order = _find_order(table)
@@ -75,8 +75,9 @@ def encode_part(table: pa.Table, provenance: Mapping[str, str]) -> bytes:
         sink,
         compression="zstd",
         row_group_size=ROW_GROUP_ROWS,
-        use_dictionary=[name for name in table.column_names if pa.types.is_dictionary(table[name].type)],
+        use_dictionary=[name for name in table.column_names if name != "timestamp"],
         column_encoding={"timestamp": "DELTA_BINARY_PACKED"} if "timestamp" in table.column_names else None,
+        write_statistics=["timestamp"],  # rows stand in order of time, so no other column's range skips anything
     )
     return sink.getvalue().to_pybytes()
 
@@ -104,6 +105,12 @@ def name_part(first: datetime, part: int, object_sha256: str) -> str:
     'network_events_20240419T000002Z_0001_abababababab.parquet'
     """
     return f"network_events_{first:%Y%m%dT%H%M%SZ}_{part:04d}_{object_sha256[:12]}.parquet"
+
+
+def _to_arrow(values: pd.Series) -> pa.Array:
+    if isinstance(values.dtype, pd.DatetimeTZDtype):
+        return pa.array(values.dt.tz_convert(None).to_numpy(), pa.timestamp("us", tz="UTC"))
+    return pa.array(values)
 
 
 def _to_canonical_column(name: str, column: pa.ChunkedArray) -> pa.Array:

@@ -42,9 +42,9 @@ class Stores:
     retention: RetentionParameters
 
 
-def load_stores(env: str | None) -> Stores:
+def load_stores(env: str | None, project_path: Path | None = None) -> Stores:
     """Open the stores that the configuration of ``env`` names; nothing is read or made yet."""
-    with settings.SESSION_CLASS.create(env=env) as session:
+    with settings.SESSION_CLASS.create(project_path, env=env) as session:
         context = session.load_context()
         config, root = context.config_loader, context.project_path
         places, credentials = config["globals"], config["credentials"]

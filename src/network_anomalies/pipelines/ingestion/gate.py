@@ -3,9 +3,11 @@
 import hashlib
 import logging
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import date
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -21,6 +23,7 @@ logger = logging.getLogger(__name__)
 
 Objects = dict[str, bytes]
 Report = dict[str, Any]
+Result = TypeVar("Result")
 FATES = ("not_a_flow", "unparsable", "early", "late", "rejected", "duplicates_dropped", "accepted")
 NOTED = ("duplicates", "imputed")
 
@@ -55,19 +58,43 @@ def validate_events(
         "params_sha256": _digest_choices(source_report, gate),
     }
     stored = current_objects.set_index("part")
-    for part, read_events in enumerate(event_parts.values(), start=1):
-        accepted, rejects, counts = judge_events(read_events(), date.fromisoformat(logical_date), gate.drop_duplicates)
-        report = {"part": part, "counts": counts, "rules": rejects["rule"].value_counts().to_dict(), "object": None}
-        if part == 1:
-            report["head"] = accepted.slice(0, gate.preview_rows).to_pandas()
-        objects = {}
-        if accepted.num_rows:
-            data = encode_part(accepted, provenance)
-            manifest = describe_part(accepted, data, part)
-            report["object"] = _prefer_stored(manifest, stored) | {"rejected_count": len(rejects)}
-            if report["object"]["object_sha256"] == manifest["object_sha256"]:
-                objects = {manifest["file_name"].removesuffix(".parquet"): data}
-        yield _encode_rejects(rejects, part, run_id, provenance), objects, objects, report
+    judge = partial(_validate_part, stored, gate, date.fromisoformat(logical_date), run_id, provenance)
+    yield from _work_ahead([partial(judge, part, read) for part, read in enumerate(event_parts.values(), start=1)])
+
+
+def _validate_part(
+    stored: pd.DataFrame,
+    gate: GateParameters,
+    day: date,
+    run_id: str,
+    provenance: dict[str, str],
+    part: int,
+    read_events: Callable[[], pd.DataFrame],
+) -> tuple[Objects, Objects, Objects, Report]:
+    accepted, rejects, counts = judge_events(read_events(), day, gate.drop_duplicates)
+    report = {"part": part, "counts": counts, "rules": rejects["rule"].value_counts().to_dict(), "object": None}
+    if part == 1:
+        report["head"] = accepted.slice(0, gate.preview_rows).to_pandas()
+    objects = {}
+    if accepted.num_rows:
+        data = encode_part(accepted, provenance)
+        manifest = describe_part(accepted, data, part)
+        report["object"] = _prefer_stored(manifest, stored) | {"rejected_count": len(rejects)}
+        if report["object"]["object_sha256"] == manifest["object_sha256"]:
+            objects = {manifest["file_name"].removesuffix(".parquet"): data}
+    return _encode_rejects(rejects, part, run_id, provenance), objects, objects, report
+
+
+def _work_ahead(calls: list[Callable[[], Result]]) -> Iterator[Result]:
+    """Yield the calls' results in order, the next one being worked on while the last is being saved."""
+    with ThreadPoolExecutor(max_workers=1) as worker:
+        pending: Future[Result] | None = None
+        for call in calls:
+            done, pending = pending, worker.submit(call)
+            if done:
+                yield done.result()
+        if pending:
+            yield pending.result()
 
 
 def judge_events(

