@@ -21,6 +21,8 @@ from network_anomalies.registry.engine import connect
 from network_anomalies.session import RunSession
 from network_anomalies.upkeep import load_stores, setup_stores
 
+os.environ["DO_NOT_TRACK"] = "1"
+
 ROOT = Path(__file__).parent.parent
 SHARED = ROOT.parent / "shared"
 DAY = "2024-04-19"

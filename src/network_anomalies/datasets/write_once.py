@@ -78,8 +78,7 @@ class WriteOnceParquetDataset(AbstractDataset[bytes, pd.DataFrame]):
         if "file" in _protocols(self._fs):
             _create_file(Path(self._path), data)
         elif "s3" in _protocols(self._fs):
-            # Above this size s3fs would upload in several parts; one PUT carries up to 5 GB.
-            self._fs.pipe_file(self._path, data, mode="create", chunksize=len(data) + 1)
+            _create_object(self._fs, self._path, data)
         else:
             raise DatasetError(f"{self._filepath}: write-once objects need a local path or s3://")
 
@@ -92,6 +91,17 @@ class WriteOnceParquetDataset(AbstractDataset[bytes, pd.DataFrame]):
 
 def _protocols(fs: Any) -> tuple[str, ...]:
     return (fs.protocol,) if isinstance(fs.protocol, str) else tuple(fs.protocol)
+
+
+def _create_object(fs: Any, path: str, data: bytes) -> None:
+    try:
+        # Above this size s3fs would upload in several parts; one PUT carries up to 5 GB.
+        fs.pipe_file(path, data, mode="create", chunksize=len(data) + 1)
+    except OSError as error:
+        response = getattr(error.__cause__, "response", {})
+        if response.get("Error", {}).get("Code") != "PreconditionFailed":
+            raise
+        raise FileExistsError(path) from error
 
 
 def _create_file(path: Path, data: bytes) -> None:
