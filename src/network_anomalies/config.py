@@ -44,8 +44,10 @@ class ProjectConfigLoader(OmegaConfigLoader):
         try:
             config = super().__getitem__(key)
         except MissingConfigException as error:
-            if key == "credentials" and self.env == "local":
+            if self.env == "local":
                 raise ProjectError(LOCAL_ADVICE) from error
+            if self.env and not (Path(self.conf_source) / self.env).is_dir():
+                raise ProjectError(f"there is no environment {self.env}: conf holds embedded, minio, local") from error
             raise
         return check_parameters(config) if key == "parameters" else config
 

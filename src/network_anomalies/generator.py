@@ -54,25 +54,28 @@ def draw_part(tables: Tables, seed: int, logical_date: date, part: int, parts: i
         parts: how many stretches the day has.
         n_events: rows to draw.
     """
-    draw = np.random.default_rng([seed, logical_date.toordinal(), part]).integers
+    random = np.random.default_rng([seed, logical_date.toordinal(), part])
     start = pd.Timestamp(logical_date).value // 1_000
     first, last = (start + DAY_MICROSECONDS * place // parts for place in (part - 1, part))
-    times = np.sort(draw(first, last, n_events))
-    protocols = tables.protocol_of[draw(0, len(tables.protocol_of), n_events, dtype=np.int32)]
+    times = np.sort(random.integers(first, last, n_events))
     return pd.DataFrame(
         {
             "timestamp": pd.Series(times).astype("datetime64[us]").dt.tz_localize("UTC"),
-            "src_ip": _draw_category(draw, tables.sources, n_events),
-            "dst_ip": _draw_category(draw, tables.destinations, n_events),
-            "bytes": tables.bytes[draw(0, TABLE_ROWS, n_events, dtype=np.int32)],
-            "duration": tables.duration[draw(0, TABLE_ROWS, n_events, dtype=np.int32)],
-            "protocol": pd.Categorical.from_codes(protocols, tables.protocols),
+            "src_ip": _draw_category(random, tables.sources, n_events),
+            "dst_ip": _draw_category(random, tables.destinations, n_events),
+            "bytes": _draw(random, tables.bytes, n_events),
+            "duration": _draw(random, tables.duration, n_events),
+            "protocol": pd.Categorical.from_codes(_draw(random, tables.protocol_of, n_events), tables.protocols),
         }
     )
 
 
-def _draw_category(draw: "np.random.Generator.integers", values: pd.Index, size: int) -> pd.Categorical:
-    return pd.Categorical.from_codes(draw(0, len(values), size, dtype=np.int32), values)
+def _draw(random: np.random.Generator, table: np.ndarray, size: int) -> np.ndarray:
+    return table[random.integers(0, len(table), size, dtype=np.int32)]
+
+
+def _draw_category(random: np.random.Generator, values: pd.Index, size: int) -> pd.Categorical:
+    return pd.Categorical.from_codes(random.integers(0, len(values), size, dtype=np.int32), values)
 
 
 def _to_addresses(prefix: str, count: int) -> pd.Index:

@@ -63,7 +63,7 @@ def digest_content(table: pa.Table) -> str:
         digest.update(f"{name}:{len(column)}\n".encode())
         if name in TEXT_COLUMNS:
             digest.update("\n".join(column.dictionary.to_pylist()).encode() + b"\n")
-        digest.update(memoryview(_to_numbers(column)).cast("B"))
+        digest.update(_to_numbers(column).view(np.uint8).data)
     return digest.hexdigest()
 
 
@@ -79,7 +79,8 @@ def encode_part(table: pa.Table, provenance: Mapping[str, str]) -> bytes:
         column_encoding={"timestamp": "DELTA_BINARY_PACKED"} if "timestamp" in table.column_names else None,
         write_statistics=["timestamp"],  # rows stand in order of time, so no other column's range skips anything
     )
-    return sink.getvalue().to_pybytes()
+    data: bytes = sink.getvalue().to_pybytes()
+    return data
 
 
 def describe_part(table: pa.Table, data: bytes, part: int) -> dict[str, Any]:

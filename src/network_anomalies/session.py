@@ -2,17 +2,27 @@
 
 from typing import Any
 
+from kedro.framework.project import pipelines
 from kedro.framework.session import KedroSession
+
+from network_anomalies.errors import ProjectError
 
 
 class RunSession(KedroSession):
     """A Kedro session in which ``log_ingestion`` names its source after the logs' format unless told."""
 
-    def run(
+    def run(  # type: ignore[override]
         self, pipeline_name: str | None = None, pipeline_names: list[str] | None = None, **options: Any
     ) -> dict[str, Any]:
-        """Run as ``KedroSession.run`` does; see there for the options."""
+        """Run as ``KedroSession.run`` does; see there for the options.
+
+        Raises:
+            ProjectError: a pipeline does not exist.
+        """
         names = pipeline_names or ([pipeline_name] if pipeline_name else None)
+        if unknown := set(names or ()) - set(pipelines):
+            known = ", ".join(sorted(set(pipelines) - {"__default__"}))
+            raise ProjectError(f"there is no pipeline {', '.join(sorted(unknown))}: there are {known}")
         given = self._store.get("runtime_params") or {}
         if names and "log_ingestion" in names and "source" not in given:
             parameters = self._get_config_loader()["parameters"]

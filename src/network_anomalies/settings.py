@@ -1,4 +1,4 @@
-"""Kedro's settings: https://docs.kedro.org/en/stable/configure/"""
+"""What Kedro is told about this project."""
 
 from network_anomalies.config import ProjectConfigLoader
 from network_anomalies.hooks import RunHooks

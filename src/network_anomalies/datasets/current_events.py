@@ -1,17 +1,16 @@
 """The current events of a day, for people."""
 
-from copy import deepcopy
 from datetime import date
 from io import BytesIO
 from typing import Any
 
-import fsspec
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 from kedro.io import AbstractDataset, DatasetError
 
 from network_anomalies.errors import ProjectError
+from network_anomalies.lake import open_lake
 from network_anomalies.registry.batches import read_current
 from network_anomalies.registry.engine import connect, ensure_schema
 
@@ -44,7 +43,7 @@ class CurrentEventsDataset(AbstractDataset[None, pd.DataFrame]):
         self._source = source
         self._logical_date = date.fromisoformat(str(logical_date))
         self._url = registry["credentials"]["con"]
-        self._fs, self._root = fsspec.core.url_to_fs(lake["path"], **deepcopy(lake["credentials"]))
+        self._fs, self._root = open_lake(lake["path"], lake["credentials"])
         self.metadata = metadata
 
     def load(self) -> pd.DataFrame:
@@ -74,4 +73,3 @@ class CurrentEventsDataset(AbstractDataset[None, pd.DataFrame]):
 
     def _describe(self) -> dict[str, Any]:
         return {"source": self._source, "logical_date": str(self._logical_date)}
-

@@ -1,15 +1,14 @@
 """Flow log files: one file, a folder, a glob or an s3:// prefix."""
 
-from copy import deepcopy
 from functools import partial
 from pathlib import PurePosixPath
 from typing import Any
 
-import fsspec
 from kedro.io import AbstractDataset, DatasetError
 
 from network_anomalies.errors import ProjectError
 from network_anomalies.formats import OpenFile
+from network_anomalies.lake import open_lake
 
 
 class LogFilesDataset(AbstractDataset[None, dict[str, OpenFile]]):
@@ -29,8 +28,7 @@ class LogFilesDataset(AbstractDataset[None, dict[str, OpenFile]]):
             metadata: for plug-ins; Kedro ignores it.
         """
         self._given = path
-        options = deepcopy(credentials or {}) if "://" in path else {}
-        self._fs, self._path = fsspec.core.url_to_fs(path, **options)
+        self._fs, self._path = open_lake(path, credentials if "://" in path else None)
         self.metadata = metadata
 
     def load(self) -> dict[str, OpenFile]:

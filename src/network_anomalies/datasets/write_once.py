@@ -2,16 +2,15 @@
 
 import os
 import secrets
-from copy import deepcopy
 from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-import fsspec
 import pandas as pd
 from kedro.io import AbstractDataset, DatasetError
 
 from network_anomalies.errors import ProjectError
+from network_anomalies.lake import open_lake
 
 
 class WriteOnceParquetDataset(AbstractDataset[bytes, pd.DataFrame]):
@@ -50,7 +49,7 @@ class WriteOnceParquetDataset(AbstractDataset[bytes, pd.DataFrame]):
             credentials: arguments of the fsspec filesystem.
             metadata: for plug-ins; Kedro ignores it.
         """
-        self._fs, self._path = fsspec.core.url_to_fs(filepath, **deepcopy(credentials or {}))
+        self._fs, self._path = open_lake(filepath, credentials)
         self._filepath = filepath
         self._compare = compare
         self.metadata = metadata

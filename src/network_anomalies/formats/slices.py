@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -48,9 +49,7 @@ class LogIndex:
     files: list[dict[str, Any]] = field(default_factory=list)
 
 
-def index_logs(
-    files: Mapping[str, OpenFile], log_format: LogFormat, logical_date: date, block_bytes: int
-) -> LogIndex:
+def index_logs(files: Mapping[str, OpenFile], log_format: LogFormat, logical_date: date, block_bytes: int) -> LogIndex:
     """Read every file once and say what is where.
 
     Raises:
@@ -72,7 +71,7 @@ def plan_slices(seconds: np.ndarray, slice_events: int) -> list[tuple[int, int]]
     count = -(-total // slice_events)
     targets = [round(total * place / count) for place in range(1, count)]
     cuts = sorted({0, DAY_SECONDS, *(int(np.searchsorted(running, target)) for target in targets)})
-    return [(start, end) for start, end in zip(cuts, cuts[1:], strict=False) if running[end] > running[start]]
+    return [(start, end) for start, end in pairwise(cuts) if running[end] > running[start]]
 
 
 def read_slice(
@@ -146,4 +145,5 @@ def _drop_partial_line(data: bytes, log_format: LogFormat, header: Any) -> bytes
 
 
 def _to_micros(events: pa.Table) -> np.ndarray:
-    return events["timestamp"].cast(pa.int64()).to_numpy()
+    micros: np.ndarray = events["timestamp"].cast(pa.int64()).to_numpy()
+    return micros

@@ -38,7 +38,8 @@ class Instant(TypeDecorator[datetime]):
         """Give the instant back in UTC; SQLite forgets the zone."""
         if value is None:
             return None
-        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+        instant: datetime = value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+        return instant
 
 
 metadata = MetaData(

@@ -6,10 +6,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import fsspec
 from kedro.framework.project import settings
 from sqlalchemy import Engine
 
+from network_anomalies.lake import open_lake
 from network_anomalies.parameters import RetentionParameters
 from network_anomalies.registry.engine import connect, migrate, read_version
 
@@ -48,7 +48,7 @@ def load_stores(env: str | None, project_path: Path | None = None) -> Stores:
         context = session.load_context()
         config, root = context.config_loader, context.project_path
         places, credentials = config["globals"], config["credentials"]
-        lake, base = fsspec.core.url_to_fs(_anchor(places["lake"], root), **credentials["minio"])
+        lake, base = open_lake(_anchor(places["lake"], root), credentials["minio"])
         return Stores(
             engine=connect(credentials["postgres"]["con"]),
             lake=lake,

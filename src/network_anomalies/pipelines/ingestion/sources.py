@@ -53,15 +53,24 @@ def index_log_files(
 
 
 def slice_logs(log_files: dict[str, OpenFile], log_index: LogIndex, logs: LogsParameters, logical_date: str) -> Parts:
-    """Cut the day's flows into parts that do not overlap in time, each read only when it is asked for."""
+    """Cut the day's flows into parts that do not overlap in time, each read only when it is asked for.
+
+    Raises:
+        ContractError: the logs hold no flow of the day.
+    """
+    if not log_index.blocks:
+        seen = {name: sum(row[name] for row in log_index.files) for name in ("lines", "early", "late")}
+        raise ContractError(
+            f"no flows of {logical_date} among {seen['lines']} lines ({seen['early']} early, {seen['late']} late): "
+            "check logical_date and logs.path"
+        )
     start = start_of(date.fromisoformat(logical_date))
     spans = [
         (start + first * SECOND, start + last * SECOND)
         for first, last in plan_slices(log_index.seconds, logs.part_events)
     ]
     return {
-        f"{part:04d}": partial(_read_part, log_files, log_index, logs, span)
-        for part, span in enumerate(spans, start=1)
+        f"{part:04d}": partial(_read_part, log_files, log_index, logs, span) for part, span in enumerate(spans, start=1)
     }
 
 
