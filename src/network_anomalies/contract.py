@@ -18,7 +18,7 @@ COLUMNS = ("timestamp", "src_ip", "dst_ip", "bytes", "duration", "protocol")
 OPTIONAL_COLUMNS = ("src_port", "dst_port", "packets")
 TEXT_COLUMNS = ("src_ip", "dst_ip", "protocol")
 TIMESTAMP = "datetime64[us, UTC]"
-LARGEST_COUNT = 2**53  # the last whole number that float64, a usual road into pandas, holds exactly
+LARGEST_COUNT = 2**53 - 1  # above it float64, a usual road into pandas, rounds whole numbers
 LARGEST_PORT = 65_535
 
 _IPV4 = r"^(?:(?:25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)\.){3}(?:25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)$"
@@ -26,12 +26,12 @@ _WANTED = {
     "timestamp": "a UTC instant within the logical date",
     "src_ip": "an IPv4 or IPv6 address",
     "dst_ip": "an IPv4 or IPv6 address",
-    "bytes": "a whole number from 0 to 2^53",
+    "bytes": "a whole number below 2^53",
     "duration": "finite seconds, 0 or more",
     "protocol": "an upper-case IANA keyword",
     "src_port": "a port from 0 to 65535, or nothing",
     "dst_port": "a port from 0 to 65535, or nothing",
-    "packets": "a whole number from 0 to 2^53, or nothing",
+    "packets": "a whole number below 2^53, or nothing",
 }
 
 
@@ -103,32 +103,46 @@ def find_violations(events: pd.DataFrame, logical_date: date) -> pd.DataFrame:
     return pd.DataFrame({"rule": rule.to_numpy(), "reason": reason.to_numpy()}, index=rows).sort_index()
 
 
+def to_text(values: pd.Series) -> pd.Series:
+    """Return values as text, null where they are null; what is no Unicode is escaped."""
+    try:
+        return values.astype("string")
+    except (UnicodeError, pyarrow.ArrowException):
+        return values.map(_escape, na_action="ignore").astype("string")
+
+
+def _escape(value: object) -> str:
+    return str(value).encode("utf-8", "backslashreplace").decode()
+
+
 def _coerce(values: pd.Series) -> pd.Series:
     if values.name == "timestamp":
         return _coerce_timestamps(values)
     if values.name in TEXT_COLUMNS:
         if isinstance(values.dtype, pd.CategoricalDtype) and isinstance(values.cat.categories.dtype, pd.StringDtype):
             return values
-        return values.astype("string").astype("str").astype("category")
+        return to_text(values).astype("str").astype("category")
     return _coerce_numbers(values)
 
 
 def _coerce_timestamps(values: pd.Series) -> pd.Series:
-    if isinstance(values.dtype, pd.DatetimeTZDtype):
-        return values.dt.tz_convert("UTC").astype(TIMESTAMP)
-    if pd.api.types.is_datetime64_dtype(values.dtype):
-        return values.dt.tz_localize("UTC").astype(TIMESTAMP)
+    if pd.api.types.is_datetime64_any_dtype(values.dtype):
+        times = values.dt.tz_localize("UTC") if values.dt.tz is None else values.dt.tz_convert("UTC")
+        if times.dt.unit in ("s", "ms"):  # these reach further than microseconds do
+            times = times.where(times.dt.year.between(1, 9999))
+        return times.astype(TIMESTAMP)
     if pd.api.types.is_numeric_dtype(values.dtype):
-        return pd.Series(pd.NaT, index=values.index, name=values.name).astype(TIMESTAMP)
-    text = values.astype("string").astype("object")
-    return pd.to_datetime(text, errors="coerce", utc=True, format="ISO8601").astype(TIMESTAMP)
+        return pd.Series(pd.NaT, index=values.index, name=values.name, dtype=TIMESTAMP)
+    return pd.to_datetime(to_text(values).astype("object"), errors="coerce", utc=True, format="ISO8601").astype(
+        TIMESTAMP
+    )
 
 
 def _coerce_numbers(values: pd.Series) -> pd.Series:
     if isinstance(values.dtype, np.dtype) and values.dtype.kind in "iuf":
         return values.astype("int64" if np.can_cast(values.dtype, "int64") else "float64")
     if not (pd.api.types.is_integer_dtype(values.dtype) or pd.api.types.is_float_dtype(values.dtype)):
-        values = pd.to_numeric(values.astype("string").astype("object"), errors="coerce")
+        values = pd.to_numeric(to_text(values).astype("object"), errors="coerce")
     return values.astype("float64")
 
 
@@ -142,11 +156,12 @@ def _are_addresses(values: pd.Series) -> pd.Series:
 
 
 def _is_address(text: str) -> bool:
+    """Judge as Python does, but for zones (``fe80::1%eth0``): they mean something on one host only."""
     try:
         ip_address(text)
     except ValueError:
         return False
-    return True
+    return "%" not in text
 
 
 def _are_protocols(values: pd.Series) -> pd.Series:

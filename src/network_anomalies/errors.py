@@ -23,7 +23,7 @@ _STORE_ADVICE = (
         "a bucket of the lake does not exist: run `kedro setup` for this environment",
     ),
     (
-        r"InvalidAccessKeyId|SignatureDoesNotMatch|AccessDenied|Forbidden|\b403\b|"
+        r"InvalidAccessKeyId|SignatureDoesNotMatch|AccessDenied|Forbidden|"
         r"Access Key Id you provided|signature we calculated|NoCredentialsError",
         "the object store refused the credentials: check MINIO_ACCESS_KEY and MINIO_SECRET_KEY, and what they may do",
     ),
@@ -40,7 +40,11 @@ _DATABASE_ADVICE = (
     (r"UndefinedTable|relation .* does not exist|no such table|no such view", "it has no schema: run `kedro setup`"),
     (r"permission denied", "PG_USER may not do this: grant it usage and create on the schema"),
     (r"disk is full|No space left", "it has no room left: free space, then run again"),
-    (r"", "it does not answer: check PG_HOST and PG_PORT and that PostgreSQL runs, then run again"),
+    (r"database is locked", "another process has been writing to it for long: run again when that is done"),
+    (
+        r"OperationalError|InterfaceError",
+        "it does not answer: check PG_HOST and PG_PORT and that PostgreSQL runs, then run again",
+    ),
 )
 
 
@@ -73,7 +77,8 @@ def _advice(cause: BaseException) -> str | None:
     modules = {base.__module__.partition(".")[0] for base in type(cause).__mro__}
     text = f"{type(cause).__name__}: {_one_line(str(cause))}"
     if "sqlalchemy" in modules or "psycopg2" in modules:
-        return "the registry failed: " + next(advice for rule, advice in _DATABASE_ADVICE if re.search(rule, text))
+        words = _one_line(str(getattr(cause, "orig", cause)))
+        return "the registry failed: " + next((say for rule, say in _DATABASE_ADVICE if re.search(rule, text)), words)
     if "omegaconf" in modules:
         if variable := re.search(r"Environment variable '(\w+)' not found", text):
             return f"the environment variable {variable[1]} is not set: set it, or choose another --env"

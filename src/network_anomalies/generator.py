@@ -55,7 +55,7 @@ def draw_part(tables: Tables, seed: int, logical_date: date, part: int, parts: i
         n_events: rows to draw.
     """
     random = np.random.default_rng([seed, logical_date.toordinal(), part])
-    start = pd.Timestamp(logical_date).value // 1_000
+    start = (logical_date - date(1970, 1, 1)).days * DAY_MICROSECONDS
     first, last = (start + DAY_MICROSECONDS * place // parts for place in (part - 1, part))
     times = np.sort(random.integers(first, last, n_events))
     return pd.DataFrame(

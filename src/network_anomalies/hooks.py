@@ -46,13 +46,12 @@ class RunHooks:
     @hook_impl
     def before_pipeline_run(self, run_params: dict[str, Any], catalog: DataCatalog) -> None:
         """Open the run: the lock, then the row."""
-        from network_anomalies.registry.engine import connect, ensure_schema
+        from network_anomalies.registry.engine import open_registry
         from network_anomalies.registry.runs import open_run
 
         parameters = catalog.load("parameters")
         run_id = parameters["run_id"]
-        engine = connect(self._registries.pop(run_id))
-        ensure_schema(engine)
+        engine = open_registry(self._registries.pop(run_id))
         row = {name: parameters[name] for name in ("run_id", "parent_run_id", "source")} | {
             "logical_date": date.fromisoformat(parameters["logical_date"]),
             "pipeline": ",".join(run_params["pipeline_names"] or ["__default__"]),

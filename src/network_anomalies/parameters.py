@@ -6,7 +6,7 @@ import json
 from datetime import UTC, date, datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
 from network_anomalies.errors import ProjectError
 
@@ -56,10 +56,15 @@ class RetentionParameters(Strict):
     orphan_days: Annotated[int, Field(ge=0)]
 
 
+def _check_date(text: str) -> str:
+    date.fromisoformat(text)
+    return text
+
+
 class Parameters(Strict):
     """Every parameter of the project."""
 
-    logical_date: date
+    logical_date: Annotated[str, StringConstraints(pattern=r"^\d{4}-\d{2}-\d{2}$"), AfterValidator(_check_date)]
     source: Name
     run_id: RunId
     parent_run_id: RunId | None
@@ -79,7 +84,7 @@ def check_parameters(raw: dict[str, Any]) -> dict[str, Any]:
         Parameters.model_validate(raw)
     except ValidationError as error:
         raise ProjectError("; ".join(_describe(fault) for fault in error.errors())) from None
-    if date.fromisoformat(str(raw["logical_date"])) > datetime.now(UTC).date():
+    if date.fromisoformat(raw["logical_date"]) > datetime.now(UTC).date():
         raise ProjectError(f"logical_date {raw['logical_date']} is in the future (UTC): give a day that has begun")
     return raw
 
@@ -96,7 +101,9 @@ def _describe(fault: Any) -> str:
         close = difflib.get_close_matches(path[-1], _known_names(path[:-1]), n=1)
         hint = f"did you mean {'.'.join([*path[:-1], close[0]])}?" if close else "see conf/base/parameters_*.yml"
         return f"unknown parameter {name}: {hint}"
-    if fault["type"].startswith("date"):
+    if fault["type"] == "missing":
+        return f"parameter {name} is missing: give it a value in conf/base/parameters_*.yml"
+    if name == "logical_date":
         return f"parameter {name} is {fault['input']!r}: write a date as YYYY-MM-DD"
     return f"parameter {name} is {fault['input']!r}: {fault['msg'][0].lower()}{fault['msg'][1:]}"
 

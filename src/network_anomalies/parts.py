@@ -69,15 +69,16 @@ def digest_content(table: pa.Table) -> str:
 
 def encode_part(table: pa.Table, provenance: Mapping[str, str]) -> bytes:
     """Return a table as zstd Parquet bytes whose footer carries ``provenance``."""
+    times = [field.name for field in table.schema if pa.types.is_timestamp(field.type)]
     sink = pa.BufferOutputStream()
     pq.write_table(
         table.replace_schema_metadata(dict(provenance)),
         sink,
         compression="zstd",
         row_group_size=ROW_GROUP_ROWS,
-        use_dictionary=[name for name in table.column_names if name != "timestamp"],
-        column_encoding={"timestamp": "DELTA_BINARY_PACKED"} if "timestamp" in table.column_names else None,
-        write_statistics=["timestamp"],  # rows stand in order of time, so no other column's range skips anything
+        use_dictionary=[name for name in table.column_names if name not in times],
+        column_encoding=dict.fromkeys(times, "DELTA_BINARY_PACKED"),
+        write_statistics=times,  # rows stand in order of time, so no other column's range skips anything
     )
     data: bytes = sink.getvalue().to_pybytes()
     return data

@@ -7,7 +7,7 @@ import pandas as pd
 from kedro.io import AbstractDataset
 
 from network_anomalies.registry.batches import commit_batch, read_current
-from network_anomalies.registry.engine import connect
+from network_anomalies.registry.engine import open_registry
 
 
 class BatchCommitDataset(AbstractDataset[dict[str, Any], pd.DataFrame]):
@@ -52,11 +52,11 @@ class BatchCommitDataset(AbstractDataset[dict[str, Any], pd.DataFrame]):
     def save(self, data: dict[str, Any]) -> None:
         """Commit a batch as the node ``assemble_batch`` makes it; an equal current one stays as it is."""
         objects = [row | {"object_uri": f"{self._object_root}/{row['file_name']}"} for row in data["objects"]]
-        commit_batch(connect(self._url), data["batch"], objects, data["files"])
+        commit_batch(open_registry(self._url), data["batch"], objects, data["files"])
 
     def load(self) -> pd.DataFrame:
         """Return the current revision's objects, one row each."""
-        return read_current(connect(self._url), self._source, self._logical_date)
+        return read_current(open_registry(self._url), self._source, self._logical_date)
 
     def _exists(self) -> bool:
         return not self.load().empty

@@ -12,7 +12,7 @@ from kedro.io import AbstractDataset, DatasetError
 from network_anomalies.errors import ProjectError
 from network_anomalies.lake import open_lake
 from network_anomalies.registry.batches import read_current
-from network_anomalies.registry.engine import connect, ensure_schema
+from network_anomalies.registry.engine import open_registry
 
 
 class CurrentEventsDataset(AbstractDataset[None, pd.DataFrame]):
@@ -52,9 +52,7 @@ class CurrentEventsDataset(AbstractDataset[None, pd.DataFrame]):
         Raises:
             ProjectError: nothing is committed for the day.
         """
-        engine = connect(self._url)
-        ensure_schema(engine)
-        objects = read_current(engine, self._source, self._logical_date)
+        objects = read_current(open_registry(self._url), self._source, self._logical_date)
         if objects.empty:
             raise ProjectError(
                 f"no events of source {self._source} are committed for {self._logical_date}: "
@@ -69,7 +67,7 @@ class CurrentEventsDataset(AbstractDataset[None, pd.DataFrame]):
         raise DatasetError("raw_network_events is read only: events enter RAW through the ingestion pipelines")
 
     def _exists(self) -> bool:
-        return not read_current(connect(self._url), self._source, self._logical_date).empty
+        return not read_current(open_registry(self._url), self._source, self._logical_date).empty
 
     def _describe(self) -> dict[str, Any]:
         return {"source": self._source, "logical_date": str(self._logical_date)}

@@ -1,7 +1,7 @@
 """Flow log files: one file, a folder, a glob or an s3:// prefix."""
 
+import re
 from functools import partial
-from pathlib import PurePosixPath
 from typing import Any
 
 from kedro.io import AbstractDataset, DatasetError
@@ -10,11 +10,14 @@ from network_anomalies.errors import ProjectError
 from network_anomalies.formats import OpenFile
 from network_anomalies.lake import open_lake
 
+GLOB = re.compile(r"[*?\[]")
+HIDDEN = re.compile(r"(^|/)\.")
+
 
 class LogFilesDataset(AbstractDataset[None, dict[str, OpenFile]]):
     """Loads as ``{path: function that opens the file for reading bytes}``, in order of the paths; read only.
 
-    Hidden files are left out of folders and globs.
+    Hidden files and folders are left out, unless the path itself leads there.
     """
 
     def __init__(
@@ -37,7 +40,7 @@ class LogFilesDataset(AbstractDataset[None, dict[str, OpenFile]]):
         Raises:
             ProjectError: there are none.
         """
-        paths = [path for path in self._find() if not PurePosixPath(path).name.startswith(".")]
+        paths = self._find()
         if not paths:
             raise ProjectError(f"no log files at {self._given}: put them there, or set logs.path to where they are")
         return {path: partial(self._fs.open, path, "rb") for path in sorted(paths)}
@@ -47,10 +50,13 @@ class LogFilesDataset(AbstractDataset[None, dict[str, OpenFile]]):
         raise DatasetError("log_files is read only")
 
     def _find(self) -> list[str]:
-        if any(sign in self._path for sign in "*?["):
-            return [path for path in self._fs.glob(self._path) if self._fs.isfile(path)]
-        found: list[str] = self._fs.find(self._path)
-        return found
+        pattern = GLOB.search(self._path)
+        folder = self._path[: pattern.start()].rpartition("/")[0] if pattern else self._path
+        self._fs.invalidate_cache(folder)
+        found = (
+            [path for path in self._fs.glob(self._path) if self._fs.isfile(path)] if pattern else self._fs.find(folder)
+        )
+        return [path for path in found if not HIDDEN.search(path.removeprefix(folder))]
 
     def _exists(self) -> bool:
         return bool(self._find())

@@ -1,7 +1,6 @@
 """What the gate rejected."""
 
 import pandas as pd
-from kedro.io import DatasetError
 from kedro_datasets.partitions import PartitionedDataset
 
 COLUMNS = ("part", "row", "rule", "reason", "run_id")
@@ -12,8 +11,7 @@ class QuarantineDataset(PartitionedDataset):  # type: ignore[misc]
 
     def load(self) -> pd.DataFrame:
         """Return the rejected rows as text, as they came, each with part, row, rule, reason and run id."""
-        try:
-            partitions = super().load()
-        except DatasetError:
+        self._invalidate_caches()
+        if not self._list_partitions():
             return pd.DataFrame(columns=list(COLUMNS), dtype="str")
-        return pd.concat([load() for load in partitions.values()], ignore_index=True)
+        return pd.concat([load() for load in super().load().values()], ignore_index=True)

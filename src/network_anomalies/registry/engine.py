@@ -24,6 +24,13 @@ def connect(url: str) -> Engine:
     return engine
 
 
+def open_registry(url: str) -> Engine:
+    """Return the engine of a registry whose schema is in place; see ``ensure_schema``."""
+    engine = connect(url)
+    ensure_schema(engine)
+    return engine
+
+
 def ensure_schema(engine: Engine) -> None:
     """Make sure that the schema is the one this code writes; the embedded registry migrates by itself.
 

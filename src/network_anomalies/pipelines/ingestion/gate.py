@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from network_anomalies.contract import CONTRACT_VERSION, coerce_events, find_violations
+from network_anomalies.contract import CONTRACT_VERSION, coerce_events, find_violations, to_text
 from network_anomalies.errors import ContractError
 from network_anomalies.parameters import GateParameters, digest_parameters
 from network_anomalies.parts import describe_part, encode_part, find_duplicates, to_canonical_table
@@ -117,7 +117,7 @@ def judge_events(
     duplicates = find_duplicates(accepted)
     if drop_duplicates and duplicates.any():
         accepted = accepted.filter(pa.array(~duplicates))
-    received = events.iloc[violations.index][list(coerced.columns)].astype("string")
+    received = events.iloc[violations.index][list(coerced.columns)].apply(to_text)
     rejects = received.assign(row=violations.index, rule=violations["rule"].array, reason=violations["reason"].array)
     counts = {
         "rows": len(events),

@@ -1,0 +1,225 @@
+"""The datasets that Kedro lacks, on folders and on the real object store."""
+
+import os
+import re
+
+import fsspec
+import pandas as pd
+import pytest
+from kedro.io import DatasetError
+from sqlalchemy import text
+
+from network_anomalies.datasets import CollectedDataset, LogFilesDataset, QuarantineDataset
+from network_anomalies.errors import ProjectError, explain
+from network_anomalies.registry.engine import connect
+from network_anomalies.registry.tables import ingestion_events
+
+DAY = "2024-04-19"
+SERVED_BY = {"key": "MINIO_ACCESS_KEY", "secret": "MINIO_SECRET_KEY", "endpoint_url": "MINIO_ENDPOINT_URL"}
+
+
+def options(servers):
+    return {option: servers[variable] for option, variable in SERVED_BY.items()}
+
+
+def to_parquet(**columns):
+    return pd.DataFrame(columns).to_parquet()
+
+
+def catalog_of(project, **params):
+    return project.session(logical_date=DAY, **params).load_context().catalog
+
+
+def test_a_quarantine_that_was_never_written_is_empty(anywhere):
+    rejects = anywhere.load("quarantined_events")
+    assert rejects.empty
+    assert list(rejects.columns) == ["part", "row", "rule", "reason", "run_id"]
+
+
+def test_a_quarantine_loads_as_one_frame(anywhere):
+    quarantine = catalog_of(anywhere)["quarantined_events"]
+    quarantine.save({"one": to_parquet(part=[1, 1], rule=["a", "b"])})
+    quarantine.save({"two": to_parquet(part=[2], rule=["c"])})
+    rejects = anywhere.load("quarantined_events")
+    assert rejects.to_dict("list") == {"part": [1, 1, 2], "rule": ["a", "b", "c"]}
+    assert rejects.index.tolist() == [0, 1, 2]
+
+
+def test_a_quarantine_keeps_the_first_object_of_a_name(anywhere):
+    quarantine = catalog_of(anywhere)["quarantined_events"]
+    quarantine.save({"one": to_parquet(rule=["first"])})
+    quarantine.save({"one": to_parquet(rule=["second"])})
+    assert quarantine.load()["rule"].tolist() == ["first"]
+
+
+@pytest.mark.parametrize("wrong", [{"secret": "wrong"}, {"endpoint_url": "http://127.0.0.1:9"}], ids=["secret", "host"])
+def test_a_quarantine_that_cannot_be_read_is_no_empty_one(servers, wrong):
+    credentials = options(servers) | wrong | {"config_kwargs": {"retries": {"max_attempts": 1}}}
+    dataset = {"type": "network_anomalies.datasets.WriteOnceParquetDataset"}
+    quarantine = QuarantineDataset(path="s3://quarantine/synthetic", dataset=dataset, credentials=credentials)
+    with pytest.raises(DatasetError):
+        quarantine.load()
+
+
+def test_a_collection_keeps_every_item_in_order_until_it_is_released():
+    collected = CollectedDataset()
+    assert not collected.exists()
+    for item in ({"part": 2}, {"part": 1}, {"part": 2}):
+        collected.save(item)
+    assert collected.exists()
+    assert collected.load() == [{"part": 2}, {"part": 1}, {"part": 2}]
+    collected.load().clear()
+    assert len(collected.load()) == 3
+    collected.release()
+    assert collected.load() == []
+    assert not collected.exists()
+
+
+class Logs:
+    """A place with log files, some of them hidden."""
+
+    def __init__(self, root, credentials):
+        self.root, self.credentials = root, credentials
+        self.fs, self.base = fsspec.core.url_to_fs(root, **(credentials or {}), skip_instance_cache=True)
+        for name in ("conn.2.log", "conn.1.log", "day/conn.log", "day/http.txt", ".hidden.log", "day/.conn.log.swp"):
+            self.write(name)
+
+    def write(self, name):
+        if not self.credentials:
+            self.fs.makedirs(f"{self.base}/{name}".rpartition("/")[0], exist_ok=True)
+        self.fs.pipe_file(f"{self.base}/{name}", name.encode())
+
+    def dataset(self, path):
+        return LogFilesDataset(path=f"{self.root}{path}", credentials=self.credentials)
+
+    def names(self, path):
+        return [found.removeprefix(f"{self.base}/") for found in self.dataset(path).load()]
+
+
+@pytest.fixture(params=["local", "s3"])
+def logs(request, tmp_path):
+    if request.param == "local":
+        return Logs(str(tmp_path / "logs"), None)
+    credentials, bucket = options(request.getfixturevalue("servers")), f"logs-{os.urandom(4).hex()}"
+    fsspec.filesystem("s3", **credentials).mkdir(bucket)
+    return Logs(f"s3://{bucket}/logs", credentials)
+
+
+@pytest.mark.parametrize(
+    ("path", "names"),
+    [
+        ("/conn.1.log", ["conn.1.log"]),
+        ("", ["conn.1.log", "conn.2.log", "day/conn.log", "day/http.txt"]),
+        ("/", ["conn.1.log", "conn.2.log", "day/conn.log", "day/http.txt"]),
+        ("/day", ["day/conn.log", "day/http.txt"]),
+        ("/*", ["conn.1.log", "conn.2.log"]),
+        ("/**/conn*.log", ["conn.1.log", "conn.2.log", "day/conn.log"]),
+        ("/conn.[2-9].log", ["conn.2.log"]),
+    ],
+)
+def test_log_files_are_a_file_a_folder_or_a_glob_in_order_without_hidden_files(logs, path, names):
+    assert logs.dataset(path).exists()
+    assert logs.names(path) == names
+
+
+def test_a_log_file_opens_for_reading_bytes_as_often_as_wanted(logs):
+    for open_file in list(logs.dataset("").load().values()) * 2:
+        with open_file() as file:
+            assert file.read().endswith((b".log", b".txt"))
+
+
+def test_files_in_hidden_folders_are_left_out(logs):
+    logs.write("day/.snapshot/conn.log")
+    assert logs.names("/day") == ["day/conn.log", "day/http.txt"]
+
+
+def test_a_hidden_log_file_is_read_when_it_is_named_itself(logs):
+    assert logs.names("/.hidden.log") == [".hidden.log"]
+
+
+@pytest.mark.parametrize("path", ["/none.log", "/none", "/none/*.log"])
+def test_no_log_files_is_an_error_that_names_the_path(logs, path):
+    assert not logs.dataset(path).exists()
+    with pytest.raises(DatasetError, match=re.escape(f"logs{path}: put them there")) as raised:
+        logs.dataset(path).load()
+    assert isinstance(raised.value.__cause__, ProjectError)
+
+
+def test_log_files_that_arrive_later_are_found(logs):
+    dataset = logs.dataset("/day")
+    assert len(dataset.load()) == 2
+    logs.write("day/later.log")
+    assert f"{logs.base}/day/later.log" in dataset.load()
+
+
+def test_log_files_and_current_events_refuse_to_be_saved(embedded):
+    catalog = catalog_of(embedded)
+    for name in ("log_files", "raw_network_events"):
+        with pytest.raises(DatasetError, match=f"{name} is read only"):
+            catalog.save(name, pd.DataFrame({"a": [1]}))
+
+
+def test_nothing_exists_on_stores_that_were_just_made(anywhere):
+    catalog = catalog_of(anywhere)
+    for name in ("raw_network_events", "ingestion_events", "quarantined_events", "raw_parts"):
+        assert not catalog.exists(name), name
+
+
+def test_current_events_of_a_day_without_a_commit_are_an_error_that_names_it(anywhere):
+    anywhere.run(logical_date="2024-04-18")
+    catalog = catalog_of(anywhere)
+    with pytest.raises(DatasetError) as raised:
+        catalog.load("raw_network_events")
+    assert explain(raised.value).startswith(f"no events of source synthetic are committed for {DAY}: run the ingestion")
+    assert not catalog.exists("raw_network_events")
+
+
+def test_current_events_are_those_of_the_current_revision_as_one_frame_in_order_of_time(anywhere):
+    anywhere.run(generator__n_events=10)
+    anywhere.run(generator__n_events=25, generator__part_events=10)
+    catalog = catalog_of(anywhere)
+    events = catalog.load("raw_network_events")
+    assert catalog.exists("raw_network_events")
+    assert len(anywhere.objects()) == 4
+    assert len(events) == 25
+    assert events["timestamp"].is_monotonic_increasing
+    assert list(events.columns) == ["timestamp", "src_ip", "dst_ip", "bytes", "duration", "protocol"]
+    assert str(events["timestamp"].dtype) == "datetime64[us, UTC]"
+
+
+def test_the_receipt_of_a_commit_is_its_rows_of_ingestion_events(anywhere):
+    anywhere.run(generator__n_events=25, generator__part_events=10)
+    catalog = catalog_of(anywhere)
+    receipt = catalog.load("ingestion_events")
+    assert catalog.exists("ingestion_events")
+    assert list(receipt.columns) == [column.name for column in ingestion_events.columns]
+    assert receipt["part"].tolist() == [1, 2, 3]
+    assert receipt["record_count"].sum() == 25
+    assert receipt["file_name"].tolist() == [path.rpartition("/")[2] for path in anywhere.objects()]
+    for uri, name in zip(receipt["object_uri"], receipt["file_name"], strict=True):
+        assert uri.endswith(f"/synthetic/{DAY}/{name}")
+    assert catalog.load("current_objects")["object_sha256"].tolist() == receipt["object_sha256"].tolist()
+
+
+def test_no_dataset_shows_a_credential(ready, servers):
+    catalog = catalog_of(ready)
+    # The password's last characters are the same in a URL, where others are quoted.
+    secrets = (servers["MINIO_SECRET_KEY"], servers["PG_PASSWORD"], servers["PG_PASSWORD"][-11:])
+    assert secrets[2] in ready.url
+    assert secrets[1] not in ready.url
+    names = [name for name in catalog.keys() if not name.startswith("params:")]  # noqa: SIM118
+    assert {"raw_parts", "quarantined_events", "ingestion_events", "current_objects", "log_files"} <= set(names)
+    for name in names:
+        dataset = catalog[name]
+        for shown in (repr(dataset), str(dataset), str(dataset._describe())):
+            assert not [secret for secret in secrets if secret in shown], name
+    assert not [secret for secret in secrets if secret in repr(catalog) + str(catalog)]
+
+
+def test_an_error_of_the_registry_shows_no_credential(ready, servers):
+    with connect(ready.url).begin() as connection:
+        connection.execute(text("DROP TABLE ingestion_events CASCADE"))
+    for name in ("ingestion_events", "raw_network_events", "current_objects"):
+        with pytest.raises(DatasetError) as raised:
+            ready.load(name)
+        assert servers["PG_PASSWORD"][-11:] not in str(raised.value), name

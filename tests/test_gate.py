@@ -1,0 +1,244 @@
+"""The gate: every row has one fate, nothing that breaks the contract is accepted, and the batch is accounted for."""
+
+import hashlib
+import io
+import logging
+from collections.abc import Callable
+from datetime import UTC, date, datetime, timedelta
+
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+from conftest import DAY
+from hypothesis import given
+from hypothesis import strategies as st
+from kedro.io import DataCatalog, MemoryDataset
+from kedro.runner import SequentialRunner
+
+from network_anomalies.contract import COLUMNS, OPTIONAL_COLUMNS, coerce_events, find_violations
+from network_anomalies.datasets import CollectedDataset
+from network_anomalies.errors import ContractError
+from network_anomalies.parameters import GateParameters, GeneratorParameters
+from network_anomalies.parts import digest_content, find_duplicates, to_canonical_table
+from network_anomalies.pipelines.ingestion import create_pipeline
+from network_anomalies.pipelines.ingestion.gate import (
+    assemble_batch,
+    judge_events,
+    preview_batch,
+    summarise_quality,
+    validate_events,
+)
+
+TODAY = date.fromisoformat(DAY)
+GATE = GateParameters(max_rejected_share=0.5, drop_duplicates=False, preview_rows=2)
+SYNTHETIC = {"parameters": {"seed": 7}, "files": []}
+NOTHING_STORED = pd.DataFrame(columns=["part", "content_sha256", "object_sha256", "file_name", "size_bytes"])
+WHO = {"source": "synthetic", "logical_date": DAY, "run_id": "run-1"}
+
+START = datetime(2024, 4, 19, tzinfo=UTC)
+ALIKE = [st.booleans(), st.integers(), st.floats(), st.text(max_size=5), st.datetimes(), st.none()]
+DECIMALS = st.decimals().filter(lambda number: not number.is_snan())
+MIXED = st.one_of(*ALIKE, DECIMALS)
+TYPICAL = {
+    "timestamp": st.sampled_from([START, DAY, "2024-04-18T23:59:59Z", pd.Timestamp("2024-04-20", tz="UTC")]),
+    "src_ip": st.sampled_from(["10.0.0.1", "::1"]),
+    "dst_ip": st.just("10.0.0.2"),
+    "bytes": st.sampled_from([0, 1.0, "2", -1]),
+    "duration": st.sampled_from([0, 0.5, "0.5"]),
+    "protocol": st.sampled_from(["TCP", "UDP"]),
+    "src_port": st.sampled_from([None, 1, 65_536]),
+    "packets": st.sampled_from([None, 1]),
+}
+
+
+@st.composite
+def frames(draw: Callable) -> pd.DataFrame:
+    rows = draw(st.integers(0, 8))
+    odd = draw(st.dictionaries(st.sampled_from(list(TYPICAL)), st.sampled_from([MIXED, *ALIKE]), max_size=2))
+    names = set(TYPICAL) - draw(st.sets(st.sampled_from([*OPTIONAL_COLUMNS, "bytes"]), max_size=1))
+    columns = {name: draw(st.lists(odd.get(name, TYPICAL[name]), min_size=rows, max_size=rows)) for name in names}
+    return pd.DataFrame(
+        {name: pd.Series(each, dtype=draw(st.sampled_from([object, None]))) for name, each in columns.items()}
+    )
+
+
+def validate(*parts: pd.DataFrame, stored: pd.DataFrame = NOTHING_STORED, gate: GateParameters = GATE) -> list:
+    reads = {str(place): (lambda part=part: part) for place, part in enumerate(parts)}
+    return list(validate_events(reads, SYNTHETIC, stored, gate, **WHO))
+
+
+def summarise(*parts: pd.DataFrame, source_report: dict = SYNTHETIC) -> tuple[list, dict]:
+    reports = [report for *_, report in validate(*parts)]
+    return reports, summarise_quality(reports, source_report, **WHO)
+
+
+@given(events=frames(), drop=st.booleans())
+def test_every_row_of_any_frame_has_one_fate(events, drop):
+    before = events.copy(deep=True)
+    try:
+        accepted, rejects, counts = judge_events(events, TODAY, drop)
+    except ContractError:
+        assert not set(COLUMNS) <= set(events.columns)
+        return
+    fates = ("early", "late", "rejected", "duplicates_dropped", "accepted")
+    assert counts["rows"] == len(events) == sum(counts[fate] for fate in fates)
+    assert (accepted.num_rows, len(rejects)) == (counts["accepted"], counts["rejected"])
+    assert find_violations(coerce_events(accepted.to_pandas()), TODAY).empty
+    assert rejects["row"].is_unique
+    pd.testing.assert_frame_equal(events, before)
+
+
+def test_a_rejected_row_keeps_its_text_and_says_why(make_events):
+    part = make_events(src_ip=["10.0.0.1", "nowhere", "10.0.0.3"], bytes=["1", "2", "-3"], timestamp=f"{DAY} 08:00:00")
+    ((quarantine, *_, report),) = validate(part)
+    (name, data), *_ = quarantine.items()
+    rows = pq.read_table(io.BytesIO(data)).to_pylist()
+    assert name.startswith("quarantined_events_0001_")
+    kept = {"timestamp": f"{DAY} 08:00:00", "dst_ip": "192.0.2.1", "duration": "0.5", "protocol": "TCP"}
+    kept |= {"part": 1, "run_id": "run-1"}
+    reasons = [row.pop("reason") for row in rows]
+    assert rows == [
+        kept | {"src_ip": "nowhere", "bytes": "2", "row": 1, "rule": "src_ip_invalid"},
+        kept | {"src_ip": "10.0.0.3", "bytes": "-3", "row": 2, "rule": "bytes_invalid"},
+    ]
+    assert reasons[0] == "src_ip is nowhere: must be an IPv4 or IPv6 address"
+    assert report["rules"] == {"src_ip_invalid": 1, "bytes_invalid": 1}
+    assert report["object"]["rejected_count"] == 2
+
+
+def test_the_same_rejects_have_the_same_name_whatever_the_run(make_events):
+    part = make_events(src_ip="x")
+    runs = [WHO | {"run_id": run_id} for run_id in ("run-1", "run-2")]
+    names = [
+        [list(objects) for objects, *_ in validate_events({"1": lambda: part}, SYNTHETIC, NOTHING_STORED, GATE, **run)]
+        for run in runs
+    ]
+    assert names[0] == names[1] != [[]]
+
+
+@pytest.mark.parametrize(("drop", "dropped", "accepted"), [(False, 0, 5), (True, 2, 3)])
+def test_exact_duplicates_are_counted_and_dropped_only_if_asked(make_events, drop, dropped, accepted):
+    events = pd.concat([make_events(), make_events(2)])
+    table, _, counts = judge_events(events, TODAY, drop)
+    assert (counts["duplicates"], counts["duplicates_dropped"], counts["accepted"]) == (2, dropped, accepted)
+    assert find_duplicates(table).sum() == 2 - dropped
+
+
+def test_a_part_is_offered_to_raw_as_the_same_bytes_as_the_local_copy(make_events):
+    ((quarantine, local, raw, report),) = validate(make_events())
+    ((name, data),) = raw.items()
+    assert (quarantine, local) == ({}, raw)
+    assert report["object"]["file_name"] == f"{name}.parquet"
+    assert report["object"]["object_sha256"] == hashlib.sha256(data).hexdigest()
+    assert report["object"]["content_sha256"] == digest_content(to_canonical_table(make_events()))
+    footer = pq.read_metadata(io.BytesIO(data)).metadata
+    assert (footer[b"source"], footer[b"logical_date"]) == (b"synthetic", DAY.encode())
+    assert b"run_id" not in footer
+
+
+def test_a_part_stored_under_other_bytes_is_not_stored_again(make_events):
+    ((*_, report),) = validate(make_events())
+    stored = pd.DataFrame([report["object"] | {"object_sha256": "0" * 64, "file_name": "old.parquet", "size_bytes": 9}])
+    ((_, local, raw, again),) = validate(make_events(), stored=stored)
+    assert (local, raw) == ({}, {})
+    assert again["object"] == report["object"] | stored.iloc[0][["object_sha256", "file_name", "size_bytes"]].to_dict()
+
+
+@pytest.mark.parametrize("change", [{}, {"content_sha256": "other", "object_sha256": "other"}, {"part": 2}])
+def test_a_part_with_equal_bytes_or_without_a_stored_twin_is_offered(make_events, change):
+    ((_, _, first, report),) = validate(make_events())
+    ((_, local, raw, again),) = validate(make_events(), stored=pd.DataFrame([report["object"] | change]))
+    assert local == raw == first
+    assert again["object"] == report["object"]
+
+
+def test_a_part_without_a_good_row_gives_no_object(make_events):
+    ((quarantine, local, raw, report),) = validate(make_events(protocol="x"))
+    assert (len(quarantine), local, raw, report["object"]) == (1, {}, {}, None)
+
+
+def test_parts_are_read_one_at_a_time_and_at_most_one_ahead(make_events):
+    read = []
+    parts = {str(place): (lambda place=place: read.append(place) or make_events()) for place in range(6)}
+    results = validate_events(parts, SYNTHETIC, NOTHING_STORED, GATE, **WHO)
+    assert read == []
+    for place, (*_, report) in enumerate(results, start=1):
+        assert report["part"] == place
+        assert len(read) <= place + 1
+    assert read == list(range(6))
+
+
+def test_a_part_that_cannot_be_read_stops_the_gate_with_its_own_error(make_events):
+    parts = {"1": make_events, "2": lambda: 1 // 0, "3": make_events}
+    results = validate_events(parts, SYNTHETIC, NOTHING_STORED, GATE, **WHO)
+    assert next(results)[-1]["part"] == 1
+    with pytest.raises(ZeroDivisionError):
+        next(results)
+
+
+def test_the_account_adds_up_parts_and_files(make_events):
+    file = {"path": "a.log", "lines": 9, "not_a_flow": 2, "unparsable": 1, "early": 1, "late": 1, "imputed": 1}
+    source_report = {"parameters": {}, "files": [file | {"truncated": True}]}
+    _, report = summarise(make_events(2, bytes=[1, -1]), make_events(2), source_report=source_report)
+    fates = {"not_a_flow": 2, "unparsable": 1, "early": 1, "late": 1, "rejected": 1, "accepted": 3}
+    assert report["counts"] == {"lines_in": 9, "duplicates_dropped": 0, "duplicates": 0, "imputed": 1} | fates
+    assert (report["rules"], report["rejected_share"]) == ({"bytes_invalid": 1}, 2 / 5)
+    assert report["truncated_files"] == ["a.log"]
+
+
+def test_an_account_that_does_not_balance_is_refused(make_events):
+    file = {"path": "a.log", "lines": 4, "not_a_flow": 0, "unparsable": 0, "early": 0, "late": 0, "truncated": False}
+    with pytest.raises(ContractError, match="4 lines came in"):
+        summarise(make_events(), source_report={"parameters": {}, "files": [file]})
+
+
+def test_a_batch_sums_up_its_objects(make_events):
+    reports, quality = summarise(make_events(2), make_events(2, bytes=-1), make_events())
+    commit = assemble_batch(reports, quality, SYNTHETIC, GATE)
+    batch, objects = commit["batch"], commit["objects"]
+    assert (batch["parts"], batch["accepted"], batch["rejected"], batch["lines_in"]) == (2, 5, 2, 7)
+    assert [row["part"] for row in objects] == [1, 3]
+    assert batch["size_bytes"] == sum(row["size_bytes"] for row in objects)
+    assert batch["logical_date"] == TODAY
+    span = (batch["min_timestamp"] - START, batch["max_timestamp"] - START)
+    assert span == (timedelta(seconds=1), timedelta(seconds=121))
+
+
+def test_too_large_a_share_of_rejects_is_refused_by_rule(make_events):
+    reports, quality = summarise(make_events(4, bytes=[1, -1, -1, 1]))
+    assert assemble_batch(reports, quality, SYNTHETIC, GATE)["batch"]["rejected"] == 2
+    with pytest.raises(ContractError, match=r"50\.0%.*bytes_invalid 2.*49\.0%"):
+        assemble_batch(reports, quality, SYNTHETIC, GATE.model_copy(update={"max_rejected_share": 0.49}))
+
+
+@pytest.mark.parametrize("day", ["2024-04-18", "2024-04-20"])
+def test_a_batch_without_an_event_is_refused(make_events, day):
+    for parts in ([], [make_events(timestamp=f"{day}T12:00:00Z")]):
+        reports, quality = summarise(*parts)
+        with pytest.raises(ContractError, match=f"no events of synthetic on {DAY} among {3 * len(parts)} lines"):
+            assemble_batch(reports, quality, SYNTHETIC, GATE)
+
+
+def test_the_preview_logs_the_first_events_and_the_account(make_events, caplog):
+    reports, quality = summarise(make_events(4, bytes=[11, 22, -1, 33]))
+    with caplog.at_level(logging.INFO, "network_anomalies"):
+        preview_batch(reports, quality | {"truncated_files": ["cut.log"]})
+    assert len(reports[0]["head"]) == GATE.preview_rows
+    assert all(text in caplog.text for text in ("10.0.0.2", "rule bytes_invalid", "cut.log ends mid-line"))
+    assert "10.0.0.4" not in caplog.text
+
+
+def test_the_pipeline_takes_synthetic_events_to_an_account_of_them():
+    generator = GeneratorParameters(n_events=25, seed=7, part_events=10)
+    given_data = {"params:generator": generator, "params:gate": GATE, "current_objects": NOTHING_STORED}
+    given_data |= {f"params:{name}": value for name, value in WHO.items()}
+    collected = ("quarantined_events", "ingested_events", "raw_parts", "part_reports")
+    catalog = DataCatalog({name: MemoryDataset(data, copy_mode="assign") for name, data in given_data.items()})
+    for name in collected:
+        catalog[name] = CollectedDataset()
+    for name in ("event_parts", "source_report", "quality_report"):
+        catalog[name] = MemoryDataset(copy_mode="assign")
+    SequentialRunner().run(create_pipeline().to_outputs("quality_report"), catalog)
+    assert catalog.load("quality_report")["counts"]["accepted"] == 25
+    parts = [data for saved in catalog.load("raw_parts") for data in saved.values()]
+    assert [pq.read_metadata(io.BytesIO(data)).num_rows for data in parts] == [9, 8, 8]

@@ -1,0 +1,104 @@
+"""The synthetic source: the same events for the same seed and day, drawn part by part."""
+
+import tracemalloc
+from datetime import date
+from itertools import pairwise
+
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from network_anomalies.contract import coerce_events, find_violations
+from network_anomalies.parameters import GeneratorParameters
+from network_anomalies.parts import digest_content, to_canonical_table
+from network_anomalies.pipelines.ingestion import sources
+
+DAY = "2024-04-19"
+SEEDS = st.sampled_from([0, 2**32, 2**63, 2**64 + 1]) | st.integers(0, 2**128)
+DATES = st.dates(date(1678, 1, 1), date(2261, 12, 31))
+
+
+def draw(n_events: int = 100, seed: int = 7, part_events: int = 40, logical_date: str = DAY) -> list[pd.DataFrame]:
+    wanted = GeneratorParameters(n_events=n_events, seed=seed, part_events=part_events)
+    return [read() for read in sources.generate_events(wanted, logical_date)[0].values()]
+
+
+def digest(**choices) -> str:
+    return digest_content(to_canonical_table(pd.concat(draw(**choices), ignore_index=True)))
+
+
+def test_the_events_are_these_on_every_machine():
+    assert digest() == "79e442e77938118e0d6737463510fe8cdfd9e1e99b94a15d2e91d043b2f09e39"
+    assert digest(n_events=10, part_events=10) == "091ca44f4782e332838d25ab848532491ef206f47bbba82e92c7582c15ba914a"
+
+
+def test_the_events_are_the_same_each_time_they_are_drawn():
+    parts, _ = sources.generate_events(GeneratorParameters(n_events=100, seed=7, part_events=40), DAY)
+    for read in reversed(parts.values()):
+        pd.testing.assert_frame_equal(read(), read())
+    assert digest() == digest()
+
+
+@pytest.mark.parametrize("other", [{"seed": 8}, {"seed": 7 + 2**32}, {"logical_date": "2024-04-20"}])
+def test_another_seed_or_day_gives_other_events(other):
+    columns = ["src_ip", "dst_ip", "bytes", "duration"]
+    one, another = (pd.concat(draw(**choices), ignore_index=True)[columns] for choices in ({}, other))
+    assert (one == another).all(axis=1).mean() < 0.1
+
+
+@pytest.mark.parametrize(
+    ("n_events", "part_events", "sizes"),
+    [
+        (10, 10_000_000, [10]),
+        (10, 1, [1] * 10),
+        (10, 4, [4, 3, 3]),
+        (100, 50, [50, 50]),
+        (101, 50, [34, 34, 33]),
+        (10_007, 5000, [3336, 3336, 3335]),
+    ],
+)
+def test_the_day_has_exactly_the_events_asked_for_in_bounded_parts(n_events, part_events, sizes):
+    assert [len(part) for part in draw(n_events=n_events, part_events=part_events)] == sizes
+
+
+@settings(max_examples=25)
+@given(seed=SEEDS, day=DATES, n_events=st.integers(10, 300), part_events=st.integers(7, 300))
+def test_every_event_of_any_seed_and_day_meets_the_contract(seed, day, n_events, part_events):
+    parts = draw(n_events, seed, part_events, day.isoformat())
+    assert sum(map(len, parts)) == n_events
+    for part in parts:
+        assert find_violations(coerce_events(part), day).empty
+
+
+@pytest.mark.parametrize("logical_date", ["0001-01-01", "0024-04-19", "9999-12-30"])
+def test_a_day_far_from_now_is_a_day_like_any_other(logical_date):
+    assert find_violations(coerce_events(draw(logical_date=logical_date)[0]), date.fromisoformat(logical_date)).empty
+
+
+@given(n_events=st.integers(10, 300), part_events=st.integers(7, 300))
+def test_parts_follow_one_another_in_time(n_events, part_events):
+    parts = draw(n_events=n_events, part_events=part_events)
+    times = pd.concat(parts)["timestamp"]
+    assert times.is_monotonic_increasing
+    day = pd.Timestamp(DAY, tz="UTC")
+    edges = [day + pd.Timedelta(days=1) * place / len(parts) for place in range(len(parts) + 1)]
+    for part, (first, last) in zip(parts, pairwise(edges), strict=True):
+        assert part["timestamp"].between(first.floor("us"), last, inclusive="left").all()
+
+
+def test_a_hundred_million_events_cost_nothing_before_they_are_asked_for():
+    tracemalloc.start()
+    parts, _ = sources.generate_events(GeneratorParameters(n_events=10**8, seed=7, part_events=10**5), DAY)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert (len(parts), list(parts)[-1]) == (1000, "1000")
+    assert peak < 20_000_000
+
+
+def test_the_report_names_the_parameters_that_decide_the_events():
+    wanted = GeneratorParameters(n_events=100, seed=7, part_events=40)
+    assert sources.generate_events(wanted, DAY)[1] == {
+        "parameters": {"n_events": 100, "seed": 7, "part_events": 40},
+        "files": [],
+    }

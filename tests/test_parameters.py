@@ -1,0 +1,227 @@
+"""Parameters and configuration: what is refused, and in which words."""
+
+import re
+from copy import deepcopy
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+from sqlalchemy import make_url
+
+from network_anomalies.config import fix_identity, postgres_url
+from network_anomalies.errors import ProjectError
+from network_anomalies.parameters import (
+    GateParameters,
+    GeneratorParameters,
+    Parameters,
+    check_parameters,
+    digest_parameters,
+)
+
+GOOD = {
+    "logical_date": "2024-04-19",
+    "source": "synthetic",
+    "run_id": "20240420T000000Z-0a1b2c3d",
+    "parent_run_id": None,
+    "generator": {"n_events": 10, "seed": 0, "part_events": 1},
+    "logs": {"path": "x", "format": "zeek", "missing_duration": "zero", "part_events": 1, "block_bytes": 2**20},
+    "gate": {"max_rejected_share": 0.05, "drop_duplicates": False, "preview_rows": 5},
+    "retention": {"local_days": 0, "quarantine_days": 90, "orphan_days": 1},
+}
+
+
+def replace(path: str, value: object) -> dict:
+    raw = deepcopy(GOOD)
+    *groups, name = path.split(".")
+    for group in groups:
+        raw = raw[group]
+    raw[name] = value
+    return raw if not groups else GOOD | {groups[0]: raw}
+
+
+def test_good_parameters_come_back_as_they_were():
+    raw = deepcopy(GOOD)
+    assert check_parameters(raw) is raw
+    assert raw == GOOD
+
+
+def test_the_projects_own_values_are_good(embedded):
+    params = embedded.session(logical_date="2024-04-19").load_context().params
+    checked = Parameters.model_validate(params)
+    assert (checked.generator.n_events, checked.source, str(checked.logical_date)) == (
+        100_000,
+        "synthetic",
+        "2024-04-19",
+    )
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        ("generator.n_events", 10),
+        ("generator.n_events", 100_000_000),
+        ("generator.seed", 2**63),
+        ("generator.part_events", 10_000_000),
+        ("logs.missing_duration", "reject"),
+        ("gate.max_rejected_share", 0),
+        ("gate.max_rejected_share", 1),
+        ("gate.preview_rows", 0),
+        ("gate.preview_rows", 100),
+        ("parent_run_id", "r"),
+        ("run_id", "r" * 100),
+        ("source", "sensor-1_a"),
+        ("logical_date", f"{datetime.now(UTC):%Y-%m-%d}"),
+        ("logical_date", "0001-01-01"),
+    ],
+)
+def test_a_value_at_its_bound_is_good(path, value):
+    check_parameters(replace(path, value))
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        ("generator.n_events", 9),
+        ("generator.n_events", 100_000_001),
+        ("generator.n_events", "many"),
+        ("generator.n_events", 10.5),
+        ("generator.n_events", None),
+        ("generator.seed", -1),
+        ("generator.part_events", 0),
+        ("generator.part_events", 10_000_001),
+        ("logs.path", ""),
+        ("logs.format", "../zeek"),
+        ("logs.missing_duration", "guess"),
+        ("logs.part_events", 0),
+        ("logs.block_bytes", 1023),
+        ("gate.max_rejected_share", 1.1),
+        ("gate.max_rejected_share", -0.01),
+        ("gate.max_rejected_share", float("nan")),
+        ("gate.drop_duplicates", "perhaps"),
+        ("gate.preview_rows", -1),
+        ("gate.preview_rows", 101),
+        ("retention.local_days", -1),
+        ("retention.quarantine_days", -1),
+        ("retention.orphan_days", -1),
+        ("source", "A source"),
+        ("source", "a/../b"),
+        ("source", "a\n"),
+        ("source", ""),
+        ("run_id", "a/b"),
+        ("run_id", "-r"),
+        ("run_id", "r" * 101),
+        ("run_id", None),
+        ("parent_run_id", ""),
+    ],
+)
+def test_a_value_beyond_its_bound_is_refused_by_name_in_one_line(path, value):
+    with pytest.raises(ProjectError, match=rf"^parameter {re.escape(path)} is {re.escape(repr(value))}: \S") as caught:
+        check_parameters(replace(path, value))
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        *("19.04.2024", "2024-02-30", "2024-4-9", "20240419", "2024-W16-5", "yesterday", "", "None", None, True),
+        *("2024-04-19T00:00:00", "2024-04-19 00:00", "1713484800", 1_713_484_800, 20_240_419, 0, "0"),
+    ],
+)
+def test_a_date_is_written_in_one_way(value):
+    with pytest.raises(ProjectError, match=r"parameter logical_date is .*: write a date as YYYY-MM-DD"):
+        check_parameters(GOOD | {"logical_date": value})
+
+
+@pytest.mark.parametrize("days", [1, 366])
+def test_a_day_that_has_not_begun_is_refused(days):
+    future = f"{datetime.now(UTC) + timedelta(days=days):%Y-%m-%d}"
+    with pytest.raises(ProjectError, match=f"logical_date {future} is in the future"):
+        check_parameters(GOOD | {"logical_date": future})
+
+
+@pytest.mark.parametrize(
+    ("path", "hint"),
+    [
+        ("sorce", "did you mean source?"),
+        ("generators", "did you mean generator?"),
+        ("generator.n_event", "did you mean generator.n_events?"),
+        ("gate.drop_duplicate", "did you mean gate.drop_duplicates?"),
+        ("retention.local_day", "did you mean retention.local_days?"),
+        ("xyzzy", "see conf/base/parameters_*.yml"),
+        ("logs.xyzzy", "see conf/base/parameters_*.yml"),
+    ],
+)
+def test_an_unknown_name_is_refused_with_the_nearest_known_one(path, hint):
+    with pytest.raises(ProjectError, match=re.escape(f"unknown parameter {path}: {hint}")):
+        check_parameters(replace(path, 1))
+
+
+@pytest.mark.parametrize("path", ["source", "gate", "generator.seed"])
+def test_a_missing_parameter_is_named_without_the_values_of_others(path):
+    raw = deepcopy(GOOD)
+    group, _, name = path.partition(".")
+    del (raw[group] if name else raw)[name or group]
+    with pytest.raises(ProjectError, match=f"parameter {path} ") as caught:
+        check_parameters(raw)
+    assert "part_events" not in str(caught.value)
+
+
+def test_every_fault_is_told_at_once():
+    raw = replace("generator.n_events", 1) | {"sorce": "x"}
+    with pytest.raises(ProjectError, match=r"generator\.n_events.*; .*sorce"):
+        check_parameters(raw)
+
+
+@pytest.mark.parametrize(
+    ("model", "name"),
+    [(GeneratorParameters(**GOOD["generator"]), "seed"), (GateParameters(**GOOD["gate"]), "preview_rows")],
+)
+def test_typed_parameters_cannot_be_changed(model, name):
+    with pytest.raises(ValidationError, match="frozen"):
+        setattr(model, name, 1)
+
+
+def test_the_digest_depends_on_the_values_and_not_on_their_order():
+    assert digest_parameters(GOOD) == digest_parameters(dict(reversed(GOOD.items())))
+    assert digest_parameters(GOOD) != digest_parameters(replace("generator.seed", 1))
+
+
+def test_a_run_is_about_yesterday_in_utc_unless_told_otherwise():
+    before = datetime.now(UTC)
+    fixed = fix_identity({"source": "zeek"})
+    days = {f"{moment - timedelta(days=1):%Y-%m-%d}" for moment in (before, datetime.now(UTC))}
+    assert fixed["logical_date"] in days
+    assert fixed["source"] == "zeek"
+    assert fix_identity({"logical_date": datetime(2024, 4, 19).date(), "run_id": "r"}) == {
+        "logical_date": "2024-04-19",
+        "run_id": "r",
+    }
+
+
+def test_no_two_runs_have_the_same_id():
+    run_ids = {fix_identity({})["run_id"] for _ in range(1000)}
+    assert len(run_ids) == 1000
+    assert all(re.fullmatch(r"\d{8}T\d{6}Z-[0-9a-f]{8}", run_id) for run_id in run_ids)
+
+
+@pytest.mark.parametrize("password", ["p@ss/w:rd#%", "%40", "a b+c?d&e=f", "päss", "${x}", "\\'\""])
+def test_any_password_survives_the_url(password):
+    url = make_url(postgres_url("us@er", password, "db.example", "5433", "d/b", "require"))
+    assert (url.username, url.password, url.host, url.port) == ("us@er", password, "db.example", 5433)
+    assert (url.database, url.query["sslmode"], url.drivername) == ("d/b", "require", "postgresql+psycopg2")
+
+
+@given(
+    password=st.text(st.characters(codec="utf-8"), min_size=1), user=st.text(st.characters(codec="utf-8"), min_size=1)
+)
+def test_any_text_survives_the_url(password, user):
+    url = make_url(postgres_url(user, password, "h", 5432, "d", "prefer"))
+    assert (url.username, url.password) == (user, password)
+
+
+@pytest.mark.parametrize("port", ["", "5432a", "-1", None])
+def test_a_port_that_is_no_number_is_named(port):
+    with pytest.raises(ProjectError, match="PG_PORT"):
+        postgres_url("u", "p", "h", port, "d", "prefer")

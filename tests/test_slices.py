@@ -1,0 +1,174 @@
+"""From log files to time slices: nothing lost, nothing twice, however the files are cut."""
+
+import hashlib
+import io
+from datetime import UTC, date, datetime
+from functools import partial
+from itertools import chain, pairwise
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from conftest import DAY
+from hypothesis import given
+from hypothesis import strategies as st
+
+from network_anomalies.errors import ContractError
+from network_anomalies.formats import FORMATS
+from network_anomalies.formats.slices import DAY_SECONDS, SECOND, index_logs, plan_slices, read_slice, start_of
+from network_anomalies.formats.zeek import REQUIRED
+from network_anomalies.parameters import LogsParameters
+from network_anomalies.parts import digest_content, to_canonical_table
+from network_anomalies.pipelines.ingestion.sources import index_log_files, slice_logs
+
+ZEEK = FORMATS["zeek"]
+TODAY = date.fromisoformat(DAY)
+START = start_of(TODAY)
+END = START + DAY_SECONDS * SECOND
+HEADER = b"#fields\t" + "\t".join((*REQUIRED, "note")).encode() + b"\n"
+INSTANTS = st.sampled_from([START - 1, START, START + 1, START + SECOND, END - 1, END]) | st.integers(START, END - 1)
+FATES = ("not_a_flow", "unparsable", "early", "late")
+
+
+def flow(micros: int, host: int = 1, duration: str = "0.5") -> bytes:
+    return f"{micros // SECOND}.{micros % SECOND:06d}\t10.0.0.{host}\t::1\ttcp\t{duration}\t1\t2\tx\n".encode()
+
+
+FLOWS = st.builds(lambda micros, host: (flow(micros, host), micros), INSTANTS, st.integers(1, 3))
+OTHERS = st.sampled_from([b"#close\tnow\n", b"\n", b"garbage\n", flow(START).replace(b"17", b"x", 1), HEADER])
+LINES = st.lists(FLOWS | OTHERS.map(lambda line: (line, None)), min_size=1, max_size=25)
+BLOCKS = st.integers(len(HEADER), 3 * len(HEADER))
+
+
+def to_files(lines: list[bytes], cuts: set[int] | frozenset[int] = frozenset()) -> dict[str, partial[io.BytesIO]]:
+    edges = sorted({0, len(lines), *(cut for cut in cuts if cut < len(lines))})
+    return {
+        f"{place}.log": partial(io.BytesIO, HEADER + b"".join(lines[first:last]))
+        for place, (first, last) in enumerate(pairwise(edges))
+    }
+
+
+def to_slices(files: dict, block_bytes: int, slice_events: int) -> list[pa.Table]:
+    index = index_logs(files, ZEEK, TODAY, block_bytes)
+    spans = [[START + SECOND * edge for edge in span] for span in plan_slices(index.seconds, slice_events)]
+    return [read_slice(files, index.blocks, ZEEK, tuple(span)) for span in spans]
+
+
+def to_micros(table: pa.Table) -> list[int]:
+    return table["timestamp"].cast(pa.int64()).to_pylist()
+
+
+@given(lines=LINES, cuts=st.sets(st.integers(1, 24)), block_bytes=BLOCKS)
+def test_every_line_has_one_fate(lines, cuts, block_bytes):
+    files = to_files([line for line, _ in lines], cuts)
+    index = index_logs(files, ZEEK, TODAY, block_bytes)
+    instants = [micros for _, micros in lines if micros is not None]
+    totals = {name: sum(row[name] for row in index.files) for name in ("lines", *FATES)}
+    assert totals["lines"] == len(lines) + len(files)
+    assert totals["lines"] == sum(totals[fate] for fate in FATES) + index.seconds.sum()
+    assert totals["early"] == sum(micros < START for micros in instants)
+    assert totals["late"] == sum(micros >= END for micros in instants)
+    seconds = [(micros - START) // SECOND for micros in instants if START <= micros < END]
+    np.testing.assert_array_equal(index.seconds, np.bincount(np.array(seconds, dtype=int), minlength=DAY_SECONDS))
+
+
+@given(lines=LINES, cuts=st.sets(st.integers(1, 24)), block_bytes=BLOCKS, slice_events=st.integers(1, 30))
+def test_slices_hold_the_days_flows_once_and_in_order_of_time(lines, cuts, block_bytes, slice_events):
+    slices = to_slices(to_files([line for line, _ in lines], cuts), block_bytes, slice_events)
+    expected = sorted(micros for _, micros in lines if micros is not None and START <= micros < END)
+    assert sorted(chain.from_iterable(map(to_micros, slices))) == expected
+    for earlier, later in pairwise(slices):
+        assert max(to_micros(earlier)) // SECOND < min(to_micros(later)) // SECOND
+
+
+@given(lines=LINES, cuts=st.sets(st.integers(1, 24)), block_bytes=BLOCKS, slice_events=st.integers(1, 30))
+def test_slices_are_the_same_however_the_files_were_cut_and_read(lines, cuts, block_bytes, slice_events):
+    raw = [line for line, _ in lines]
+    one_file, many, backwards = (
+        [digest_content(to_canonical_table(table)) for table in to_slices(files, size, slice_events)]
+        for files, size in ((to_files(raw), 2**20), (to_files(raw, cuts), block_bytes), (to_files(raw[::-1]), 2**20))
+    )
+    assert one_file == many == backwards
+
+
+@given(
+    counts=st.dictionaries(st.integers(0, DAY_SECONDS - 1), st.integers(1, 50), max_size=30),
+    slice_events=st.integers(1, 200),
+)
+def test_a_plan_covers_every_flow_in_slices_at_most_a_second_over(counts, slice_events):
+    seconds = np.zeros(DAY_SECONDS, dtype=np.int64)
+    for second, count in counts.items():
+        seconds[second] = count
+    spans = plan_slices(seconds, slice_events)
+    sizes = [int(seconds[first:last].sum()) for first, last in spans]
+    assert sum(sizes) == seconds.sum()
+    assert all(0 < size <= slice_events + seconds.max() for size in sizes)
+    assert all(last <= first for (_, last), (first, _) in pairwise(spans))
+    if seconds.sum() <= slice_events:
+        assert len(spans) <= 1
+
+
+def test_a_header_wider_than_a_block_is_read():
+    names = [f"field_{number:03d}" for number in range(150)]
+    wide = b"#fields\t" + "\t".join((*REQUIRED, *names)).encode() + b"\n"
+    log = b"#separator \\x09\n" + wide + flow(START).rstrip() + b"\tx" * 149 + b"\n"
+    (smallest,) = (bound.ge for bound in LogsParameters.model_fields["block_bytes"].metadata)
+    index = index_logs({"wide.log": partial(io.BytesIO, log)}, ZEEK, TODAY, smallest)
+    assert index.seconds.sum() == 1
+
+
+@given(kept=st.integers(0, len(flow(START)) - 1), block_bytes=BLOCKS)
+def test_a_last_line_cut_short_counts_as_unparsable_and_the_file_as_truncated(kept, block_bytes):
+    log = HEADER + flow(START) + flow(START + 1)[:kept]
+    files = {"cut.log": partial(io.BytesIO, log)}
+    index = index_logs(files, ZEEK, TODAY, block_bytes)
+    whole = kept >= len(flow(START)) - 2
+    row = index.files[0]
+    assert (row["lines"], row["unparsable"], row["truncated"]) == (
+        2 + (kept > 0),
+        kept > 0 and not whole,
+        row["unparsable"],
+    )
+    assert index.seconds[0] == 1 + whole
+    assert [to_micros(table) for table in to_slices(files, block_bytes, 10)] == [[START, START + 1][: 1 + whole]]
+
+
+@given(lines=LINES, block_bytes=BLOCKS)
+def test_a_file_is_known_by_its_path_size_and_sha256(lines, block_bytes):
+    log = HEADER + b"".join(line for line, _ in lines)
+    (row,) = index_logs({"a/b.log": partial(io.BytesIO, log)}, ZEEK, TODAY, block_bytes).files
+    assert (row["path"], row["size_bytes"], row["sha256"]) == ("a/b.log", len(log), hashlib.sha256(log).hexdigest())
+
+
+@pytest.mark.parametrize(
+    ("log", "why"),
+    [(b"", "is empty"), (b"a\tb\n", r"is not a Zeek conn\.log"), (HEADER.replace(b"\tproto", b""), "without proto")],
+)
+def test_a_file_that_is_no_log_is_named(log, why):
+    files = {"good.log": partial(io.BytesIO, HEADER), "some/bad.log": partial(io.BytesIO, log)}
+    with pytest.raises(ContractError, match=rf"^some/bad\.log .*{why}"):
+        index_logs(files, ZEEK, TODAY, 4096)
+
+
+@pytest.mark.parametrize(("choice", "imputed", "durations"), [("zero", 1, {0.0, 0.5}), ("reject", 0, {None, 0.5})])
+def test_a_missing_duration_is_nought_or_stays_missing_as_asked(choice, imputed, durations):
+    lines = [flow(START), flow(START + 1, duration="-"), flow(END, duration="-")]
+    logs = LogsParameters(path="x", format="zeek", missing_duration=choice, part_events=10, block_bytes=2**20)
+    files = to_files(lines)
+    index, report = index_log_files(files, logs, DAY)
+    (read,) = slice_logs(files, index, logs, DAY).values()
+    assert report["files"][0]["imputed"] == imputed
+    assert set(read()["duration"].astype(object).where(read()["duration"].notna(), None)) == durations
+    assert "path" not in report["parameters"]
+
+
+def test_a_format_that_nobody_wrote_is_named():
+    logs = LogsParameters(path="x", format="netflow", missing_duration="zero", part_events=10, block_bytes=2**20)
+    with pytest.raises(ContractError, match=r"'netflow'.*zeek"):
+        index_log_files({}, logs, DAY)
+
+
+@pytest.mark.parametrize("day", [date(1, 1, 1), date(1970, 1, 1), TODAY])
+def test_a_day_starts_at_midnight_utc(day):
+    since = datetime.combine(day, datetime.min.time(), UTC) - datetime(1970, 1, 1, tzinfo=UTC)
+    assert start_of(day) == since.days * DAY_SECONDS * SECOND
