@@ -63,6 +63,9 @@ def start_s3(base: Path) -> Iterator[dict[str, str]]:
         "volume.port": volume,
         "filer.port": filer,
         "admin.port": admin,
+        # Each bucket takes volumes of its own: many small ones, so that many tests can have theirs.
+        "master.volumeSizeLimitMB": 64,
+        "volume.max": 5000,
     }
     command = [_find_program("weed"), "mini", *(f"-{name}={value}" for name, value in options.items())]
     url = f"http://{HOST}:{port}"

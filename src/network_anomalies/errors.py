@@ -23,7 +23,7 @@ _STORE_ADVICE = (
         "a bucket of the lake does not exist: run `kedro setup` for this environment",
     ),
     (
-        r"InvalidAccessKeyId|SignatureDoesNotMatch|AccessDenied|Forbidden|"
+        r"InvalidAccessKeyId|SignatureDoesNotMatch|AccessDenied|Forbidden|\(403\)|"
         r"Access Key Id you provided|signature we calculated|NoCredentialsError",
         "the object store refused the credentials: check MINIO_ACCESS_KEY and MINIO_SECRET_KEY, and what they may do",
     ),
@@ -83,7 +83,7 @@ def _advice(cause: BaseException) -> str | None:
         if variable := re.search(r"Environment variable '(\w+)' not found", text):
             return f"the environment variable {variable[1]} is not set: set it, or choose another --env"
         return f"configuration: {_one_line(str(cause))}"
-    if isinstance(cause, OSError) and cause.errno in (errno.ENOSPC, errno.EDQUOT):
+    if isinstance(cause, OSError) and cause.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         return f"no space left on {cause.filename or 'the disk'}: free some, then run again"
     if modules & {"botocore", "aiobotocore", "aiohttp"} or isinstance(cause, PermissionError | OSError | TimeoutError):
         return next((advice for rule, advice in _STORE_ADVICE if re.search(rule, text)), None)

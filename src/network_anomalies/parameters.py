@@ -37,7 +37,7 @@ class LogsParameters(Strict):
     format: Name
     missing_duration: Literal["zero", "reject"]
     part_events: PartEvents
-    block_bytes: Annotated[int, Field(ge=1024)]
+    block_bytes: Annotated[int, Field(ge=1_048_576)]
 
 
 class GateParameters(Strict):

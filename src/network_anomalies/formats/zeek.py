@@ -59,7 +59,7 @@ def parse_lines(block: bytes, header: ZeekHeader) -> ParsedLines:
     skipped = _SkippedLines(header)
     wanted = [field for field in (*REQUIRED, *OPTIONAL) if field in header.fields]
     rows = csv.read_csv(
-        BytesIO(block.decode("utf-8", "replace").encode()),
+        BytesIO(_clean(block)),
         read_options=csv.ReadOptions(column_names=list(header.fields), use_threads=False, block_size=2**30),
         parse_options=csv.ParseOptions(
             delimiter="\t", quote_char=False, ignore_empty_lines=False, invalid_row_handler=skipped
@@ -68,7 +68,10 @@ def parse_lines(block: bytes, header: ZeekHeader) -> ParsedLines:
             include_columns=wanted, column_types=dict.fromkeys(wanted, pa.string()), strings_can_be_null=False
         ),
     )
-    comments = pc.starts_with(rows["ts"], "#")
+    if skipped.columns_change or pc.any(pc.equal(rows["ts"], "#fields")).as_py():
+        raise ContractError("a Zeek log whose columns change half-way: split it at its second # header")
+    blank = pc.and_(*(pc.equal(rows[name], "") for name in ("ts", "proto")))
+    comments = pc.or_(pc.starts_with(rows["ts"], "#"), blank)
     seconds = _to_numbers(rows["ts"], _INSTANT)
     unparsable = pc.and_(pc.is_null(seconds), pc.invert(comments))
     events = _to_events(rows, seconds, header).filter(pc.is_valid(seconds))
@@ -90,16 +93,24 @@ class _SkippedLines:
         self._header = header
         self.not_a_flow = 0
         self.unparsable = 0
+        self.columns_change = False
 
     def __call__(self, row: Any) -> str:
         text = row.text.rstrip("\r")
-        if text.startswith("#fields") and tuple(text.split("\t")[1:]) != self._header.fields:
-            raise ContractError("a Zeek log whose columns change half-way: split it at its second # header")
+        if text.startswith("#fields"):
+            self.columns_change |= tuple(text.split("\t")[1:]) != self._header.fields
         if not text or text.startswith("#"):
             self.not_a_flow += 1
         else:
             self.unparsable += 1
         return "skip"
+
+
+def _clean(block: bytes) -> bytes:
+    """Return UTF-8 whose lines end where Zeek ends them; Arrow would end one at a lone carriage return too."""
+    if b"\r" in block:
+        block = block.replace(b"\r\n", b"\n").replace(b"\r", b" ")
+    return block.decode("utf-8", "replace").encode()
 
 
 def _to_events(rows: pa.Table, seconds: pa.ChunkedArray, header: ZeekHeader) -> pa.Table:

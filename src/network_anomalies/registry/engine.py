@@ -57,15 +57,23 @@ def read_version(engine: Engine) -> str | None:
 
 
 def migrate(engine: Engine) -> None:
-    """Bring the schema to ``HEAD``, in one transaction."""
+    """Bring the schema to ``HEAD``, in one transaction.
+
+    Raises:
+        ProjectError: the schema is of a version that this code does not know.
+    """
     from alembic import command
     from alembic.config import Config
+    from alembic.util import CommandError
 
     config = Config()
     config.set_main_option("script_location", "network_anomalies:registry/migrations")
     with engine.begin() as connection:
         config.attributes["connection"] = connection
-        command.upgrade(config, "head")
+        try:
+            command.upgrade(config, "head")
+        except CommandError as error:
+            raise ProjectError(f"the registry's schema cannot be migrated ({error}): update this code") from error
 
 
 def _connect_args(url: str) -> dict[str, Any]:

@@ -1,11 +1,14 @@
 """Retention: what may be deleted after a time. Committed RAW objects never are."""
 
 from collections.abc import Iterator
-from datetime import date, datetime, timedelta
+from datetime import datetime, timedelta
+from pathlib import PurePosixPath
 
 import fsspec
+from sqlalchemy import select
 
 from network_anomalies.registry.runs import hold_lock
+from network_anomalies.registry.tables import ingestion_events
 from network_anomalies.upkeep.stores import StoredFile, Stores, list_files
 from network_anomalies.upkeep.verify import place_of
 
@@ -43,9 +46,19 @@ def _older(files: list[StoredFile], now: datetime, days: int) -> list[StoredFile
 
 
 def _delete_orphan(stores: Stores, file: StoredFile) -> bool:
-    """Delete under the lock of the orphan's date: a run at work might be about to commit this very object."""
-    source, day, _ = place_of(file)
-    with hold_lock(stores.engine, source, date.fromisoformat(day)) as held:
-        if held:
+    """Delete under the lock of the orphan's date: a run at work may be about to commit it, or may have since."""
+    place = place_of(stores, file)
+    if place is None:
+        stores.lake.rm_file(file.path)
+        return True
+    with hold_lock(stores.engine, *place) as held:
+        deletable = held and not _is_committed(stores, file)
+        if deletable:
             stores.lake.rm_file(file.path)
-    return held
+    return deletable
+
+
+def _is_committed(stores: Stores, file: StoredFile) -> bool:
+    query = select(ingestion_events.c.part).where(ingestion_events.c.file_name == PurePosixPath(file.path).name)
+    with stores.engine.connect() as connection:
+        return connection.execute(query).first() is not None

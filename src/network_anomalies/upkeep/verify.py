@@ -8,15 +8,19 @@ from io import BytesIO
 from pathlib import PurePosixPath
 from typing import Any
 
+import pyarrow
 import pyarrow.parquet as pq
 from sqlalchemy import ColumnElement, RowMapping, Table, func, select, true
 
 from network_anomalies.contract import coerce_events, find_violations
+from network_anomalies.errors import ProjectError
 from network_anomalies.parts import digest_content, to_canonical_table
 from network_anomalies.registry.engine import ensure_schema
 from network_anomalies.registry.runs import abandon_dead_runs
 from network_anomalies.registry.tables import ingestion_batches, ingestion_events
 from network_anomalies.upkeep.stores import StoredFile, Stores, list_files
+
+Facts = tuple[dict[str, Any], dict[str, int]] | None
 
 
 @dataclass
@@ -43,50 +47,59 @@ def verify_stores(stores: Stores, start: date | None, end: date | None) -> Verif
     """Re-read the objects of every revision from ``start`` to ``end``, both included; None is open.
 
     Checked are sha256, size, rows, digest of the rows, the contract, and each batch's sum; one object is held in
-    memory at a time.
+    memory at a time, and read once however many revisions share it.
     """
     ensure_schema(stores.engine)
     found = Verification(abandoned=abandon_dead_runs(stores.engine))
-    known: set[tuple[str, str, str]] = set()
+    known: dict[str, Facts] = {}
     for row in _read_objects(stores, start, end):
-        place = (row["source"], str(row["logical_date"]), row["file_name"])
-        if place not in known:
-            known.add(place)
+        path = "/".join((stores.buckets["raw"], row["source"], str(row["logical_date"]), row["file_name"]))
+        if path not in known:
+            known[path] = _examine_object(stores, path, row["logical_date"])
             found.objects += 1
             found.rows += row["record_count"]
-            path = "/".join((stores.buckets["raw"], *place))
-            found.mismatches += [f"{path}: {fault}" for fault in _check_object(stores, path, row)]
+        found.mismatches += [f"{path}: {fault}" for fault in _compare(known[path], row)]
     found.mismatches += _check_sums(stores, start, end)
-    found.orphans = [
-        file
-        for file in list_files(stores.lake, stores.buckets["raw"])
-        if _is_within(file, start, end) and place_of(file) not in known
-    ]
+    stored = list_files(stores.lake, stores.buckets["raw"])
+    found.orphans = [file for file in stored if file.path not in known and _is_within(stores, file, start, end)]
     return found
 
 
-def place_of(file: StoredFile) -> tuple[str, str, str]:
-    """Return source, date and name of a file in the RAW bucket, by its path."""
-    source, day, name = PurePosixPath(file.path).parts[-3:]
-    return source, day, name
+def place_of(stores: Stores, file: StoredFile) -> tuple[str, date] | None:
+    """Return the source and date that a file in the RAW bucket belongs to by its path, or None."""
+    parts = PurePosixPath(file.path).relative_to(stores.buckets["raw"]).parts
+    try:
+        source, day, _ = parts
+        return source, date.fromisoformat(day)
+    except ValueError:
+        return None
 
 
-def _check_object(stores: Stores, path: str, row: RowMapping) -> list[str]:
+def _examine_object(stores: Stores, path: str, logical_date: date) -> Facts:
+    """Return what the bytes say, in the registry's words, and the rules that their rows break; None if missing."""
     try:
         data = stores.lake.cat_file(path)
     except FileNotFoundError:
+        return None
+    facts: dict[str, Any] = {"object_sha256": hashlib.sha256(data).hexdigest(), "size_bytes": len(data)}
+    try:
+        table = to_canonical_table(pq.read_table(BytesIO(data)))
+        violations = find_violations(coerce_events(table.to_pandas()), logical_date)
+    except (pyarrow.ArrowException, OSError, ProjectError, KeyError):
+        return facts, {}
+    facts |= {"record_count": table.num_rows, "content_sha256": digest_content(table)}
+    return facts, violations["rule"].value_counts().to_dict()
+
+
+def _compare(facts: Facts, row: RowMapping) -> list[str]:
+    if facts is None:
         return ["the object is missing"]
-    if (digest := hashlib.sha256(data).hexdigest()) != row["object_sha256"]:
-        return [f"{len(data)} bytes, sha256 {digest[:12]}; registered {row['size_bytes']}, {row['object_sha256'][:12]}"]
-    table = to_canonical_table(pq.read_table(BytesIO(data)))
-    found = {
-        "size_bytes": len(data),
-        "record_count": table.num_rows,
-        "content_sha256": digest_content(table),
-    }
-    faults = [f"{name} is {value}, registered {row[name]}" for name, value in found.items() if value != row[name]]
-    violations = find_violations(coerce_events(table.to_pandas()), row["logical_date"])
-    return faults + [f"{count} rows break {rule}" for rule, count in violations["rule"].value_counts().items()]
+    values, broken = facts
+    if values["object_sha256"] != row["object_sha256"]:
+        found = f"{values['size_bytes']} bytes, sha256 {values['object_sha256'][:12]}"
+        return [f"{found}; registered {row['size_bytes']}, {row['object_sha256'][:12]}"]
+    faults = [f"{name} is {value}, registered {row[name]}" for name, value in values.items() if value != row[name]]
+    return faults + [f"{count} rows break {rule}" for rule, count in broken.items()]
 
 
 def _read_objects(stores: Stores, start: date | None, end: date | None) -> list[Any]:
@@ -122,6 +135,9 @@ def _within(table: Table, start: date | None, end: date | None) -> ColumnElement
     return after & before
 
 
-def _is_within(file: StoredFile, start: date | None, end: date | None) -> bool:
-    day = place_of(file)[1]
-    return (start is None or day >= str(start)) and (end is None or day <= str(end))
+def _is_within(stores: Stores, file: StoredFile, start: date | None, end: date | None) -> bool:
+    """Tell whether a file belongs to the range; one that belongs to no date does if the range is open."""
+    place = place_of(stores, file)
+    if place is None:
+        return start is None and end is None
+    return (start is None or place[1] >= start) and (end is None or place[1] <= end)

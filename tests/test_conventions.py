@@ -1,0 +1,147 @@
+"""What holds for every environment, pipeline and module; each rule with a case that breaks it."""
+
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+from conftest import ROOT, Project
+from kedro.framework.project import pipelines
+from kedro.pipeline import Node, Pipeline
+
+from network_anomalies.config import ProjectConfigLoader
+from network_anomalies.contract import COLUMNS
+from network_anomalies.registry.tables import BATCH_COUNTS, metadata
+
+REFERENCES = {
+    *("MINIO_ENDPOINT_URL", "MINIO_ACCESS_KEY", "MINIO_SECRET_KEY"),
+    *("PG_HOST", "PG_USER", "PG_PASSWORD", "PG_DATABASE"),
+}
+NODE_NAME = re.compile(r"^[a-z]+(_[a-z]+)+$")
+
+
+def read_catalog(root: Path, env: str) -> dict:
+    options = {"base_env": "base", "default_run_env": "embedded", "merge_strategy": {"globals": "soft"}}
+    return dict(ProjectConfigLoader(root / "conf", env=env, runtime_params={}, **options)["catalog"])
+
+
+def find_undeclared(pipeline: Pipeline, declared: set[str]) -> set[str]:
+    return {name for name in pipeline.datasets() if not name.startswith(("params:", "parameters"))} - declared
+
+
+def find_odd_names(pipeline: Pipeline) -> set[str]:
+    return {node.name for node in pipeline.nodes if not NODE_NAME.match(node.name)}
+
+
+def test_every_environment_has_the_same_datasets():
+    base = set(read_catalog(ROOT, "base"))
+    assert {env: set(read_catalog(ROOT, env)) for env in ("embedded", "minio")} == {"embedded": base, "minio": base}
+
+
+def test_an_environment_with_a_dataset_of_its_own_is_noticed(embedded):
+    (embedded.root / "conf/minio/catalog.yml").write_text("more: {type: MemoryDataset}")
+    assert set(read_catalog(embedded.root, "minio")) - set(read_catalog(embedded.root, "base")) == {"more"}
+
+
+def test_base_declares_the_lake_and_the_registry_that_are_served():
+    catalog = read_catalog(ROOT, "base")
+    assert catalog["raw_parts"]["path"].startswith("s3://cybersec-ml-raw/synthetic/")
+    assert {name for name, entry in catalog.items() if entry.get("credentials") == "postgres"} == {
+        "current_objects",
+        "ingestion_events",
+    }
+    assert catalog["raw_parts"]["credentials"] == catalog["quarantined_events"]["credentials"] == "minio"
+    assert not list((ROOT / "conf/base").glob("credentials*"))
+
+
+def test_the_minio_environment_holds_references_and_no_values():
+    text = (ROOT / "conf/minio/credentials.yml").read_text()
+    assert set(re.findall(r"oc\.env:(\w+)\}", text)) == REFERENCES
+
+
+def test_every_dataset_of_every_pipeline_is_declared_and_every_node_named():
+    declared = set(read_catalog(ROOT, "base"))
+    for name, pipeline in pipelines.items():
+        assert not find_undeclared(pipeline, declared), name
+        assert not find_odd_names(pipeline), name
+
+
+def test_an_undeclared_dataset_and_an_unnamed_node_are_noticed():
+    pipeline = Pipeline([Node(len, inputs="raw_partz", outputs="count")])
+    assert find_undeclared(pipeline, {"raw_parts", "count"}) == {"raw_partz"}
+    assert len(find_odd_names(pipeline)) == 1
+
+
+def test_the_default_pipeline_is_full():
+    assert pipelines["__default__"] == pipelines["full"]
+    assert {node.name for node in pipelines["ingestion"].nodes} <= {node.name for node in pipelines["full"].nodes}
+
+
+def test_readers_have_the_columns_they_rely_on():
+    assert COLUMNS == ("timestamp", "src_ip", "dst_ip", "bytes", "duration", "protocol")
+    assert list(metadata.tables["ingestion_events"].columns.keys()) == [
+        *("run_id", "source", "logical_date", "revision", "part", "ingested_at", "file_name", "object_uri"),
+        *("record_count", "rejected_count", "size_bytes", "object_sha256", "content_sha256"),
+        *("min_timestamp", "max_timestamp", "contract_version", "status"),
+    ]
+    assert list(metadata.tables["pipeline_runs"].columns.keys()) == [
+        *("run_id", "parent_run_id", "pipeline", "source", "logical_date", "env", "host", "status"),
+        *("started_at", "finished_at", "failed_node", "error", "code_version", "params_sha256"),
+    ]
+    assert {"lines_in", *BATCH_COUNTS} <= set(metadata.tables["ingestion_batches"].columns.keys())
+
+
+def test_every_dependency_is_pinned():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    wanted = [
+        *project["dependencies"],
+        *(name for names in project["optional-dependencies"].values() for name in names),
+    ]
+    pins = {
+        line.partition("==")[0].lower() for line in (ROOT / "constraints.txt").read_text().splitlines() if "==" in line
+    }
+    names = {re.split(r"[\[<>=!~ ]", name)[0].lower() for name in wanted} - {"network-anomalies"}
+    assert names <= pins
+    assert "left-pad" not in pins
+
+
+def lint_imports(root: Path) -> subprocess.CompletedProcess[str]:
+    command = [Path(sys.executable).parent / "lint-imports", "--config", root / "pyproject.toml", "--no-cache"]
+    path = {"PYTHONPATH": str(root / "src"), "PATH": "/usr/bin:/bin"}
+    return subprocess.run(command, cwd=root, env=path, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize(
+    ("module", "line", "contract"),
+    [
+        ("pipelines/ingestion/gate.py", "import os", "Nodes are pure"),
+        ("pipelines/ingestion/gate.py", "import network_anomalies.registry.runs", "Nodes are pure"),
+        ("contract.py", "import kedro.io", "does not depend on Kedro"),
+        ("parts.py", "import network_anomalies.datasets", "Layers"),
+        ("generator.py", "import sklearn", "Heavy libraries"),
+    ],
+)
+def test_the_import_rules_break_when_they_should(embedded, module, line, contract):
+    shutil.copytree(ROOT / "src", embedded.root / "src", ignore=shutil.ignore_patterns("*.egg-info", "__pycache__"))
+    path = embedded.root / "src/network_anomalies" / module
+    path.write_text(f"{path.read_text()}\n\n{line}\n")
+    done = lint_imports(embedded.root)
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert any(contract in text and "BROKEN" in text for text in done.stdout.splitlines())
+
+
+def test_the_import_rules_hold():
+    done = lint_imports(ROOT)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_a_session_outside_the_working_directory_uses_its_own_registry(embedded, tmp_path, monkeypatch):
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    monkeypatch.chdir(elsewhere)
+    assert Project(embedded.root).run() == "SUCCESS"
+    assert (embedded.root / "data/registry.db").exists()
+    assert not list(elsewhere.iterdir())
