@@ -4,10 +4,10 @@
     python benchmarks/ingestion.py volume [--events N] [--peer NAME=COMMAND ...]
     python benchmarks/ingestion.py memory [--events N]
 
-``start-up`` compares the ten-event embedded run with a two-node project of stock Kedro datasets; ``volume`` runs N events
-against real servers; ``memory`` compares the peak at N and at 4 N events. In a peer's command ``{n}`` is the number of
-events. Commands run in turn, A B C A B C; medians are shown. Run it with the Python of the environment to be measured;
-the servers need the ``dev`` extra of the one that ``--servers`` names.
+``start-up`` compares the ten-event embedded run with a two-node project of stock Kedro datasets; ``volume`` runs N
+events against real servers; ``memory`` compares the peak at N and at 4 N events. In a peer's command ``{n}`` is the
+number of events. Commands run in turn, A B C A B C; medians are shown. Run it with the Python of the environment to
+be measured; the servers need the ``dev`` extra of the one that ``--servers`` names.
 """
 
 import argparse
