@@ -129,6 +129,7 @@ def test_a_last_line_cut_short_counts_as_unparsable_and_the_file_as_truncated(ke
         kept > 0 and not whole,
         row["unparsable"],
     )
+    assert row["size_bytes"] == len(log)
     assert index.seconds[0] == 1 + whole
     assert [to_micros(table) for table in to_slices(files, block_bytes, 10)] == [[START, START + 1][: 1 + whole]]
 

@@ -1,5 +1,6 @@
 """Setup, verify and prune: damage is found and named, and committed objects stay."""
 
+import hashlib
 import re
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -66,6 +67,13 @@ def test_after_a_run_everything_is_verified_and_nothing_is_found(anywhere, store
     assert list(verify(stores).lines()) == ["1 objects, 10 rows verified; 0 mismatches, 0 orphans"]
 
 
+def forge_unreadable(stores, path, _):
+    """Replace an object by bytes that are no Parquet, with their digest and size in the registry."""
+    put(stores, path, b"no Parquet")
+    digest = hashlib.sha256(b"no Parquet").hexdigest()
+    alter(stores, ingestion_events, object_sha256=digest, size_bytes=10)
+
+
 def altering(table, **values):
     return lambda stores, _path, _events: alter(stores, table, **values)
 
@@ -76,6 +84,7 @@ DAMAGE = {
     "truncated": (lambda stores, path, _: put(stores, path, stores.lake.cat_file(path)[:-9]), "{path}: .* bytes, sha"),
     "replaced": (replace, r"{path}: \d+ bytes, sha256 \w+; registered"),
     "forged": (forge, "{path}: 3 rows break timestamp_outside_day"),
+    "forged-unreadable": (forge_unreadable, "{path}: "),
     "rows": (altering(ingestion_events, record_count=9), "{path}: record_count is 10, registered 9"),
     "content": (altering(ingestion_events, content_sha256="0" * 64), r"{path}: content_sha256 is \w+, registered 000"),
     "size": (altering(ingestion_events, size_bytes=1), r"{path}: size_bytes is \d+, registered 1"),

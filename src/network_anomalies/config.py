@@ -3,6 +3,7 @@
 import secrets
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -31,10 +32,11 @@ class ProjectConfigLoader(OmegaConfigLoader):
     ) -> None:
         self._root = Path(conf_source).resolve().parent
         self._resolvers: dict[str, Callable[..., Any]] = {
-            "parameter": lambda name: OmegaConf.select(OmegaConf.create(self["parameters"]), name),
+            "parameter": lambda name: OmegaConf.select(self._parameters(), name),
             "sqlite_url": lambda path: f"sqlite:///{self._root / path}",
             "postgres_url": postgres_url,
         }
+        self._parameters = cache(lambda: OmegaConf.create(self["parameters"]))
         super().__init__(conf_source, env=env, runtime_params=fix_identity(runtime_params or {}), **rest)
 
     def __getitem__(self, key: str) -> dict[str, Any]:

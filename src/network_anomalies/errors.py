@@ -77,7 +77,7 @@ def _advice(cause: BaseException) -> str | None:
     modules = {base.__module__.partition(".")[0] for base in type(cause).__mro__}
     text = f"{type(cause).__name__}: {_one_line(str(cause))}"
     if "sqlalchemy" in modules or "psycopg2" in modules:
-        words = _one_line(str(getattr(cause, "orig", cause)))
+        words = _one_line(str(getattr(cause, "orig", None) or cause))
         return "the registry failed: " + next((say for rule, say in _DATABASE_ADVICE if re.search(rule, text)), words)
     if "omegaconf" in modules:
         if variable := re.search(r"Environment variable '(\w+)' not found", text):

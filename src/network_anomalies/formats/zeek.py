@@ -79,7 +79,9 @@ def parse_lines(block: bytes, header: ZeekHeader) -> ParsedLines:
 
 
 def is_whole(line: bytes, header: ZeekHeader) -> bool:
-    """Tell whether a line without an end is whole: all columns begin, and the last is not one that is read."""
+    """Tell whether a line without an end is whole: a comment, or all columns begin and the last is not read."""
+    if line.startswith(b"#"):
+        return True
     return line.count(b"\t") == len(header.fields) - 1 and header.fields[-1] not in (*REQUIRED, *OPTIONAL)
 
 

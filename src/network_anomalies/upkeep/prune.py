@@ -1,7 +1,7 @@
 """Retention: what may be deleted after a time. Committed RAW objects never are."""
 
 from collections.abc import Iterator
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from pathlib import PurePosixPath
 
 import fsspec
@@ -52,13 +52,15 @@ def _delete_orphan(stores: Stores, file: StoredFile) -> bool:
         stores.lake.rm_file(file.path)
         return True
     with hold_lock(stores.engine, *place) as held:
-        deletable = held and not _is_committed(stores, file)
+        deletable = held and not _is_committed(stores, *place, PurePosixPath(file.path).name)
         if deletable:
             stores.lake.rm_file(file.path)
     return deletable
 
 
-def _is_committed(stores: Stores, file: StoredFile) -> bool:
-    query = select(ingestion_events.c.part).where(ingestion_events.c.file_name == PurePosixPath(file.path).name)
+def _is_committed(stores: Stores, source: str, logical_date: date, file_name: str) -> bool:
+    columns = ingestion_events.c
+    named = (columns.source == source, columns.logical_date == logical_date, columns.file_name == file_name)
+    query = select(columns.part).where(*named)
     with stores.engine.connect() as connection:
         return connection.execute(query).first() is not None

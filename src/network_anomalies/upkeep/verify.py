@@ -76,7 +76,10 @@ def place_of(stores: Stores, file: StoredFile) -> tuple[str, date] | None:
 
 
 def _examine_object(stores: Stores, path: str, logical_date: date) -> Facts:
-    """Return what the bytes say, in the registry's words, and the rules that their rows break; None if missing."""
+    """Return what the bytes say, in the registry's words, and the rules that their rows break; None if missing.
+
+    Bytes that are no events say None for rows and content, which no registered object does.
+    """
     try:
         data = stores.lake.cat_file(path)
     except FileNotFoundError:
@@ -86,7 +89,7 @@ def _examine_object(stores: Stores, path: str, logical_date: date) -> Facts:
         table = to_canonical_table(pq.read_table(BytesIO(data)))
         violations = find_violations(coerce_events(table.to_pandas()), logical_date)
     except (pyarrow.ArrowException, OSError, ProjectError, KeyError):
-        return facts, {}
+        return facts | {"record_count": None, "content_sha256": None}, {}
     facts |= {"record_count": table.num_rows, "content_sha256": digest_content(table)}
     return facts, violations["rule"].value_counts().to_dict()
 
