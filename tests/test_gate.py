@@ -64,7 +64,14 @@ def frames(draw: Callable) -> pd.DataFrame:
 
 def validate(*parts: pd.DataFrame, stored: pd.DataFrame = NOTHING_STORED, gate: GateParameters = GATE) -> list:
     reads = {str(place): (lambda part=part: part) for place, part in enumerate(parts)}
-    return list(validate_events(reads, SYNTHETIC, stored, gate, **WHO))
+    yields = validate_events(reads, SYNTHETIC, stored, gate, **WHO)
+    return [tuple(dict(saved) for saved in part) for part in yields]
+
+
+def test_what_was_saved_is_let_go(make_events):
+    reads = {str(place): make_events for place in range(3)}
+    yields = list(validate_events(reads, SYNTHETIC, NOTHING_STORED, GATE, **WHO))
+    assert [part[:3] for part in yields] == [({}, {}, {})] * 3
 
 
 def summarise(*parts: pd.DataFrame, source_report: dict = SYNTHETIC) -> tuple[list, dict]:

@@ -1,5 +1,6 @@
 """What a generator node yields, kept in order."""
 
+from copy import copy
 from typing import Any
 
 from kedro.io import AbstractDataset
@@ -17,8 +18,8 @@ class CollectedDataset(AbstractDataset[Any, list[Any]]):
         self.metadata = metadata
 
     def save(self, data: Any) -> None:
-        """Append an item."""
-        self._items.append(data)
+        """Append a shallow copy of an item, which its maker may empty later."""
+        self._items.append(copy(data))
 
     def load(self) -> list[Any]:
         """Return what was saved."""

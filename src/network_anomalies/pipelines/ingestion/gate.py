@@ -49,7 +49,8 @@ def validate_events(
         run_id: goes into the quarantine's rows.
 
     Yields:
-        Quarantine objects, local copies and RAW objects, each a name to Parquet bytes; and the part's report.
+        Quarantine objects, local copies and RAW objects, each a name to Parquet bytes, emptied when the next part is
+        asked for; and the part's report.
     """
     provenance = {
         "contract_version": CONTRACT_VERSION,
@@ -59,7 +60,11 @@ def validate_events(
     }
     stored = current_objects.set_index("part")
     judge = partial(_validate_part, stored, gate, date.fromisoformat(logical_date), run_id, provenance)
-    yield from _work_ahead([partial(judge, part, read) for part, read in enumerate(event_parts.values(), start=1)])
+    for part in _work_ahead([partial(judge, part, read) for part, read in enumerate(event_parts.values(), start=1)]):
+        yield part
+        # Saved by now. Kedro's streams (itertools.tee) hold up to 57 yields, and would hold their bytes too.
+        for saved in part[:3]:
+            saved.clear()
 
 
 def _validate_part(
