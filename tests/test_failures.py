@@ -60,7 +60,7 @@ def test_a_run_that_is_told_to_stop_says_so_in_its_row(anywhere, number):
     output, _ = process.communicate(timeout=30)
     assert time.monotonic() - started < 5
     assert process.returncode == 1
-    assert f"Error: interrupted by {number.name}: nothing was committed" in output
+    assert f"Error: interrupted by {number.name}: run again" in output
     run = last_run(anywhere)
     assert (run["status"], run["failed_node"]) == ("FAILED", "validate_events")
     assert f"interrupted by {number.name}" in run["error"]

@@ -25,7 +25,7 @@ def in_one_line(command: Callable[..., Any]) -> Callable[..., Any]:
     def wrapped(*args: Any, **options: Any) -> Any:
         try:
             return command(*args, **options)
-        except click.ClickException:
+        except (click.ClickException, click.exceptions.Exit):
             raise
         except Exception as error:
             logger.debug("The command failed", exc_info=error)

@@ -131,4 +131,4 @@ def _raise_on_signals() -> Callable[[], None]:
 
 
 def _interrupt(number: int, _frame: FrameType | None) -> None:
-    raise Interrupted(f"interrupted by {signal.Signals(number).name}: nothing was committed, run again")
+    raise Interrupted(f"interrupted by {signal.Signals(number).name}: run again, nothing is stored twice")

@@ -36,7 +36,7 @@ def prune_stores(stores: Stores, orphans: list[StoredFile], now: datetime, delet
         yield f"{verb} quarantine {file.path}"
     for file in _older(orphans, now, keep.orphan_days):
         if delete and not _delete_orphan(stores, file):
-            yield f"kept orphan {file.path}: a run of its date is at work"
+            yield f"kept orphan {file.path}: a run of its date is at work, or has committed it"
         else:
             yield f"{verb} orphan {file.path}"
 
