@@ -23,6 +23,7 @@ HEADER = (
     "\tresp_pkts\tresp_ip_bytes\ttunnel_parents\n"
 )
 START = int(datetime.fromisoformat(f"{DAY}T00:00:00+00:00").timestamp())
+REAL_DAY = SHARED / "data/unlabelled/zeek-tsv-2024-04-19.conn.log"
 TABLES = ("ingestion_batches", "ingestion_events", "source_files")
 
 
@@ -207,13 +208,12 @@ def test_real_logs_are_not_ingested_as_synthetic_events(embedded):
     assert embedded.rows("ingestion_batches")["source"].tolist() == ["zeek", "lab-sensor"]
 
 
-@pytest.mark.skipif(not SHARED.exists(), reason="needs the logs of ../shared")
+@pytest.mark.skipif(not REAL_DAY.exists(), reason="needs the logs of ../shared")
 def test_a_real_zeek_day_ends_with_exactly_its_flows(embedded):
-    path = SHARED / "data/unlabelled/zeek-tsv-2024-04-19.conn.log"
-    assert embedded.run("log_ingestion", logs__path=str(path)) == "SUCCESS"
+    assert embedded.run("log_ingestion", logs__path=str(REAL_DAY)) == "SUCCESS"
     batch = embedded.rows("ingestion_batches").iloc[0]
     assert (batch["source"], batch["accepted"], batch["early"], batch["rejected"]) == ("zeek", 31_363, 4, 0)
-    assert batch["lines_in"] == len(path.read_text().splitlines())
+    assert batch["lines_in"] == len(REAL_DAY.read_text().splitlines())
     assert len(embedded.load("raw_network_events", source="zeek")) == 31_363
 
 
