@@ -13,10 +13,12 @@ import pandas as pd
 import psycopg2
 import pytest
 import sqlalchemy
+import yaml
 from hypothesis import settings
 from kedro.framework.project import configure_project
 from servers import start_servers
 
+from network_anomalies.parameters import GeneratorParameters
 from network_anomalies.registry.engine import connect
 from network_anomalies.session import RunSession
 from network_anomalies.upkeep import load_stores, setup_stores
@@ -104,6 +106,12 @@ class Project:
             stderr=subprocess.STDOUT,
             text=True,
         )
+
+
+def generator_parameters(**changes: Any) -> GeneratorParameters:
+    """Return the project's own parameters of the generator, some of them changed."""
+    raw = yaml.safe_load((ROOT / "conf/base/parameters_ingestion.yml").read_text())["generator"]
+    return GeneratorParameters(**raw | changes)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -36,6 +36,16 @@ def find_odd_names(pipeline: Pipeline) -> set[str]:
     return {node.name for node in pipeline.nodes if not NODE_NAME.match(node.name)}
 
 
+def find_truth_readers(pipeline: Pipeline) -> set[str]:
+    """Return the nodes that take the ground truth, or anything that was made of it."""
+    reached, nodes = {"ground_truth"}, set()
+    for node in pipeline.nodes:
+        if reached & set(node.inputs):
+            reached |= set(node.outputs)
+            nodes.add(node.name)
+    return nodes
+
+
 def test_every_environment_has_the_same_datasets():
     base = set(read_catalog(ROOT, "base"))
     assert {env: set(read_catalog(ROOT, env)) for env in ("embedded", "minio")} == {"embedded": base, "minio": base}
@@ -145,3 +155,22 @@ def test_a_session_outside_the_working_directory_uses_its_own_registry(embedded,
     assert Project(embedded.root).run() == "SUCCESS"
     assert (embedded.root / "data/registry.db").exists()
     assert not list(elsewhere.iterdir())
+
+
+def test_no_node_but_evaluations_reaches_the_truth():
+    allowed = {node.name for node in pipelines["evaluation"].nodes} if "evaluation" in pipelines else set()
+    assert {name for pipeline in pipelines.values() for name in find_truth_readers(pipeline)} <= allowed
+
+
+def test_a_node_that_peeks_at_the_truth_is_noticed():
+    peek = Node(lambda truth, events: events, ["ground_truth", "events"], "features", name="peek_ahead")
+    learn = Node(lambda features: features, "features", "model", name="learn_it")
+    assert find_truth_readers(Pipeline([learn, peek])) == {"peek_ahead", "learn_it"}
+
+
+def test_the_truth_lies_where_no_other_dataset_looks():
+    catalog = read_catalog(ROOT, "base")
+    truth = catalog.pop("ground_truth")["path"]
+    others = [str(entry.get("path") or entry.get("filepath")) for entry in catalog.values()]
+    assert truth.startswith("s3://cybersec-ml-eval/truth/")
+    assert not [path for path in others if path.startswith(truth) or truth.startswith(path)]

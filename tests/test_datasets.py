@@ -9,7 +9,7 @@ import pytest
 from kedro.io import DatasetError
 from sqlalchemy import text
 
-from network_anomalies.datasets import CollectedDataset, LogFilesDataset, QuarantineDataset
+from network_anomalies.datasets import CollectedDataset, LogFilesDataset, OneFrameDataset
 from network_anomalies.errors import ProjectError, explain
 from network_anomalies.registry.engine import connect
 from network_anomalies.registry.tables import ingestion_events
@@ -56,7 +56,9 @@ def test_a_quarantine_keeps_the_first_object_of_a_name(anywhere):
 def test_a_quarantine_that_cannot_be_read_is_no_empty_one(servers, wrong):
     credentials = options(servers) | wrong | {"config_kwargs": {"retries": {"max_attempts": 1}}}
     dataset = {"type": "network_anomalies.datasets.WriteOnceParquetDataset"}
-    quarantine = QuarantineDataset(path="s3://quarantine/synthetic", dataset=dataset, credentials=credentials)
+    quarantine = OneFrameDataset(
+        columns=["rule"], path="s3://quarantine/synthetic", dataset=dataset, credentials=credentials
+    )
     with pytest.raises(DatasetError):
         quarantine.load()
 

@@ -9,7 +9,7 @@ from datetime import UTC, date, datetime, timedelta
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
-from conftest import DAY
+from conftest import DAY, generator_parameters
 from hypothesis import given
 from hypothesis import strategies as st
 from kedro.io import DataCatalog, MemoryDataset
@@ -18,7 +18,7 @@ from kedro.runner import SequentialRunner
 from network_anomalies.contract import COLUMNS, OPTIONAL_COLUMNS, coerce_events, find_violations
 from network_anomalies.datasets import CollectedDataset
 from network_anomalies.errors import ContractError
-from network_anomalies.parameters import GateParameters, GeneratorParameters
+from network_anomalies.parameters import GateParameters
 from network_anomalies.parts import digest_content, find_duplicates, to_canonical_table
 from network_anomalies.pipelines.ingestion import create_pipeline
 from network_anomalies.pipelines.ingestion.gate import (
@@ -236,7 +236,7 @@ def test_the_preview_logs_the_first_events_and_the_account(make_events, caplog):
 
 
 def test_the_pipeline_takes_synthetic_events_to_an_account_of_them():
-    generator = GeneratorParameters(n_events=25, seed=7, part_events=10)
+    generator = generator_parameters(n_events=25, part_events=10)
     given_data = {"params:generator": generator, "params:gate": GATE, "current_objects": NOTHING_STORED}
     given_data |= {f"params:{name}": value for name, value in WHO.items()}
     collected = ("quarantined_events", "ingested_events", "raw_parts", "part_reports")
@@ -248,4 +248,4 @@ def test_the_pipeline_takes_synthetic_events_to_an_account_of_them():
     SequentialRunner().run(create_pipeline().to_outputs("quality_report"), catalog)
     assert catalog.load("quality_report")["counts"]["accepted"] == 25
     parts = [data for saved in catalog.load("raw_parts") for data in saved.values()]
-    assert [pq.read_metadata(io.BytesIO(data)).num_rows for data in parts] == [9, 8, 8]
+    assert [pq.read_metadata(io.BytesIO(data)).num_rows for data in parts] == [8, 8, 9]

@@ -6,11 +6,11 @@ from itertools import pairwise
 
 import pandas as pd
 import pytest
+from conftest import generator_parameters
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from network_anomalies.contract import coerce_events, find_violations
-from network_anomalies.parameters import GeneratorParameters
 from network_anomalies.parts import digest_content, to_canonical_table
 from network_anomalies.pipelines.ingestion import sources
 
@@ -20,7 +20,7 @@ DATES = st.dates(date(1678, 1, 1), date(2261, 12, 31))
 
 
 def draw(n_events: int = 100, seed: int = 7, part_events: int = 40, logical_date: str = DAY) -> list[pd.DataFrame]:
-    wanted = GeneratorParameters(n_events=n_events, seed=seed, part_events=part_events)
+    wanted = generator_parameters(n_events=n_events, seed=seed, part_events=part_events)
     return [read() for read in sources.generate_events(wanted, logical_date)[0].values()]
 
 
@@ -29,12 +29,13 @@ def digest(**choices) -> str:
 
 
 def test_the_events_are_these_on_every_machine():
-    assert digest() == "79e442e77938118e0d6737463510fe8cdfd9e1e99b94a15d2e91d043b2f09e39"
-    assert digest(n_events=10, part_events=10) == "091ca44f4782e332838d25ab848532491ef206f47bbba82e92c7582c15ba914a"
+    assert digest() == "e66e2c82356f8e1b3c72d75a6633b2f3151cebbee565c3094dded88fef055785"
+    assert digest(n_events=10, part_events=10) == "6940d7259bb4c6bc1102cf92fd3def3376d0934d31c729a9054f7c8950098171"
+    assert digest(n_events=5000, part_events=2000) == "59d4956cbcf4abb4644f8cc77ed56cb1a05563732dc25e9dc1163d6baecd998e"
 
 
 def test_the_events_are_the_same_each_time_they_are_drawn():
-    parts, _ = sources.generate_events(GeneratorParameters(n_events=100, seed=7, part_events=40), DAY)
+    parts, _ = sources.generate_events(generator_parameters(n_events=100, seed=7, part_events=40), DAY)
     for read in reversed(parts.values()):
         pd.testing.assert_frame_equal(read(), read())
     assert digest() == digest()
@@ -43,7 +44,10 @@ def test_the_events_are_the_same_each_time_they_are_drawn():
 @pytest.mark.parametrize("other", [{"seed": 8}, {"seed": 7 + 2**32}, {"logical_date": "2024-04-20"}])
 def test_another_seed_or_day_gives_other_events(other):
     columns = ["src_ip", "dst_ip", "bytes", "duration"]
-    one, another = (pd.concat(draw(**choices), ignore_index=True)[columns] for choices in ({}, other))
+    one, another = (
+        pd.concat(draw(**choices), ignore_index=True)[columns].astype({"src_ip": "str", "dst_ip": "str"})
+        for choices in ({}, other)
+    )
     assert (one == another).all(axis=1).mean() < 0.1
 
 
@@ -52,10 +56,10 @@ def test_another_seed_or_day_gives_other_events(other):
     [
         (10, 10_000_000, [10]),
         (10, 1, [1] * 10),
-        (10, 4, [4, 3, 3]),
+        (10, 4, [3, 3, 4]),
         (100, 50, [50, 50]),
-        (101, 50, [34, 34, 33]),
-        (10_007, 5000, [3336, 3336, 3335]),
+        (101, 50, [33, 34, 34]),
+        (10_007, 5000, [3335, 3336, 3336]),
     ],
 )
 def test_the_day_has_exactly_the_events_asked_for_in_bounded_parts(n_events, part_events, sizes):
@@ -81,15 +85,13 @@ def test_parts_follow_one_another_in_time(n_events, part_events):
     parts = draw(n_events=n_events, part_events=part_events)
     times = pd.concat(parts)["timestamp"]
     assert times.is_monotonic_increasing
-    day = pd.Timestamp(DAY, tz="UTC")
-    edges = [day + pd.Timedelta(days=1) * place / len(parts) for place in range(len(parts) + 1)]
-    for part, (first, last) in zip(parts, pairwise(edges), strict=True):
-        assert part["timestamp"].between(first.floor("us"), last, inclusive="left").all()
+    for earlier, later in pairwise(parts):
+        assert earlier["timestamp"].iloc[-1] <= later["timestamp"].iloc[0]
 
 
 def test_a_hundred_million_events_cost_nothing_before_they_are_asked_for():
     tracemalloc.start()
-    parts, _ = sources.generate_events(GeneratorParameters(n_events=10**8, seed=7, part_events=10**5), DAY)
+    parts, _ = sources.generate_events(generator_parameters(n_events=10**8, seed=7, part_events=10**5), DAY)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert (len(parts), list(parts)[-1]) == (1000, "1000")
@@ -97,8 +99,14 @@ def test_a_hundred_million_events_cost_nothing_before_they_are_asked_for():
 
 
 def test_the_report_names_the_parameters_that_decide_the_events():
-    wanted = GeneratorParameters(n_events=100, seed=7, part_events=40)
-    assert sources.generate_events(wanted, DAY)[1] == {
-        "parameters": {"n_events": 100, "seed": 7, "part_events": 40},
-        "files": [],
+    wanted = generator_parameters(n_events=100, part_events=40)
+    report = sources.generate_events(wanted, DAY)[1]
+    assert report["files"] == []
+    assert {name: report["parameters"][name] for name in ("n_events", "seed", "part_events")} == {
+        "n_events": 100,
+        "seed": 7,
+        "part_events": 40,
     }
+    assert list(report["parameters"]["profile"]) == ["enterprise"]
+    assert report["parameters"]["attacks"]["ddos"]["share"] == wanted.attacks["ddos"].share
+    assert "profiles" not in report["parameters"]

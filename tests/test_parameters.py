@@ -20,12 +20,23 @@ from network_anomalies.parameters import (
     digest_parameters,
 )
 
+SERVICE = {"protocol": "UDP", "share": 1.0, "servers": 2, "per_client": 1, "outside": False, "size": [0.0, 0.5]}
+PROFILE = {
+    **{"clients": 100, "client_shift": 1.0, "night": 0.1, "weekend": 0.3, "one_offs": 0.1, "zero_duration": 0.3},
+    "services": {"dns": SERVICE},
+}
+SCAN = {"kind": "horizontal_scan", "hosts": 1, "share": 0.01, "start_hour": [0, 23], "minutes": 60, "stealth": 0.0}
+BEACON = SCAN | {"kind": "beaconing", "period_seconds": 60, "jitter": 0.1, "shortening": False}
+GENERATOR = {
+    **{"n_events": 10, "seed": 0, "part_events": 1, "profile": "small", "profiles": {"small": PROFILE}},
+    **{"lookalikes": {}, "attacks": {"scan": SCAN, "beacon": BEACON}},
+}
 GOOD = {
     "logical_date": "2024-04-19",
     "source": "synthetic",
     "run_id": "20240420T000000Z-0a1b2c3d",
     "parent_run_id": None,
-    "generator": {"n_events": 10, "seed": 0, "part_events": 1},
+    "generator": GENERATOR,
     "logs": {"path": "x", "format": "zeek", "missing_duration": "zero", "part_events": 1, "block_bytes": 2**20},
     "gate": {"max_rejected_share": 0.05, "drop_duplicates": False, "preview_rows": 5},
     "retention": {"local_days": 0, "quarantine_days": 90, "orphan_days": 1},
@@ -225,3 +236,40 @@ def test_any_text_survives_the_url(password, user):
 def test_a_port_that_is_no_number_is_named(port):
     with pytest.raises(ProjectError, match="PG_PORT"):
         postgres_url("u", "p", "h", port, "d", "prefer")
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"profile": "big"}, "parameter generator: there is no profile big: there are small"),
+        ({"lookalikes": {"scan": SCAN}}, "parameter generator: scan is the name of a look-alike and of an attack"),
+        ({"attacks": {"a": SCAN | {"share": 0.6}, "b": SCAN | {"share": 0.7}}}, "add up to 1.300: a day has no more"),
+        (
+            {"attacks": {"scan": SCAN | {"share": 1.1}}},
+            "parameter generator.attacks.scan.share is 1.1: input",
+        ),
+        ({"attacks": {"scan": SCAN | {"share": -0.1}}}, "parameter generator.attacks.scan.share is -0.1"),
+        ({"attacks": {"scan": SCAN | {"hosts": 0}}}, "parameter generator.attacks.scan.hosts is 0: input should be"),
+        ({"attacks": {"scan": SCAN | {"hosts": -3}}}, "parameter generator.attacks.scan.hosts is -3"),
+        (
+            {"attacks": {"scan": SCAN | {"minutes": 61}}},
+            "generator.attacks.scan: starts by 23.0 h and lasts 61.0",
+        ),
+        ({"attacks": {"scan": SCAN | {"minutes": 1e9}}}, "the day ends before it does"),
+        ({"attacks": {"scan": SCAN | {"start_hour": [9, 8]}}}, "start_hour runs from 9.0 back to 8.0"),
+        ({"attacks": {"scan": SCAN | {"stealth": 1.5}}}, "parameter generator.attacks.scan.stealth is 1.5"),
+        ({"attacks": {"scan": SCAN | {"kind": "flood"}}}, "parameter generator.attacks.scan is"),
+        ({"attacks": {"scan": SCAN | {"jitter": 0.1}}}, "unknown parameter generator.attacks.scan.jitter"),
+        ({"attacks": {"beacon": BEACON | {"period_seconds": 0}}}, "generator.attacks.beacon.period_seconds is 0"),
+        ({"profiles": {"small": PROFILE | {"clients": 0}}}, "parameter generator.profiles.small.clients is 0"),
+        ({"profiles": {"small": PROFILE | {"services": {}}}}, "parameter generator.profiles.small.services is {}"),
+        (
+            {"profiles": {"small": PROFILE | {"services": {"dns": SERVICE | {"share": 0.9}}}}},
+            "parameter generator.profiles.small: the shares of its services add up to 0.900: make it 1",
+        ),
+    ],
+)
+def test_what_cannot_be_staged_is_refused_by_name(change, words):
+    with pytest.raises(ProjectError) as refused:
+        check_parameters(GOOD | {"generator": GENERATOR | change})
+    assert words in str(refused.value)

@@ -76,7 +76,7 @@ class RunHooks:
         opened = self._opened.pop(parameters["run_id"])
         opened.restore_signals()
         day = date.fromisoformat(parameters["logical_date"])
-        commits = "ingestion_events" in pipeline.outputs()
+        commits = "ingestion_events" in pipeline.all_outputs()
         batch = read_batch(opened.run.engine, parameters["source"], day) if commits else None
         unchanged = batch is not None and batch["run_id"] != parameters["run_id"]
         status = "UNCHANGED" if unchanged else "SUCCESS"

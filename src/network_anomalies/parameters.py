@@ -4,16 +4,20 @@ import difflib
 import hashlib
 import json
 from datetime import UTC, date, datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
 from network_anomalies.errors import ProjectError
 
 Share = Annotated[float, Field(ge=0, le=1)]
+Hour = Annotated[float, Field(ge=0, lt=24)]
 PartEvents = Annotated[int, Field(ge=1, le=10_000_000)]
 RunId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")]
+MINUTES_A_DAY = 1440
+SHARE_TOLERANCE = 1e-3
+SCENARIO_GROUPS = (("generator", "lookalikes"), ("generator", "attacks"))
 
 
 class Strict(BaseModel):
@@ -22,12 +26,105 @@ class Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+class ServiceParameters(Strict):
+    """A service of a network: its share of the flows, its servers, and how many of them a client uses."""
+
+    protocol: Annotated[str, StringConstraints(pattern=r"^[A-Z0-9-]+$")]
+    share: Annotated[float, Field(gt=0, le=1)]
+    servers: Annotated[int, Field(ge=1, le=10_000)]
+    per_client: Annotated[int, Field(ge=1, le=20)]
+    outside: bool
+    size: tuple[Share, Share]
+
+
+class ProfileParameters(Strict):
+    """What a network's everyday traffic looks like."""
+
+    clients: Annotated[int, Field(ge=100, le=60_000)]
+    client_shift: Annotated[float, Field(ge=0, le=100)]
+    night: Annotated[float, Field(gt=0, le=1)]
+    weekend: Share
+    one_offs: Annotated[float, Field(ge=0, lt=1)]
+    zero_duration: Annotated[float, Field(ge=0, lt=0.5)]
+    services: Annotated[dict[Name, ServiceParameters], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _check_shares(self) -> Self:
+        total = sum(service.share for service in self.services.values())
+        if abs(total - 1) > SHARE_TOLERANCE:
+            raise ValueError(f"the shares of its services add up to {total:.3f}: make it 1")
+        return self
+
+
+class ScenarioParameters(Strict):
+    """Something staged in a day's traffic: by how many hosts, in what share of the day's events, when, how hidden."""
+
+    hosts: Annotated[int, Field(ge=1, le=10_000)]
+    share: Annotated[float, Field(gt=0, le=1)]
+    start_hour: tuple[Hour, Hour]
+    minutes: Annotated[float, Field(gt=0)]
+    stealth: Share
+
+    @model_validator(mode="after")
+    def _check_hours(self) -> Self:
+        earliest, latest = self.start_hour
+        if earliest > latest:
+            raise ValueError(f"start_hour runs from {earliest} back to {latest}: turn it round")
+        if latest * 60 + self.minutes > MINUTES_A_DAY:
+            raise ValueError(f"starts by {latest} h and lasts {self.minutes} minutes: the day ends before it does")
+        return self
+
+
+class BurstParameters(ScenarioParameters):
+    """A scenario of flows that come one upon the other."""
+
+    kind: Literal[
+        "horizontal_scan", "brute_force", "ddos", "lateral_movement", "new_service", "allowed_scanner", "morning_crowd"
+    ]
+
+
+class PeriodicParameters(ScenarioParameters):
+    """A scenario with a beat: its gaps are the period give or take half its ``jitter``, or shortened by up to all."""
+
+    kind: Literal["beaconing", "time_sync", "update_check", "telemetry"]
+    period_seconds: Annotated[float, Field(ge=1, le=86_400)]
+    jitter: Annotated[float, Field(ge=0, le=0.5)]
+    shortening: bool
+
+
+class TransferParameters(ScenarioParameters):
+    """A scenario that moves much: megabytes a host and day, to a place it knows or to a new one."""
+
+    kind: Literal["exfiltration", "nightly_backup"]
+    megabytes: Annotated[float, Field(gt=0, le=1_000_000)]
+    known_peer: bool
+
+
+Scenario = BurstParameters | PeriodicParameters | TransferParameters
+Scenarios = dict[Name, Annotated[Scenario, Field(discriminator="kind")]]
+
+
 class GeneratorParameters(Strict):
     """Synthetic events of a day."""
 
     n_events: Annotated[int, Field(ge=10, le=100_000_000)]
     seed: Annotated[int, Field(ge=0)]
     part_events: PartEvents
+    profile: Name
+    profiles: dict[Name, ProfileParameters]
+    lookalikes: Scenarios
+    attacks: Scenarios
+
+    @model_validator(mode="after")
+    def _check_names_and_shares(self) -> Self:
+        if self.profile not in self.profiles:
+            raise ValueError(f"there is no profile {self.profile}: there are {', '.join(sorted(self.profiles))}")
+        if both := sorted(set(self.lookalikes) & set(self.attacks)):
+            raise ValueError(f"{', '.join(both)} is the name of a look-alike and of an attack: rename one")
+        total = sum(scenario.share for scenario in (*self.lookalikes.values(), *self.attacks.values()))
+        if total > 1:
+            raise ValueError(f"the shares of lookalikes and attacks add up to {total:.3f}: a day has no more than 1")
+        return self
 
 
 class LogsParameters(Strict):
@@ -96,7 +193,11 @@ def digest_parameters(parameters: dict[str, Any]) -> str:
 
 def _describe(fault: Any) -> str:
     path = [str(part) for part in fault["loc"]]
+    if tuple(path[:2]) in SCENARIO_GROUPS:
+        del path[3:4]  # pydantic names the kind here, which is no key
     name = ".".join(path)
+    if fault["type"] == "value_error" and isinstance(fault["input"], dict):
+        return f"parameter {name}: {fault['ctx']['error']}"
     if fault["type"] == "extra_forbidden":
         close = difflib.get_close_matches(path[-1], _known_names(path[:-1]), n=1)
         hint = f"did you mean {'.'.join([*path[:-1], close[0]])}?" if close else "see conf/base/parameters_*.yml"

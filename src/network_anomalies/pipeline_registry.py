@@ -2,7 +2,7 @@
 
 from kedro.pipeline import Pipeline
 
-from network_anomalies.pipelines import ingestion
+from network_anomalies.pipelines import ingestion, realism
 
 
 def register_pipelines() -> dict[str, Pipeline]:
@@ -11,6 +11,7 @@ def register_pipelines() -> dict[str, Pipeline]:
     return {
         "ingestion": ingestion.create_pipeline(),
         "log_ingestion": ingestion.create_log_pipeline(),
+        "realism": realism.create_pipeline(),
         "full": full,
         "__default__": full,
     }

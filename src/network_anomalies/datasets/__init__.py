@@ -4,7 +4,7 @@ from network_anomalies.datasets.batch_commit import BatchCommitDataset
 from network_anomalies.datasets.collected import CollectedDataset
 from network_anomalies.datasets.current_events import CurrentEventsDataset
 from network_anomalies.datasets.log_files import LogFilesDataset
-from network_anomalies.datasets.quarantine import QuarantineDataset
+from network_anomalies.datasets.one_frame import OneFrameDataset
 from network_anomalies.datasets.write_once import WriteOnceParquetDataset
 
 __all__ = [
@@ -12,6 +12,6 @@ __all__ = [
     "CollectedDataset",
     "CurrentEventsDataset",
     "LogFilesDataset",
-    "QuarantineDataset",
+    "OneFrameDataset",
     "WriteOnceParquetDataset",
 ]

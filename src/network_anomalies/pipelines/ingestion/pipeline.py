@@ -8,7 +8,7 @@ from network_anomalies.pipelines.ingestion.gate import (
     summarise_quality,
     validate_events,
 )
-from network_anomalies.pipelines.ingestion.sources import generate_events, index_log_files, slice_logs
+from network_anomalies.pipelines.ingestion.sources import generate_events, index_log_files, label_events, slice_logs
 
 RUN = ["params:source", "params:logical_date", "params:run_id"]
 
@@ -22,6 +22,12 @@ def create_pipeline() -> Pipeline:
                 inputs=["params:generator", "params:logical_date"],
                 outputs=["event_parts", "source_report"],
                 name="generate_events",
+            ),
+            Node(
+                label_events,
+                inputs=["params:generator", "params:logical_date", "ingestion_events"],
+                outputs="ground_truth",
+                name="label_events",
             ),
         ]
     )

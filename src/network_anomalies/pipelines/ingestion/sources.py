@@ -10,7 +10,7 @@ import pandas as pd
 from network_anomalies.errors import ContractError
 from network_anomalies.formats import FORMATS, OpenFile
 from network_anomalies.formats.slices import SECOND, LogIndex, index_logs, plan_slices, read_slice, start_of
-from network_anomalies.generator import build_tables, draw_part
+from network_anomalies.generator import draw_part, label_part, plan_day
 from network_anomalies.parameters import GeneratorParameters, LogsParameters
 
 Parts = dict[str, Callable[[], pd.DataFrame]]
@@ -24,15 +24,24 @@ def generate_events(generator: GeneratorParameters, logical_date: str) -> tuple[
         Parts, a name to a function that draws its events; and the source's report: ``parameters`` that decide the
         content, and no ``files``.
     """
-    day = date.fromisoformat(logical_date)
-    tables = build_tables()
-    parts = -(-generator.n_events // generator.part_events)
-    sizes = [generator.n_events // parts + (part <= generator.n_events % parts) for part in range(1, parts + 1)]
-    drawers: Parts = {
-        f"{part:04d}": partial(draw_part, tables, generator.seed, day, part, parts, size)
-        for part, size in enumerate(sizes, start=1)
+    day = plan_day(generator, date.fromisoformat(logical_date))
+    parts: Parts = {f"{part:04d}": partial(draw_part, day, part) for part in range(1, len(day.edges))}
+    chosen = generator.model_dump(exclude={"profiles"}) | {
+        "profile": {generator.profile: generator.profiles[generator.profile].model_dump()}
     }
-    return drawers, {"parameters": generator.model_dump(), "files": []}
+    return parts, {"parameters": chosen, "files": []}
+
+
+def label_events(generator: GeneratorParameters, logical_date: str, ingestion_events: SourceReport) -> Parts:
+    """Say what the synthetic events of a committed day really were: see ``generator.truth`` for the columns.
+
+    Args:
+        generator: as for ``generate_events``.
+        logical_date: the UTC day, YYYY-MM-DD.
+        ingestion_events: the commit's receipt; there is no truth about a day that was not stored.
+    """
+    day = plan_day(generator, date.fromisoformat(logical_date))
+    return {f"{part:04d}": partial(label_part, day, part) for part in range(1, len(day.edges))}
 
 
 def index_log_files(

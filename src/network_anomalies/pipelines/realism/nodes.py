@@ -1,0 +1,93 @@
+"""Nodes that draw a week's synthetic days, measure them and plot them."""
+
+import logging
+from datetime import date, timedelta
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from network_anomalies.errors import ContractError
+from network_anomalies.generator import draw_part, plan_day
+from network_anomalies.generator.realism import count_hours, measure_realism
+from network_anomalies.parameters import GeneratorParameters
+
+logger = logging.getLogger(__name__)
+
+FEWEST_EVENTS = 50_000
+
+
+def draw_days(generator: GeneratorParameters, logical_date: str) -> dict[str, pd.DataFrame]:
+    """Draw the date, the day before it, and two working days and the weekend of its week; ISO date to events.
+
+    Raises:
+        ContractError: too few events for shares of a thousandth to mean anything.
+    """
+    if generator.n_events < FEWEST_EVENTS:
+        raise ContractError(
+            f"generator.n_events is {generator.n_events}: realism is measured on {FEWEST_EVENTS} events or more"
+        )
+    day = date.fromisoformat(logical_date)
+    monday = day - timedelta(days=day.weekday())
+    wanted = {day, day - timedelta(days=1), *(monday + timedelta(days=place) for place in (1, 2, 5, 6))}
+    return {str(one): _draw_day(generator, one) for one in sorted(wanted)}
+
+
+def measure_profile(synthetic_days: dict[str, pd.DataFrame], logical_date: str) -> pd.DataFrame:
+    """Measure the days against every target; columns as of ``generator.realism.measure_realism``."""
+    working_days, weekend = _split_week(synthetic_days, logical_date)
+    before = str(date.fromisoformat(logical_date) - timedelta(days=1))
+    report = measure_realism(synthetic_days[logical_date], synthetic_days[before], working_days, weekend)
+    shown = report.drop(columns="source").round(4).to_string(index=False)
+    logger.info("%d of %d targets are met:\n%s", report["within"].sum(), len(report), shown)
+    return report
+
+
+def plot_profile(synthetic_days: dict[str, pd.DataFrame], realism_report: pd.DataFrame, logical_date: str) -> Any:
+    """Plot sizes, hosts, hours and targets of the days, as a matplotlib figure."""
+    from matplotlib.figure import Figure
+
+    events = synthetic_days[logical_date]
+    figure = Figure(figsize=(11, 8), layout="constrained")
+    ((sizes, hosts), (hours, targets)) = figure.subplots(2, 2)
+    _plot_sizes(sizes, events["bytes"])
+    for name in ("src_ip", "dst_ip"):
+        counts = events[name].value_counts().to_numpy()
+        hosts.loglog(np.arange(1, len(counts) + 1), np.maximum(counts, 0.5), label=name)
+    hosts.set(title="Hosts by popularity", xlabel="rank", ylabel="flows")
+    hosts.legend()
+    for days, label in zip(_split_week(synthetic_days, logical_date), ("working day", "weekend"), strict=True):
+        hours.step(np.arange(24), np.mean([count_hours(times) for times in days], axis=0), where="mid", label=label)
+    hours.set(title="Flows by hour (UTC)", xlabel="hour", ylabel="flows", ylim=(0, None))
+    hours.legend()
+    _plot_targets(targets, realism_report)
+    return figure
+
+
+def _plot_sizes(axes: Any, sizes: pd.Series) -> None:
+    ordered = np.sort(sizes.to_numpy())[::-1]
+    axes.loglog(ordered, np.arange(1, len(ordered) + 1) / len(ordered))
+    axes.set(title="Flows larger than", xlabel="bytes", ylabel="share of flows")
+
+
+def _plot_targets(axes: Any, report: pd.DataFrame) -> None:
+    """Show where each measure lies between the ends of its target."""
+    place = (report["measured"] - report["low"]) / (report["high"] - report["low"])
+    rows = np.arange(len(report))[::-1]
+    axes.barh(rows, 1.0, color="0.9")
+    axes.scatter(place.clip(-0.1, 1.1), rows, c=np.where(report["within"], "tab:green", "tab:red"), s=18)
+    axes.set_yticks(rows, report["target"], fontsize=6)
+    axes.set(title="Targets: from lowest to highest", xlim=(-0.15, 1.15), xticks=[])
+
+
+def _draw_day(generator: GeneratorParameters, day: date) -> pd.DataFrame:
+    plan = plan_day(generator, day)
+    return pd.concat([draw_part(plan, part) for part in range(1, len(plan.edges))], ignore_index=True)
+
+
+def _split_week(days: dict[str, pd.DataFrame], logical_date: str) -> tuple[list[pd.Series], list[pd.Series]]:
+    """Return the timestamps of the week's drawn working days and of its weekend."""
+    monday = date.fromisoformat(logical_date) - timedelta(days=date.fromisoformat(logical_date).weekday())
+    week = [str(monday + timedelta(days=place)) for place in (1, 2, 5, 6)]
+    times = [days[day]["timestamp"] for day in week]
+    return times[:2], times[2:]
