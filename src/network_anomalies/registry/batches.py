@@ -37,7 +37,7 @@ def commit_batch(
         ProjectError: the run is not, or no longer, the one that may commit.
     """
     with engine.begin() as connection:
-        _require_running(connection, batch["run_id"])
+        require_running(connection, batch["run_id"])
         current = _find_current(connection, batch["source"], batch["logical_date"])
         if current and all(current[name] == batch[name] for name in IDENTITY):
             return False
@@ -86,7 +86,7 @@ def _next_revision(connection: Connection, source: str, logical_date: date) -> i
     return (connection.execute(latest).scalar() or 0) + 1
 
 
-def _require_running(connection: Connection, run_id: str) -> None:
+def require_running(connection: Connection, run_id: str) -> None:
     """Hold the run's row: a run that was declared dead meanwhile must not commit beside its successor."""
     query = select(pipeline_runs.c.status).where(pipeline_runs.c.run_id == run_id).with_for_update()
     status = connection.execute(query).scalar()

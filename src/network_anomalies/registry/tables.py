@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import (
+    JSON,
     BigInteger,
     Boolean,
     CheckConstraint,
@@ -11,7 +12,9 @@ from sqlalchemy import (
     Date,
     DateTime,
     Dialect,
+    Float,
     ForeignKey,
+    ForeignKeyConstraint,
     Index,
     Integer,
     MetaData,
@@ -54,12 +57,19 @@ metadata = MetaData(
 
 RUN_STATES = ("RUNNING", "SUCCESS", "UNCHANGED", "FAILED", "ABANDONED")
 BATCH_STATES = ("SUCCESS", "SUPERSEDED")
+MODEL_STATES = ("CHAMPION", "CHALLENGER", "RETIRED")
 BATCH_COUNTS = ("not_a_flow", "unparsable", "early", "late", "rejected", "duplicates_dropped", "accepted")
 """The fates of a batch's lines. They add up to ``lines_in``, and the table itself holds them to it."""
 
 
 def _one_of(states: tuple[str, ...]) -> CheckConstraint:
     return CheckConstraint(f"status IN {states}", name="status")
+
+
+def _one_current(name: str, columns: tuple[str, ...], status: str) -> Index:
+    """Return the index by which a database refuses a second current row."""
+    where = text(f"status = '{status}'")
+    return Index(name, *columns, unique=True, sqlite_where=where, postgresql_where=where)
 
 
 pipeline_runs = Table(
@@ -106,14 +116,7 @@ ingestion_batches = Table(
     _one_of(BATCH_STATES),
     CheckConstraint("lines_in = " + " + ".join(BATCH_COUNTS), name="balance"),
     UniqueConstraint("source", "logical_date", "revision", name="uq_ingestion_batches_revision"),
-    Index(
-        "uq_ingestion_batches_current",
-        "source",
-        "logical_date",
-        unique=True,
-        sqlite_where=text("status = 'SUCCESS'"),
-        postgresql_where=text("status = 'SUCCESS'"),
-    ),
+    _one_current("uq_ingestion_batches_current", ("source", "logical_date"), "SUCCESS"),
 )
 
 ingestion_events = Table(
@@ -154,4 +157,100 @@ source_files = Table(
     Column("late", BigInteger, nullable=False),
     Column("imputed", BigInteger, nullable=False),
     Column("truncated", Boolean, nullable=False),
+)
+
+transformation_events = Table(
+    "transformation_events",
+    metadata,
+    Column("run_id", String(100), ForeignKey("pipeline_runs.run_id"), primary_key=True),
+    Column("source", String(63), nullable=False),
+    Column("logical_date", Date, nullable=False),
+    Column("revision", Integer, nullable=False),
+    Column("transformed_at", Instant, nullable=False),
+    Column("record_count", BigInteger, nullable=False),
+    Column("size_bytes", BigInteger, nullable=False),
+    Column("feature_spec_sha256", String(64), nullable=False),
+    Column("input_objects", JSON, nullable=False),
+    Column("output_objects", JSON, nullable=False),
+    Column("status", String(10), nullable=False),
+    _one_of(BATCH_STATES),
+    _one_current("uq_transformation_events_current", ("source", "logical_date"), "SUCCESS"),
+)
+
+training_events = Table(
+    "training_events",
+    metadata,
+    Column("run_id", String(100), ForeignKey("pipeline_runs.run_id"), primary_key=True),
+    Column("source", String(63), nullable=False),
+    Column("logical_date", Date, nullable=False),
+    Column("trained_at", Instant, nullable=False),
+    Column("model_uri", Text, nullable=False),
+    Column("model_sha256", String(64), nullable=False),
+    Column("size_bytes", BigInteger, nullable=False),
+    Column("train_start", Instant, nullable=False),
+    Column("train_end", Instant, nullable=False),
+    Column("test_end", Instant, nullable=False),
+    Column("record_count", BigInteger, nullable=False),
+    Column("input_objects", JSON, nullable=False),
+    Column("parameters", JSON, nullable=False),
+    Column("feature_spec_sha256", String(64), nullable=False),
+    Column("library_versions", JSON, nullable=False),
+    Column("code_version", Text, nullable=False),
+    Index("ix_training_events_source", "source", "logical_date"),
+)
+
+evaluation_events = Table(
+    "evaluation_events",
+    metadata,
+    Column("run_id", String(100), ForeignKey("pipeline_runs.run_id"), primary_key=True),
+    Column("source", String(63), nullable=False),
+    Column("logical_date", Date, nullable=False),
+    Column("evaluated_at", Instant, nullable=False),
+    Column("model_sha256", String(64), nullable=False),
+    Column("champion_sha256", String(64)),
+    Column("labelled", Boolean, nullable=False),
+    Column("metrics", JSON, nullable=False),
+    Index("ix_evaluation_events_source", "source", "logical_date"),
+)
+
+models = Table(
+    "models",
+    metadata,
+    Column("source", String(63), primary_key=True),
+    Column("version", Integer, primary_key=True, autoincrement=False),
+    Column("model_sha256", String(64), nullable=False),
+    Column("model_uri", Text, nullable=False),
+    Column("card_uri", Text, nullable=False),
+    Column("training_run_id", String(100), ForeignKey("training_events.run_id"), nullable=False),
+    Column("run_id", String(100), ForeignKey("pipeline_runs.run_id"), nullable=False),
+    Column("registered_at", Instant, nullable=False),
+    Column("promoted_at", Instant),
+    Column("status", String(10), nullable=False),
+    Column("reason", Text, nullable=False),
+    _one_of(MODEL_STATES),
+    UniqueConstraint("source", "model_sha256", name="uq_models_model_sha256"),
+    _one_current("uq_models_champion", ("source",), "CHAMPION"),
+)
+
+alerts = Table(
+    "alerts",
+    metadata,
+    Column("source", String(63), primary_key=True),
+    Column("logical_date", Date, primary_key=True),
+    Column("kind", String(40), primary_key=True),
+    Column("entity", String(45), primary_key=True),
+    Column("run_id", String(100), ForeignKey("pipeline_runs.run_id"), nullable=False),
+    Column("transformation_run_id", String(100), ForeignKey("transformation_events.run_id"), nullable=False),
+    Column("model_version", Integer, nullable=False),
+    Column("created_at", Instant, nullable=False),
+    Column("peer", String(45)),
+    Column("first_seen", Instant, nullable=False),
+    Column("last_seen", Instant, nullable=False),
+    Column("flows", BigInteger, nullable=False),
+    Column("score", Float, nullable=False),
+    Column("severity", String(10), nullable=False),
+    Column("technique", String(20)),
+    Column("sentence", Text, nullable=False),
+    Column("suppressed_by", Text),
+    ForeignKeyConstraint(["source", "model_version"], ["models.source", "models.version"], name="fk_alerts_model"),
 )

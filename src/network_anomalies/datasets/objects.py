@@ -1,0 +1,39 @@
+"""Objects of the lake that the registry vouches for."""
+
+import hashlib
+from collections import OrderedDict
+from typing import Any
+
+from network_anomalies.errors import ProjectError
+
+
+class CheckedObjects:
+    """Reads objects of a filesystem, each only if its bytes have the sha256 that was registered.
+
+    The last few are kept: neighbouring slices of a day often lie in the same object.
+    """
+
+    def __init__(self, filesystem: Any, kept: int = 2) -> None:
+        """Read from ``filesystem`` and keep the bytes of ``kept`` objects."""
+        self._fs = filesystem
+        self._kept = kept
+        self._bytes: OrderedDict[str, bytes] = OrderedDict()
+
+    def read(self, path: str, sha256: str) -> bytes:
+        """Return an object's bytes.
+
+        Raises:
+            ProjectError: the object is missing, or its bytes are not those that were registered.
+        """
+        if sha256 in self._bytes:
+            return self._bytes[sha256]
+        try:
+            data: bytes = self._fs.cat_file(path)
+        except FileNotFoundError as error:
+            raise ProjectError(f"{path} is registered and missing: run `kedro verify`") from error
+        if hashlib.sha256(data).hexdigest() != sha256:
+            raise ProjectError(f"{path} does not have the registered sha256: it was altered, run `kedro verify`")
+        self._bytes[sha256] = data
+        while len(self._bytes) > self._kept:
+            self._bytes.popitem(last=False)
+        return data
