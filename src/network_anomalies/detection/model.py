@@ -1,12 +1,13 @@
 """The model: what is familiar, how often each level of each feature occurs, and the score that follows."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
 import pandas as pd
 
+from network_anomalies.contract import COLUMNS
 from network_anomalies.detection.columns import Coded, Groups, encode_events, group_rows
 from network_anomalies.detection.context import CONTEXT_COLUMNS, compute_context
 from network_anomalies.detection.features import FACETS, FEATURES, LEVELS, LEVELS_PER_E, compute_levels
@@ -30,6 +31,7 @@ class Parameters:
         destination_share: share of the destination in that rest.
         tail: beyond this share of the reference, bytes, durations and rates surprise by distance.
         cap: the largest surprise of a feature.
+        left_out: share of the conversation-hours, the most anomalous ones, that a fitted past leaves out.
         alerts_per_day: how many conversation-hours of a normal day may reach the alert score.
     """
 
@@ -39,6 +41,7 @@ class Parameters:
     destination_share: float = 0.3
     tail: float = 0.02
     cap: float = 15.0
+    left_out: float = 0.05
     alerts_per_day: float = 1.0
 
 
@@ -76,34 +79,33 @@ class Model:
 
 
 def fit(slices: Sequence[Slice], history: History, parameters: Parameters | None = None) -> Model:
-    """Fit a model to past events, and leave out of it what it would itself have raised an alert for.
+    """Fit a model to past events, then again to what is left without its most anomalous conversation-hours.
 
     Args:
         slices: functions that return whole hours of events, with or without context columns; called several times.
-        history: what those events are remembered by.
+        history: what those events are remembered by, merged from a ``remember`` per day.
         parameters: the constants, those of the method by default.
     """
-    first = fit_reference(slices, history, parameters or Parameters())
-    if not any((_talk_scores(each(), first)[1] > first.alert_score).any() for each in slices):
-        return first
-    calm = [_Calm(each, first) for each in slices]
+    parameters = parameters or Parameters()
+    first = Model(history, _weigh(slices, history), parameters)
+    scored = [_score_conversations(each(), first) for each in slices]
+    scores = np.concatenate([np.zeros(0), *(each[1] for each in scored)])
+    if parameters.left_out == 0 or len(scores) == 0:
+        return replace(first, alert_score=_alert_score(scores, parameters, history))
+    limit = float(np.quantile(scores, 1 - parameters.left_out))
+    calm = [_Kept(each, (own <= limit)[codes]) for each, (codes, own) in zip(slices, scored, strict=True)]
     remembered = merge_histories([remember(summarise_coded(encode_events(each()))) for each in calm])
-    return fit_reference(calm, replace(remembered, total_hours=history.total_hours), first.parameters)
+    remembered = replace(remembered, total_hours=history.total_hours)
+    model = Model(remembered, _weigh(calm, remembered), parameters)
+    kept_scores = [_score_conversations(each(), model)[1] for each in calm]
+    left_out = np.full(int((scores > limit).sum()), np.inf)
+    return replace(model, alert_score=_alert_score(np.concatenate([*kept_scores, left_out]), parameters, history))
 
 
-def fit_reference(slices: Sequence[Slice], history: History, parameters: Parameters) -> Model:
-    """Fit a model to all events of the slices, anomalous or not."""
-    masses = {name: np.zeros((2, LEVELS), dtype=np.int64) for name in FEATURES}
-    for each in slices:
-        coded, context = prepare(each())
-        weights = (MASS_UNIT // context["conversation_flows_hour"].astype(np.int64)).astype(np.float64)
-        for name, levels in compute_levels(coded, context, history, inside=True).items():
-            masses[name][0] += np.bincount(levels, minlength=LEVELS)
-            masses[name][1] += np.bincount(levels, weights, LEVELS).astype(np.int64)
-    model = Model(history, masses, parameters)
-    scores = [_talk_scores(each(), model)[1] for each in slices]
-    days = max(history.total_hours / _HOURS_A_DAY, 1.0)
-    return replace(model, alert_score=_alert_score(scores, parameters.alerts_per_day * days))
+def fit_reference(slices: Sequence[Slice], history: History, parameters: Parameters | None = None) -> Model:
+    """Fit a model to all events of the slices, to score these very events ``inside`` it."""
+    parameters = parameters or Parameters()
+    return fit(slices, history, replace(parameters, left_out=0.0))
 
 
 def score(events: pd.DataFrame, model: Model, inside: bool = False) -> pd.DataFrame:
@@ -164,25 +166,34 @@ def combine(coded: Coded, facets: np.ndarray, parameters: Parameters) -> np.ndar
 
 
 @dataclass(frozen=True)
-class _Calm:
-    """A slice without the conversation-hours that a model would raise an alert for."""
+class _Kept:
+    """A slice of which some rows are kept; context is theirs alone."""
 
     slice: Slice
-    model: Model
+    rows: np.ndarray
 
     def __call__(self) -> pd.DataFrame:
-        events = self.slice()
-        talk, scores = _talk_scores(events, self.model)
-        kept = events.loc[(scores <= self.model.alert_score)[talk.codes]]
-        return kept.drop(columns=[name for name in CONTEXT_COLUMNS if name in kept.columns])
+        return self.slice().loc[self.rows, list(COLUMNS)]
 
 
-def _talk_scores(events: pd.DataFrame, model: Model) -> tuple[Groups, np.ndarray]:
-    """Return the conversation-hours of reference events, and the score of each."""
+def _weigh(slices: Sequence[Slice], history: History) -> dict[str, np.ndarray]:
+    """Return the masses of the reference."""
+    masses = {name: np.zeros((2, LEVELS), dtype=np.int64) for name in FEATURES}
+    for each in slices:
+        coded, context = prepare(each())
+        weights = (MASS_UNIT // context["conversation_flows_hour"].astype(np.int64)).astype(np.float64)
+        for name, levels in compute_levels(coded, context, history, inside=True).items():
+            masses[name][0] += np.bincount(levels, minlength=LEVELS)
+            masses[name][1] += np.bincount(levels, weights, LEVELS).astype(np.int64)
+    return masses
+
+
+def _score_conversations(events: pd.DataFrame, model: Model) -> tuple[np.ndarray, np.ndarray]:
+    """Return each row's conversation-hour, and the score of each conversation-hour inside the reference."""
     coded, context = prepare(events)
     scores = combine(coded, compute_facets(coded, context, model, inside=True), model.parameters)
     talk = group_rows(coded.hour).refine(coded.source).refine(coded.destination).refine(coded.protocol)
-    return talk, scores[talk.first]
+    return talk.codes.astype(np.int32), scores[talk.first]
 
 
 def _spread_mean(groups: Groups, values: np.ndarray) -> np.ndarray:
@@ -190,18 +201,17 @@ def _spread_mean(groups: Groups, values: np.ndarray) -> np.ndarray:
     return means
 
 
-def _alert_score(scores: Iterable[np.ndarray], alerts: float) -> float:
-    """Return the score that about ``alerts`` of these reach, judged by the shape of the upper tenth.
+def _alert_score(scores: np.ndarray, parameters: Parameters, history: History) -> float:
+    """Return the score that about ``alerts_per_day`` conversation-hours reach, judged by the upper fifth.
 
     The highest scores of a reference may be attacks. Scores are sums of -ln of shares, so their upper tail falls off
-    about exponentially: its scale is read between the 90th and the 95th percentile, which few attacks reach.
+    about exponentially: its scale is read between the 80th and the 90th percentile, which few attacks reach.
     """
-    values = np.concatenate([np.zeros(0), *scores])
-    if len(values) == 0:
+    if len(scores) == 0:
         return np.inf
-    upper, high = np.quantile(values, [0.90, 0.95])
-    extrapolated = upper + (high - upper) / np.log(2) * np.log(max(0.1 * len(values) / alerts, 1.0))
-    return float(extrapolated)
+    alerts = parameters.alerts_per_day * max(history.total_hours / _HOURS_A_DAY, 1.0)
+    upper, high = np.quantile(scores, [0.80, 0.90])
+    return float(upper + (high - upper) / np.log(2) * np.log(max(0.2 * len(scores) / alerts, 1.0)))
 
 
 def _surprise(name: str, masses: np.ndarray, added: int, parameters: Parameters) -> np.ndarray:
@@ -210,8 +220,8 @@ def _surprise(name: str, masses: np.ndarray, added: int, parameters: Parameters)
     sides = []
     for side in ("low", "high"):
         if feature.side in (side, "both"):
-            shares = [_tail_surprise(mass, unit, added, side) for mass, unit in zip(masses, (1, MASS_UNIT), strict=True)]
-            sides.append(np.maximum(*shares))
+            weighed = zip(masses, (1, MASS_UNIT), strict=True)
+            sides.append(np.maximum(*(_tail_surprise(mass, unit, added, side) for mass, unit in weighed)))
     if feature.side != "both":
         return np.minimum(sides[0], parameters.cap)
     low, high = (_stretch(each, parameters.tail) for each in (sides[0], sides[1][::-1]))
