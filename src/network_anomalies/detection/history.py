@@ -1,0 +1,155 @@
+"""History: how often, and how busy at most, each host, pair, protocol and size was; adds up over days."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from network_anomalies.detection.columns import Coded, Groups, group_rows
+from network_anomalies.detection.summary import Summary, sort_by_keys, stack
+
+KEYS = {
+    "source": ["src_ip"],
+    "destination": ["dst_ip"],
+    "pair": ["src_ip", "dst_ip"],
+    "source_protocol": ["src_ip", "protocol"],
+    "protocol_size": ["protocol", "size_bin"],
+    "source_protocol_size": ["src_ip", "protocol", "size_bin"],
+}
+SUMS = ("flows", "hours")
+PEAKS = {
+    "source": ("peak_destinations", "day_destinations", "peak_bytes"),
+    "destination": ("peak_sources", "peak_flows"),
+    "pair": ("peak_flows", "day_bytes"),
+}
+COUNTS = {name: (*SUMS, *PEAKS.get(name, ())) for name in KEYS}
+
+
+@dataclass(frozen=True)
+class History:
+    """Counts of the past, from a day's summary each.
+
+    Attributes:
+        tables: per name in ``KEYS`` a table in the order of its keys with ``flows`` and distinct ``hours``, and of
+            ``PEAKS`` the most that was ever seen: distinct destinations of a source in an hour
+            (``peak_destinations``) and a day (``day_destinations``) and its bytes to one destination in a day
+            (``peak_bytes``); sources and flows of a destination in an hour (``peak_sources``, ``peak_flows``); flows
+            of a pair in an hour (``peak_flows``) and its bytes in a day (``day_bytes``).
+        total_hours: distinct hours in all.
+    """
+
+    tables: Mapping[str, pd.DataFrame]
+    total_hours: int
+
+
+def remember(summary: Summary) -> History:
+    """Return the counts and peaks of a day's summary."""
+    talks, sizes = summary.conversations, summary.sizes
+    tables = {}
+    for name, keys in KEYS.items():
+        by_hour = aggregate(sizes if "size_bin" in keys else talks, [*keys, "hour"], sums=["flows"])
+        tables[name] = aggregate(by_hour.assign(hours=1, peak_flows=by_hour["flows"]), keys, SUMS, ["peak_flows"])
+    pairs = aggregate(talks, ["src_ip", "dst_ip"], ["bytes"]).assign(ones=1)
+    pair_hours = aggregate(talks, ["src_ip", "dst_ip", "hour"]).assign(ones=1)
+    by_source = aggregate(pairs, ["src_ip"], ["ones"], ["bytes"])
+    peaks = {
+        "source": {
+            "peak_destinations": _peak(pair_hours, "src_ip"),
+            "day_destinations": by_source["ones"],
+            "peak_bytes": by_source["bytes"],
+        },
+        "destination": {"peak_sources": _peak(pair_hours, "dst_ip")},
+        "pair": {"day_bytes": pairs["bytes"]},
+    }
+    for name, columns in peaks.items():
+        tables[name] = tables[name].assign(**columns)
+    kept = {name: table[[*KEYS[name], *COUNTS[name]]] for name, table in tables.items()}
+    return History(kept, len(summary.hours))
+
+
+def merge_histories(histories: Iterable[History]) -> History:
+    """Add up the counts of histories of different days, and keep the higher peaks."""
+    parts = list(histories)
+    tables = {
+        name: aggregate(stack([part.tables[name] for part in parts]), keys, SUMS, PEAKS.get(name, ()))
+        for name, keys in KEYS.items()
+    }
+    return History(tables, sum(part.total_hours for part in parts))
+
+
+def look_up(table: pd.DataFrame, keys: list[str], coded: Coded, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the ``flows`` and ``hours`` of the keys of some rows, 0 where a key is unknown.
+
+    Args:
+        table: one of a history's.
+        keys: its key columns.
+        coded: the events.
+        rows: places of the events to look up.
+    """
+    columns = {
+        "src_ip": (coded.source[rows], coded.sources),
+        "dst_ip": (coded.destination[rows], coded.destinations),
+        "protocol": (coded.protocol[rows], coded.protocols),
+        "size_bin": (coded.size_bin[rows], None),
+    }
+    place = find_rows(table, keys, [columns[key] for key in keys])
+    flows, hours = (np.append(table[name].to_numpy(), 0)[place] for name in SUMS)
+    return flows, hours
+
+
+def find_rows(
+    table: pd.DataFrame, keys: list[str], wanted: list[tuple[np.ndarray, pd.Index | None]]
+) -> np.ndarray:
+    """Return the places of keys in a table that is in the order of its keys; -1 where it does not have them.
+
+    Args:
+        table: any table of a history.
+        keys: its key columns.
+        wanted: per key the codes looked for and their vocabulary, or None if the key is a number.
+    """
+    packed = np.zeros(len(table), dtype=np.int64)
+    sought = np.zeros(len(wanted[0][0]), dtype=np.int64)
+    known = np.full(len(sought), len(table) > 0)
+    for key, (codes, names) in zip(keys, wanted, strict=True):
+        if names is None:
+            own, values = table[key].to_numpy(), codes
+        else:
+            own = table[key].cat.codes.to_numpy().astype(np.int64)
+            values = table[key].cat.categories.get_indexer(names)[codes]
+        width = max(int(own.max(initial=0)), int(values.max(initial=0))) + 1
+        packed, sought = packed * width + own, sought * width + values
+        known &= values >= 0
+    if not known.any():
+        return np.full(len(sought), -1)
+    place = np.minimum(np.searchsorted(packed, sought), len(packed) - 1)
+    return np.where(known & (packed[place] == sought), place, -1)
+
+
+def aggregate(
+    table: pd.DataFrame, keys: list[str], sums: Iterable[str] = (), peaks: Iterable[str] = ()
+) -> pd.DataFrame:
+    """Return a row per distinct key, in order, with sums and maxima of some columns."""
+    groups = group_by(table, keys)
+    columns = {}
+    for name in sums:
+        total = np.bincount(groups.codes, table[name].to_numpy(), len(groups))
+        columns[name] = total.astype(table[name].dtype)
+    for name in peaks:
+        columns[name] = np.zeros(len(groups), dtype=table[name].dtype)
+        np.maximum.at(columns[name], groups.codes, table[name].to_numpy())
+    return sort_by_keys(table[keys].take(groups.first).reset_index(drop=True).assign(**columns), keys)
+
+
+def group_by(table: pd.DataFrame, keys: list[str]) -> Groups:
+    """Return the rows of a table with equal keys."""
+    groups = group_rows(np.zeros(len(table), dtype=np.int64))
+    for key in keys:
+        values = table[key].cat.codes if isinstance(table[key].dtype, pd.CategoricalDtype) else table[key]
+        groups = groups.refine(values.to_numpy().astype(np.int64))
+    return groups
+
+
+def _peak(pair_hours: pd.DataFrame, key: str) -> pd.Series:
+    """Return the most partners that each source, or destination, had in an hour."""
+    return aggregate(aggregate(pair_hours, [key, "hour"], ["ones"]), [key], peaks=["ones"])["ones"]

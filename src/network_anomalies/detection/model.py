@@ -1,0 +1,244 @@
+"""The model: what is familiar, how often each level of each feature occurs, and the score that follows."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+
+import numpy as np
+import pandas as pd
+
+from network_anomalies.contract import COLUMNS
+from network_anomalies.detection.columns import Coded, Groups, encode_events, group_rows
+from network_anomalies.detection.context import CONTEXT_COLUMNS, compute_context
+from network_anomalies.detection.features import FACETS, FEATURES, LEVELS, LEVELS_PER_E, compute_levels
+from network_anomalies.detection.history import History, merge_histories, remember
+from network_anomalies.detection.summary import summarise_coded
+
+Slice = Callable[[], pd.DataFrame]
+MASS_UNIT = 2**24  # the mass of a conversation-hour; whole numbers add up to the same sum in any order
+_HOURS_A_DAY = 24
+
+
+@dataclass(frozen=True)
+class Parameters:
+    """The constants of the method; one setting for every network.
+
+    Attributes:
+        strongest: facets that count in full.
+        rest_weight: what the other facets count.
+        conversation_share: share of a flow's final score that its conversation-hour's mean has; the rest belongs to
+            the hour of its source and of its destination.
+        destination_share: share of the destination in that rest.
+        tail: beyond this share of the reference, bytes, durations and rates surprise by distance.
+        cap: the largest surprise of a feature.
+        left_out: share of the conversation-hours, the most anomalous ones, that a fitted past leaves out.
+        alerts_per_day: how many conversation-hours of a normal day may reach the alert score.
+    """
+
+    strongest: int = 4
+    rest_weight: float = 0.25
+    conversation_share: float = 0.5
+    destination_share: float = 0.3
+    tail: float = 0.02
+    cap: float = 15.0
+    left_out: float = 0.05
+    alerts_per_day: float = 1.0
+
+
+@dataclass(frozen=True)
+class Model:
+    """A fitted model: plain numbers only.
+
+    Attributes:
+        history: what is familiar.
+        masses: per feature an int64 array (2, ``LEVELS``): the reference's mass at each level when every flow counts
+            1, and when every conversation-hour counts ``MASS_UNIT`` in all.
+        parameters: the constants.
+        alert_score: the score that a conversation-hour of a normal day reaches about ``alerts_per_day`` times.
+    """
+
+    history: History
+    masses: Mapping[str, np.ndarray]
+    parameters: Parameters = field(default_factory=Parameters)
+    alert_score: float = np.inf
+
+    @property
+    def rows(self) -> int:
+        """Flows of the reference."""
+        return int(next(iter(self.masses.values()))[0].sum())
+
+    @cached_property
+    def surprise(self) -> dict[str, np.ndarray]:
+        """Surprise of each level of each feature, for rows outside the reference."""
+        return {name: _surprise(name, masses, 1, self.parameters) for name, masses in self.masses.items()}
+
+    @cached_property
+    def surprise_inside(self) -> dict[str, np.ndarray]:
+        """Surprise of each level, for rows of the reference, each leaving itself out."""
+        return {name: _surprise(name, masses, 0, self.parameters) for name, masses in self.masses.items()}
+
+
+def fit(slices: Sequence[Slice], history: History, parameters: Parameters | None = None) -> Model:
+    """Fit a model to past events, then again to what is left without its most anomalous conversation-hours.
+
+    Args:
+        slices: functions that return whole hours of events, with or without context columns; called several times.
+        history: what those events are remembered by, merged from a ``remember`` per day.
+        parameters: the constants, those of the method by default.
+    """
+    parameters = parameters or Parameters()
+    first = Model(history, _weigh(slices, history), parameters)
+    scored = [_score_conversations(each(), first) for each in slices]
+    scores = np.concatenate([np.zeros(0), *(each[1] for each in scored)])
+    if parameters.left_out == 0 or len(scores) == 0:
+        return replace(first, alert_score=_alert_score(scores, parameters, history))
+    limit = float(np.quantile(scores, 1 - parameters.left_out))
+    calm = [_Kept(each, (own <= limit)[codes]) for each, (codes, own) in zip(slices, scored, strict=True)]
+    remembered = merge_histories([remember(summarise_coded(encode_events(each()))) for each in calm])
+    remembered = replace(remembered, total_hours=history.total_hours)
+    model = Model(remembered, _weigh(calm, remembered), parameters)
+    kept_scores = [_score_conversations(each(), model)[1] for each in calm]
+    left_out = np.full(int((scores > limit).sum()), np.inf)
+    return replace(model, alert_score=_alert_score(np.concatenate([*kept_scores, left_out]), parameters, history))
+
+
+def fit_reference(slices: Sequence[Slice], history: History, parameters: Parameters | None = None) -> Model:
+    """Fit a model to all events of the slices, to score these very events ``inside`` it."""
+    parameters = parameters or Parameters()
+    return fit(slices, history, replace(parameters, left_out=0.0))
+
+
+def score(events: pd.DataFrame, model: Model, inside: bool = False) -> pd.DataFrame:
+    """Score whole hours of events.
+
+    Args:
+        events: with or without context columns.
+        model: a fitted model.
+        inside: whether the model was fitted to these very events.
+
+    Returns:
+        Frame on the events' index: ``score`` (higher = more anomalous), the three strongest facets of the flow
+        (``facet_1`` to ``facet_3``, categories) and their surprise (``surprise_1`` to ``surprise_3``, -ln of a share).
+    """
+    coded, context = prepare(events)
+    facets = compute_facets(coded, context, model, inside)
+    order = np.argsort(-facets, axis=0, kind="stable")[:3]
+    columns: dict[str, object] = {"score": combine(coded, facets, model.parameters)}
+    for place, strongest in enumerate(order, start=1):
+        columns[f"facet_{place}"] = pd.Categorical.from_codes(strongest, list(FACETS))
+        columns[f"surprise_{place}"] = np.take_along_axis(facets, strongest[None], axis=0)[0]
+    return pd.DataFrame(columns, index=events.index)
+
+
+def prepare(events: pd.DataFrame) -> tuple[Coded, Mapping[str, np.ndarray]]:
+    """Return events as codes, and their context columns: those they have, or computed."""
+    coded = encode_events(events)
+    if all(name in events.columns for name in CONTEXT_COLUMNS):
+        return coded, {name: events[name].to_numpy() for name in CONTEXT_COLUMNS}
+    return coded, compute_context(coded)
+
+
+def compute_facets(coded: Coded, context: Mapping[str, np.ndarray], model: Model, inside: bool) -> np.ndarray:
+    """Return the mean surprise of each facet's features, an array (facets, rows)."""
+    surprise = model.surprise_inside if inside else model.surprise
+    facets = np.zeros((len(FACETS), len(coded)))
+    members = np.zeros((len(FACETS), 1))
+    for name, levels in compute_levels(coded, context, model.history, inside).items():
+        place = FACETS.index(FEATURES[name].facet)
+        facets[place] += surprise[name][levels]
+        members[place] += 1
+    facets /= members
+    return facets
+
+
+def combine(coded: Coded, facets: np.ndarray, parameters: Parameters) -> np.ndarray:
+    """Return final scores: strongest facets added up, then averaged over a flow's surroundings."""
+    strongest = np.partition(facets, -parameters.strongest, axis=0)[-parameters.strongest :].sum(axis=0)
+    own = strongest + parameters.rest_weight * (facets.sum(axis=0) - strongest)
+    source = group_rows(coded.hour).refine(coded.source)
+    pair = source.refine(coded.destination)
+    talk = _spread_mean(pair.refine(coded.protocol), own)
+    destination = group_rows(coded.hour).refine(coded.destination)
+    around = (1 - parameters.destination_share) * _spread_mean(source, talk)
+    around += parameters.destination_share * _spread_mean(destination, talk)
+    final: np.ndarray = parameters.conversation_share * talk + (1 - parameters.conversation_share) * around
+    return final
+
+
+@dataclass(frozen=True)
+class _Kept:
+    """A slice of which some rows are kept; context is theirs alone."""
+
+    slice: Slice
+    rows: np.ndarray
+
+    def __call__(self) -> pd.DataFrame:
+        return self.slice().loc[self.rows, list(COLUMNS)]
+
+
+def _weigh(slices: Sequence[Slice], history: History) -> dict[str, np.ndarray]:
+    """Return the masses of the reference."""
+    masses = {name: np.zeros((2, LEVELS), dtype=np.int64) for name in FEATURES}
+    for each in slices:
+        coded, context = prepare(each())
+        weights = (MASS_UNIT // context["conversation_flows_hour"].astype(np.int64)).astype(np.float64)
+        for name, levels in compute_levels(coded, context, history, inside=True).items():
+            masses[name][0] += np.bincount(levels, minlength=LEVELS)
+            masses[name][1] += np.bincount(levels, weights, LEVELS).astype(np.int64)
+    return masses
+
+
+def _score_conversations(events: pd.DataFrame, model: Model) -> tuple[np.ndarray, np.ndarray]:
+    """Return each row's conversation-hour, and the score of each conversation-hour inside the reference."""
+    coded, context = prepare(events)
+    scores = combine(coded, compute_facets(coded, context, model, inside=True), model.parameters)
+    talk = group_rows(coded.hour).refine(coded.source).refine(coded.destination).refine(coded.protocol)
+    return talk.codes.astype(np.int32), scores[talk.first]
+
+
+def _spread_mean(groups: Groups, values: np.ndarray) -> np.ndarray:
+    means: np.ndarray = groups.mean(values)[groups.codes]
+    return means
+
+
+def _alert_score(scores: np.ndarray, parameters: Parameters, history: History) -> float:
+    """Return the score that about ``alerts_per_day`` conversation-hours reach, judged by the upper fifth.
+
+    The highest scores of a reference may be attacks. Scores are sums of -ln of shares, so their upper tail falls off
+    about exponentially: its scale is read between the 80th and the 90th percentile, which few attacks reach.
+    """
+    if len(scores) == 0:
+        return np.inf
+    alerts = parameters.alerts_per_day * max(history.total_hours / _HOURS_A_DAY, 1.0)
+    upper, high = np.quantile(scores, [0.80, 0.90])
+    return float(upper + (high - upper) / np.log(2) * np.log(max(0.2 * len(scores) / alerts, 1.0)))
+
+
+def _surprise(name: str, masses: np.ndarray, added: int, parameters: Parameters) -> np.ndarray:
+    """Return the surprise of each level: the larger one of both ways to weigh, in nats."""
+    feature = FEATURES[name]
+    sides = []
+    for side in ("low", "high"):
+        if feature.side in (side, "both"):
+            weighed = zip(masses, (1, MASS_UNIT), strict=True)
+            sides.append(np.maximum(*(_tail_surprise(mass, unit, added, side) for mass, unit in weighed)))
+    if feature.side != "both":
+        return np.minimum(sides[0], parameters.cap)
+    low, high = (_stretch(each, parameters.tail) for each in (sides[0], sides[1][::-1]))
+    either = np.maximum(np.maximum(low, high[::-1]) - np.log(2), 0.0)
+    return np.minimum(either, parameters.cap)
+
+
+def _tail_surprise(mass: np.ndarray, unit: int, added: int, side: str) -> np.ndarray:
+    """Return -ln of the share of the mass at or beyond each level, a judged row outside it counted in."""
+    at_or_beyond = np.cumsum(mass) if side == "low" else np.cumsum(mass[::-1])[::-1]
+    share = np.maximum(at_or_beyond + added * unit, unit) / max(int(mass.sum()) + added * unit, unit)
+    surprise: np.ndarray = -np.log(np.minimum(share, 1.0))
+    return surprise
+
+
+def _stretch(surprise: np.ndarray, tail: float) -> np.ndarray:
+    """Let surprise grow by 1 per factor of e below the lowest level that is within ``tail`` (levels ascending)."""
+    edge = int(np.argmax(surprise <= -np.log(tail)))
+    distance = edge - 1 - np.arange(len(surprise))
+    return np.where(distance >= 0, -np.log(tail) + distance / LEVELS_PER_E, surprise)

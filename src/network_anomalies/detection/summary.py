@@ -1,0 +1,137 @@
+"""Summary: what a slice, a day or several say of their conversation-hours; small, and mergeable in any order."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from network_anomalies.detection.columns import Coded, encode_events, group_rows
+from network_anomalies.detection.context import group_moments, log_gaps
+from network_anomalies.errors import ProjectError
+
+CONVERSATION = ["src_ip", "dst_ip", "protocol", "hour"]
+SIZE = ["src_ip", "protocol", "size_bin", "hour"]
+
+
+@dataclass(frozen=True)
+class Summary:
+    """Two tables in the order of their keys, whose text columns hold sorted categories, just those in use.
+
+    Attributes:
+        conversations: a row per conversation-hour (``src_ip``, ``dst_ip``, ``protocol``, ``hour`` since 1970):
+            ``flows``; ``minutes`` with a flow; ``bytes``, ``largest`` and ``seconds``: total bytes, those of the
+            largest flow, total duration; ``first``, ``last`` in microseconds since 1970; count, mean and sum of
+            squared deviations of ln(1 + ms) between flows (``gaps``, ``gap_mean``, ``gap_squares``), and mean and sum
+            of squared deviations of ln(1 + bytes) (``size_mean``, ``size_squares``).
+        sizes: ``flows`` per ``src_ip``, ``protocol``, ``size_bin`` and ``hour``.
+    """
+
+    conversations: pd.DataFrame
+    sizes: pd.DataFrame
+
+    @property
+    def hours(self) -> np.ndarray:
+        """The distinct hours, in order."""
+        return np.unique(self.conversations["hour"].to_numpy())
+
+
+def summarise(events: pd.DataFrame) -> Summary:
+    """Summarise whole UTC hours of events."""
+    return summarise_coded(encode_events(events))
+
+
+def summarise_coded(coded: Coded) -> Summary:
+    """Summarise coded events."""
+    # Sorted at once, moments come out the same to the last bit whatever order the rows stood in.
+    order = np.lexsort((coded.duration, coded.bytes, coded.micros))
+    micros, sizes = coded.micros[order], coded.log_bytes[order]
+    hour, source, destination, protocol = (
+        values[order] for values in (coded.hour, coded.source, coded.destination, coded.protocol)
+    )
+    talk = group_rows(hour).refine(source).refine(destination).refine(protocol)
+    gaps, gap_means, gap_squares = group_moments(*log_gaps(micros, talk), len(talk))
+    _, size_means, size_squares = group_moments(sizes, talk.codes, len(talk))
+    last = np.empty(len(talk), dtype=np.int64)
+    last[talk.codes] = micros  # rows are in order of time: the last one stays
+    largest = np.zeros(len(talk))
+    np.maximum.at(largest, talk.codes, coded.bytes[order])
+    conversations = pd.DataFrame(
+        {
+            "src_ip": pd.Categorical.from_codes(source[talk.first], coded.sources),
+            "dst_ip": pd.Categorical.from_codes(destination[talk.first], coded.destinations),
+            "protocol": pd.Categorical.from_codes(protocol[talk.first], coded.protocols),
+            "hour": hour[talk.first],
+            "flows": talk.sizes,
+            "minutes": talk.refine(coded.minute_of_hour[order]).count_within(talk),
+            "bytes": np.bincount(talk.codes, coded.bytes[order], len(talk)),
+            "largest": largest,
+            "seconds": np.bincount(talk.codes, coded.duration[order], len(talk)),
+            "first": micros[talk.first],
+            "last": last,
+            "gaps": gaps,
+            "gap_mean": gap_means,
+            "gap_squares": gap_squares,
+            "size_mean": size_means,
+            "size_squares": size_squares,
+        }
+    )
+    same = group_rows(hour).refine(source).refine(protocol).refine(coded.size_bin[order])
+    same_sizes = pd.DataFrame(
+        {
+            "src_ip": pd.Categorical.from_codes(source[same.first], coded.sources),
+            "protocol": pd.Categorical.from_codes(protocol[same.first], coded.protocols),
+            "size_bin": coded.size_bin[order][same.first],
+            "hour": hour[same.first],
+            "flows": same.sizes,
+        }
+    )
+    return Summary(sort_by_keys(conversations, CONVERSATION), sort_by_keys(same_sizes, SIZE))
+
+
+def merge_summaries(summaries: Iterable[Summary]) -> Summary:
+    """Merge summaries of different hours; any order and any grouping give the same tables.
+
+    Raises:
+        ProjectError: nothing to merge, or two summaries share an hour.
+    """
+    parts = list(summaries)
+    if not parts:
+        raise ProjectError("no summary to merge: summarise at least one slice, if only of zero rows")
+    hours = np.concatenate([part.hours for part in parts])
+    if len(np.unique(hours)) < len(hours):
+        raise ProjectError("two slices share an hour: summarise whole hours, each once")
+    return Summary(
+        sort_by_keys(stack([part.conversations for part in parts]), CONVERSATION),
+        sort_by_keys(stack([part.sizes for part in parts]), SIZE),
+    )
+
+
+def stack(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """Concatenate tables whose text columns are categories, keeping them so, with sorted categories."""
+    columns: dict[str, Any] = {}
+    for name in tables[0].columns:
+        values = [table[name] for table in tables]
+        if isinstance(values[0].dtype, pd.CategoricalDtype):
+            columns[name] = stack_categories(values)
+        else:
+            columns[name] = np.concatenate([value.to_numpy() for value in values])
+    return pd.DataFrame(columns)
+
+
+def stack_categories(values: Sequence[pd.Series]) -> pd.Categorical:
+    """Concatenate categorical columns over the sorted union of their categories."""
+    names = values[0].cat.categories
+    for value in values[1:]:
+        names = names.union(value.cat.categories, sort=False)
+    names = names.sort_values()
+    codes = [names.get_indexer(value.cat.categories)[value.cat.codes] for value in values]
+    return pd.Categorical.from_codes(np.concatenate(codes), names)
+
+
+def sort_by_keys(table: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
+    """Return the rows in order of their keys, with a fresh index."""
+    codes = [table[key].cat.codes if hasattr(table[key], "cat") else table[key] for key in keys]
+    order = np.lexsort([np.asarray(code) for code in reversed(codes)])
+    return table.take(order).reset_index(drop=True)
