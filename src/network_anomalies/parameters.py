@@ -4,9 +4,10 @@ import difflib
 import hashlib
 import json
 from datetime import UTC, date, datetime
+from ipaddress import ip_network
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError, field_validator, model_validator
 
 from network_anomalies.errors import ProjectError
 
@@ -145,6 +146,58 @@ class GateParameters(Strict):
     preview_rows: Annotated[int, Field(ge=0, le=100)]
 
 
+class TransformationParameters(Strict):
+    """How a day is cut for modelling."""
+
+    slice_hours: Annotated[int, Field(ge=1, le=24)]
+
+
+class TrainingParameters(Strict):
+    """What a model is trained on."""
+
+    window_days: Annotated[int, Field(ge=0, le=366)]
+    row_cap: Annotated[int, Field(ge=1)]
+    train_share: Annotated[float, Field(gt=0, lt=1)]
+
+
+class EvaluationParameters(Strict):
+    """When a drift of the scores counts."""
+
+    drift_psi: Annotated[float, Field(ge=0)]
+    drift_rows: Annotated[int, Field(ge=1)]
+
+
+class RegistrationParameters(Strict):
+    """When a challenger becomes champion."""
+
+    min_gain: Annotated[float, Field(ge=0, le=1)]
+    max_age_days: Annotated[int, Field(ge=0)]
+    max_alert_ratio: Annotated[float, Field(ge=0)]
+
+
+class AllowedParameters(Strict):
+    """An exception: alerts about an address or network that its owner answers for, until a day."""
+
+    entity: str
+    kind: str
+    owner: Annotated[str, StringConstraints(min_length=1)]
+    expires: date
+    reason: Annotated[str, StringConstraints(min_length=1)]
+
+    @field_validator("entity")
+    @classmethod
+    def _check_entity(cls, entity: str) -> str:
+        ip_network(entity)
+        return entity
+
+
+class AlertsParameters(Strict):
+    """How many alerts a day may have, and which are let pass."""
+
+    budget: Annotated[int, Field(ge=1, le=10_000)]
+    allowlist: list[AllowedParameters]
+
+
 class RetentionParameters(Strict):
     """Age in days at which ``kedro verify --prune`` deletes."""
 
@@ -168,6 +221,11 @@ class Parameters(Strict):
     generator: GeneratorParameters
     logs: LogsParameters
     gate: GateParameters
+    transformation: TransformationParameters
+    training: TrainingParameters
+    evaluation: EvaluationParameters
+    registration: RegistrationParameters
+    alerts: AlertsParameters
     retention: RetentionParameters
 
 

@@ -2,14 +2,24 @@
 
 from kedro.pipeline import Pipeline
 
-from network_anomalies.pipelines import ingestion, realism
+from network_anomalies.pipelines import (
+    ingestion,
+    realism,
+    training,
+    transformation,
+)
 
 
 def register_pipelines() -> dict[str, Pipeline]:
-    """Return every pipeline. `full` is ingestion and the stages after it, and what `kedro run` runs."""
-    full = ingestion.create_pipeline()
-    return {
+    """Return every pipeline. `full` is ingestion and the modelling stages after it, and what `kedro run` runs."""
+    stages = {
         "ingestion": ingestion.create_pipeline(),
+        "transformation": transformation.create_pipeline(),
+        "training": training.create_pipeline(),
+    }
+    full = sum(stages.values(), Pipeline([]))
+    return {
+        **stages,
         "log_ingestion": ingestion.create_log_pipeline(),
         "realism": realism.create_pipeline(),
         "full": full,

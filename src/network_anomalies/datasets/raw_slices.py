@@ -79,7 +79,7 @@ class RawSlicesDataset(AbstractDataset[None, dict[str, Callable[[], pd.DataFrame
             )
         checked = CheckedObjects(self._fs)
         midnight = datetime.combine(self._logical_date, time(), UTC)
-        slices = {}
+        slices: dict[str, Callable[[], pd.DataFrame]] = {}
         for hour in range(0, HOURS_A_DAY, self._slice_hours):
             first = midnight + timedelta(hours=hour)
             last = midnight + timedelta(hours=min(hour + self._slice_hours, HOURS_A_DAY))

@@ -127,9 +127,10 @@ class SilverHistoryDataset(AbstractDataset[None, list[dict[str, Any]]]):
 
 
 def _list_slices(checked: CheckedObjects, root: str, row: Mapping[str, Any]) -> Slices:
-    slices = [item for item in row["output_objects"] if item["kind"] == "slice"]
     return {
-        item["hour"]: partial(_read_slice, checked, f"{root}/{item['file_name']}", item["sha256"]) for item in slices
+        item["hour"]: partial(_read_slice, checked, f"{root}/{item['file_name']}", item["sha256"])
+        for item in row["output_objects"]
+        if item["kind"] == "slice"
     }
 
 

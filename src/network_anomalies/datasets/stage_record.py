@@ -1,6 +1,7 @@
 """What a modelling stage did, as a row of the registry."""
 
 from datetime import date
+from importlib.metadata import version
 from typing import Any
 
 from kedro.io import AbstractDataset
@@ -15,7 +16,9 @@ from network_anomalies.registry.stages import (
     record_evaluation,
     record_training,
 )
+from network_anomalies.version import read_code_version
 
+LIBRARIES = ("kedro", "numpy", "pandas", "pyarrow")
 STAGES = {
     "transformation": (commit_transformation, read_transformation),
     "training": (record_training, read_training),
@@ -70,12 +73,12 @@ class StageRecordDataset(AbstractDataset[dict[str, Any], dict[str, Any]]):
     def save(self, data: dict[str, Any]) -> None:
         """Keep the row; names of files become URIs."""
         row = data | {"source": self._source, "logical_date": self._logical_date}
-        if "output_objects" in row:
-            row["output_objects"] = [
-                item | {"uri": f"{self._root}/{item['file_name']}"} for item in row["output_objects"]
-            ]
-        if "model_file" in row:
+        if self._stage == "transformation":
+            objects = data["output_objects"]
+            row["output_objects"] = [item | {"uri": f"{self._root}/{item['file_name']}"} for item in objects]
+        if self._stage == "training":
             row["model_uri"] = f"{self._root}/{row.pop('model_file')}"
+            row |= {"code_version": read_code_version(), "library_versions": {name: version(name) for name in LIBRARIES}}
         self._record(open_registry(self._url), row)
 
     def load(self) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from network_anomalies.detection.context import CONTEXT_COLUMNS
 from network_anomalies.detection.features import FEATURES, LEVELS, LEVELS_PER_E, ZERO
 from network_anomalies.detection.history import COUNTS, KEYS, History
 from network_anomalies.detection.model import MASS_UNIT, Model, Parameters
+from network_anomalies.detection.summary import Summary
 from network_anomalies.errors import ProjectError
 
 FEATURE_SPEC: dict[str, Any] = {
@@ -70,6 +71,18 @@ def from_bytes(data: bytes) -> Model:
     masses = {name: tables["masses"][name].to_numpy().reshape(2, LEVELS) for name in FEATURES}
     history = History({name: _to_pandas(tables[name]) for name in KEYS}, header["total_hours"])
     return Model(history, masses, Parameters(**header["parameters"]), header["alert_score"])
+
+
+def pack_summary(summary: Summary) -> bytes:
+    """Return a summary as an Arrow IPC stream, the same bytes for equal summaries."""
+    tables = {"conversations": summary.conversations, "sizes": summary.sizes}
+    return _to_ipc(pa.table({name: pa.array([_to_ipc(_to_arrow(each))], pa.large_binary()) for name, each in tables.items()}))
+
+
+def unpack_summary(data: bytes) -> Summary:
+    """Return the summary that ``pack_summary`` wrote."""
+    tables = _from_ipc(data)
+    return Summary(**{name: _to_pandas(_from_ipc(tables[name][0].as_py())) for name in ("conversations", "sizes")})
 
 
 def _to_arrow(table: pd.DataFrame) -> pa.Table:

@@ -1,0 +1,62 @@
+"""What MLflow is told, where there is an MLflow."""
+
+import logging
+import os
+from importlib.util import find_spec
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from kedro.io import AbstractDataset, DatasetError
+
+from network_anomalies.errors import explain
+
+logger = logging.getLogger(__name__)
+
+TRACKING = "MLFLOW_TRACKING_URI"
+LIMITS = {"MLFLOW_HTTP_REQUEST_TIMEOUT": "5", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1"}
+
+
+class MlflowRunDataset(AbstractDataset[dict[str, Any], None]):
+    """Saving logs a training to MLflow; without the ``mlflow`` extra or ``MLFLOW_TRACKING_URI`` it does nothing.
+
+    MLflow is a copy for people who look there: an outage is a warning, and the run goes on.
+    """
+
+    def __init__(self, *, experiment: str, metadata: dict[str, Any] | None = None) -> None:
+        """Log into ``experiment``; ``metadata`` is for plug-ins."""
+        self._experiment = experiment
+        self.metadata = metadata
+
+    def save(self, data: dict[str, Any]) -> None:
+        """Log ``name``, ``parameters``, ``metrics``, ``tags``, ``figures`` and ``files`` (file name to bytes)."""
+        if not os.environ.get(TRACKING):
+            return
+        if find_spec("mlflow") is None:
+            logger.warning("%s is set and MLflow is not installed: install the mlflow extra, or unset it", TRACKING)
+            return
+        try:
+            self._log(data)
+        except Exception as error:
+            logger.warning("MLflow was not told of this model (%s); the run goes on", explain(error))
+
+    def load(self) -> None:
+        """Refuse: what MLflow holds is read with MLflow."""
+        raise DatasetError("mlflow_run is write only: look at MLflow itself")
+
+    def _log(self, data: dict[str, Any]) -> None:
+        os.environ.update({name: os.environ.get(name, value) for name, value in LIMITS.items()})
+        import mlflow
+
+        mlflow.set_experiment(self._experiment)
+        with mlflow.start_run(run_name=data["name"], tags=data["tags"]), TemporaryDirectory() as folder:
+            mlflow.log_params(data["parameters"])
+            mlflow.log_metrics(data["metrics"])
+            for name, figure in data["figures"].items():
+                mlflow.log_figure(figure, f"{name}.png")
+            for name, content in data["files"].items():
+                (Path(folder) / name).write_bytes(content)
+            mlflow.log_artifacts(folder)
+
+    def _describe(self) -> dict[str, Any]:
+        return {"experiment": self._experiment}

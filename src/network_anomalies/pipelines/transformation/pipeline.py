@@ -1,0 +1,25 @@
+"""From committed RAW to silver."""
+
+from kedro.pipeline import Node, Pipeline
+
+from network_anomalies.pipelines.transformation.nodes import assemble_transformation, transform_slices
+
+
+def create_pipeline() -> Pipeline:
+    """Make silver of the current revision of a day."""
+    return Pipeline(
+        [
+            Node(
+                transform_slices,
+                inputs=["raw_slices", "ingestion_events", "params:transformation"],
+                outputs=["silver_events", "day_summary", "silver_reports"],
+                name="transform_slices",
+            ),
+            Node(
+                assemble_transformation,
+                inputs=["silver_reports", "ingestion_events", "params:run_id"],
+                outputs="transformation_events",
+                name="commit_transformation",
+            ),
+        ]
+    )
