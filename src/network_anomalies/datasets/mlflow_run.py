@@ -29,7 +29,7 @@ class MlflowRunDataset(AbstractDataset[dict[str, Any], None]):
         self.metadata = metadata
 
     def save(self, data: dict[str, Any]) -> None:
-        """Log ``name``, ``parameters``, ``metrics``, ``tags``, ``figures`` and ``files`` (file name to bytes)."""
+        """Log ``name``, ``parameters``, ``metrics``, ``tags`` and ``files`` (file name to bytes)."""
         if not os.environ.get(TRACKING):
             return
         if find_spec("mlflow") is None:
@@ -52,8 +52,6 @@ class MlflowRunDataset(AbstractDataset[dict[str, Any], None]):
         with mlflow.start_run(run_name=data["name"], tags=data["tags"]), TemporaryDirectory() as folder:
             mlflow.log_params(data["parameters"])
             mlflow.log_metrics(data["metrics"])
-            for name, figure in data["figures"].items():
-                mlflow.log_figure(figure, f"{name}.png")
             for name, content in data["files"].items():
                 (Path(folder) / name).write_bytes(content)
             mlflow.log_artifacts(folder)

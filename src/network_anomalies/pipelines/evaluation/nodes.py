@@ -1,0 +1,128 @@
+"""Nodes that score the flows after the training window, and measure what that tells of a model."""
+
+from collections.abc import Callable
+from datetime import date
+from typing import Any
+
+import pandas as pd
+
+from network_anomalies.detection import Judge, from_bytes
+from network_anomalies.errors import ContractError, ProjectError
+from network_anomalies.generator.truth import find_keys
+from network_anomalies.parameters import AlertsParameters, EvaluationParameters
+from network_anomalies.pipelines.evaluation.metrics import (
+    find_instances,
+    measure_alerts,
+    measure_drift,
+    measure_ranking,
+)
+from network_anomalies.pipelines.evaluation.plots import draw_distribution, draw_hours, draw_precision_recall
+
+Report = dict[str, Any]
+
+
+def score_test_flows(
+    silver_events: dict[str, Callable[[], pd.DataFrame]],
+    training_events: Report,
+    anomaly_model: bytes,
+    previous_champion: Report,
+    logical_date: str,
+) -> Report:
+    """Score the flows of the date that the model was not trained on, with the model and with the present champion.
+
+    Returns:
+        ``flows``: frame of ``event_key`` and a column of scores per model; ``findings`` per model; ``note``: why the
+        champion could not be asked, or "".
+
+    Raises:
+        ContractError: the model was trained on every slice of the date.
+    """
+    trained = {
+        item["hour"]
+        for one in training_events["input_objects"]
+        if one["logical_date"] == logical_date
+        for item in one["silver"]
+    }
+    hours = [hour for hour in silver_events if hour not in trained]
+    if not hours:
+        raise ContractError(
+            f"all {len(silver_events)} slices of {logical_date} were trained on, so nothing is left to test: "
+            "ingest another day, or more than one hour of this one"
+        )
+    models = {"candidate": anomaly_model}
+    note = ""
+    if previous_champion:
+        try:
+            from_bytes(previous_champion["data"])
+            models["champion"] = previous_champion["data"]
+        except ProjectError as error:
+            note = str(error)
+    judges = {name: Judge(from_bytes(data)) for name, data in models.items()}
+    flows = []
+    for hour in hours:
+        events = silver_events[hour]()
+        scores = {name: judge.score(events)["score"].to_numpy() for name, judge in judges.items()}
+        flows.append(pd.DataFrame({"event_key": find_keys(events), **scores}))
+    findings = {name: judge.conclude() for name, judge in judges.items()}
+    return {"flows": pd.concat(flows, ignore_index=True), "findings": findings, "note": note, "hours": hours}
+
+
+def evaluate_models(
+    test_scores: Report,
+    ground_truth: pd.DataFrame,
+    training_events: Report,
+    evaluation: EvaluationParameters,
+    alerts: AlertsParameters,
+    logical_date: str,
+) -> Report:
+    """Measure the model, and the champion on the same flows: against the truth where there is one, else by volume.
+
+    Returns:
+        ``labelled``; per model the ranking, the alerts at the budget and the drift; what was tested.
+    """
+    flows = test_scores["flows"]
+    attacks = ground_truth[ground_truth["attack"].astype("bool")]
+    label = flows["event_key"].isin(attacks["event_key"].astype("uint64")).to_numpy()
+    seen = attacks[attacks["event_key"].astype("uint64").isin(flows["event_key"])]
+    instances = find_instances(seen) if len(seen) else None
+    measured = {
+        name: measure_ranking(label, flows[name].to_numpy())
+        | measure_alerts(findings, instances, alerts, date.fromisoformat(logical_date))
+        for name, findings in test_scores["findings"].items()
+    }
+    reference = training_events["parameters"]["reference_scores"]
+    return {
+        "labelled": instances is not None,
+        "test_flows": len(flows),
+        "test_slices": test_scores["hours"],
+        "attack_flows": int(label.sum()),
+        "model_sha256": training_events["model_sha256"],
+        "drift": measure_drift(reference, flows["candidate"].to_numpy(), evaluation),
+        "champion": None,
+        "champion_note": test_scores["note"],
+        **measured,
+    }
+
+
+def plot_evaluation(test_scores: Report, ground_truth: pd.DataFrame) -> tuple[Any, Any, Any]:
+    """Plot the scores of attack and other flows, precision against recall, and the findings by hour."""
+    flows = test_scores["flows"]
+    attacks = ground_truth.loc[ground_truth["attack"].astype("bool"), "event_key"].astype("uint64")
+    label = flows["event_key"].isin(attacks).to_numpy()
+    scores = {name: flows[name].to_numpy() for name in test_scores["findings"]}
+    return (
+        draw_distribution(scores["candidate"], label),
+        draw_precision_recall(scores, label),
+        draw_hours(test_scores["findings"]["candidate"]),
+    )
+
+
+def assemble_evaluation(evaluation_metrics: Report, previous_champion: Report, run_id: str) -> Report:
+    """Make the row of ``evaluation_events``."""
+    return {
+        "run_id": run_id,
+        "model_sha256": evaluation_metrics["model_sha256"],
+        "champion_sha256": previous_champion.get("model_sha256"),
+        "labelled": evaluation_metrics["labelled"],
+        "metrics": evaluation_metrics,
+    }

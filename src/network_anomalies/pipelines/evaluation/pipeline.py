@@ -1,0 +1,45 @@
+"""How good a model is, out of time."""
+
+from kedro.pipeline import Node, Pipeline
+
+from network_anomalies.pipelines.evaluation.nodes import (
+    assemble_evaluation,
+    evaluate_models,
+    plot_evaluation,
+    score_test_flows,
+)
+
+
+def create_pipeline() -> Pipeline:
+    """Measure the date's model, and the champion beside it, on flows that neither saw."""
+    return Pipeline(
+        [
+            Node(
+                score_test_flows,
+                inputs=["silver_events", "training_events", "anomaly_model", "previous_champion", "params:logical_date"],
+                outputs="test_scores",
+                name="score_test_flows",
+            ),
+            Node(
+                evaluate_models,
+                inputs=[
+                    *("test_scores", "ground_truth", "training_events"),
+                    *("params:evaluation", "params:alerts", "params:logical_date"),
+                ],
+                outputs="evaluation_metrics",
+                name="evaluate_models",
+            ),
+            Node(
+                plot_evaluation,
+                inputs=["test_scores", "ground_truth"],
+                outputs=["score_distribution", "precision_recall", "alerts_per_hour"],
+                name="plot_evaluation",
+            ),
+            Node(
+                assemble_evaluation,
+                inputs=["evaluation_metrics", "previous_champion", "params:run_id"],
+                outputs="evaluation_events",
+                name="record_evaluation",
+            ),
+        ]
+    )

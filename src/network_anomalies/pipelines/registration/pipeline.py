@@ -1,0 +1,45 @@
+"""Which model is champion, and why."""
+
+from kedro.pipeline import Node, Pipeline
+
+from network_anomalies.pipelines.registration.nodes import (
+    assemble_model,
+    decide_promotion,
+    describe_for_mlflow,
+    write_model_card,
+)
+
+
+def create_pipeline() -> Pipeline:
+    """Register the date's model as champion or challenger."""
+    return Pipeline(
+        [
+            Node(
+                decide_promotion,
+                inputs=["evaluation_metrics", "training_events", "previous_champion", "params:registration"],
+                outputs="decision",
+                name="decide_promotion",
+            ),
+            Node(
+                write_model_card,
+                inputs=["decision", "evaluation_metrics", "training_events", "params:logical_date"],
+                outputs="model_card",
+                name="write_model_card",
+            ),
+            Node(
+                assemble_model,
+                inputs=["decision", "model_card", "training_events", "params:run_id"],
+                outputs="champion_model",
+                name="register_model",
+            ),
+            Node(
+                describe_for_mlflow,
+                inputs=[
+                    *("decision", "evaluation_metrics", "training_events", "anomaly_model"),
+                    *("score_distribution", "precision_recall", "alerts_per_hour"),
+                ],
+                outputs="mlflow_run",
+                name="tell_mlflow",
+            ),
+        ]
+    )

@@ -1,0 +1,98 @@
+"""Nodes that score a day with the champion and raise its alerts."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pandas as pd
+
+from network_anomalies.detection import Evidence, conclude, from_bytes, judge_slice
+from network_anomalies.detection.triage import allow_findings, rate_severity, take_budget
+from network_anomalies.parameters import AlertsParameters
+from network_anomalies.pipelines.scoring.report import render_report
+
+Report = dict[str, Any]
+KEPT_COLUMNS = ["timestamp", "src_ip", "dst_ip", "bytes", "duration", "protocol"]
+ALERT_COLUMNS = [
+    *("kind", "entity", "peer", "first_seen", "last_seen", "flows", "score", "severity", "technique", "sentence"),
+    *("suppressed_by", "transformation_run_id", "model_version"),
+]
+
+
+def score_slices(
+    silver_events: dict[str, Callable[[], pd.DataFrame]], champion_model: Report, transformation_events: Report
+) -> Iterator[tuple[dict[str, pd.DataFrame], Evidence]]:
+    """Score a day's silver with the champion, a slice at a time.
+
+    Args:
+        silver_events: first hour to a function that reads the slice.
+        champion_model: the champion's row of ``models`` and its ``data``.
+        transformation_events: the receipt of the silver.
+
+    Yields:
+        The slice's flows with ``score`` (higher is more anomalous), the three strongest facets and their surprise, and
+        ``model_sha256``; and what the slice tells of the day.
+    """
+    model = from_bytes(champion_model["data"])
+    for hour, read in silver_events.items():
+        events = read()
+        scores, evidence = judge_slice(events, model)
+        flows = pd.concat([events[KEPT_COLUMNS], scores], axis=1)
+        yield {f"scores_{hour}": flows.assign(model_sha256=champion_model["model_sha256"])}, evidence
+
+
+def raise_alerts(
+    score_evidence: list[Evidence],
+    champion_model: Report,
+    transformation_events: Report,
+    alerts: AlertsParameters,
+    run_id: str,
+) -> Report:
+    """Raise the day's alerts: one per entity and kind, at most ``budget``, and those that somebody answers for."""
+    day = transformation_events["logical_date"]
+    findings = conclude(score_evidence, from_bytes(champion_model["data"]), day)
+    judged = allow_findings(findings, alerts.allowlist, day)
+    rows = pd.concat([take_budget(judged, alerts.budget), judged[judged["suppressed_by"].notna()]])
+    rows = rows.assign(
+        severity=rate_severity(rows["score"]),
+        transformation_run_id=transformation_events["run_id"],
+        model_version=champion_model["version"],
+    )
+    return {"run_id": run_id, "rows": rows[ALERT_COLUMNS].replace({"peer": {"": None}, "technique": {"": None}})}
+
+
+def format_alerts(alerts: pd.DataFrame) -> pd.DataFrame:
+    """Return the alerts that are not suppressed by the field names of the Elastic Common Schema (8.17)."""
+    raised = alerts[alerts["suppressed_by"].isna()]
+    identity = raised["source"] + "/" + raised["logical_date"].astype("str") + "/" + raised["kind"] + "/" + raised["entity"]
+    times = {name: raised[name].map(lambda time: time.isoformat()) for name in ("created_at", "first_seen", "last_seen")}
+    return pd.DataFrame(
+        {
+            "@timestamp": times["created_at"],
+            "ecs.version": "8.17.0",
+            "event.id": identity,
+            "event.kind": "alert",
+            "event.category": [["network"] for _ in range(len(raised))],
+            "event.type": [["info"] for _ in range(len(raised))],
+            "event.dataset": "network_anomalies.alerts",
+            "event.start": times["first_seen"],
+            "event.end": times["last_seen"],
+            "event.risk_score": raised["score"],
+            "event.severity": raised["severity"].map({"low": 21, "medium": 47, "high": 73, "critical": 99}),
+            "rule.name": raised["kind"],
+            "threat.framework": raised["technique"].map(lambda _: "MITRE ATT&CK", na_action="ignore"),
+            "threat.technique.id": raised["technique"].map(lambda name: [name], na_action="ignore"),
+            "host.ip": raised["entity"].map(lambda address: [address]),
+            "destination.ip": raised["peer"],
+            "message": raised["sentence"],
+            "network_anomalies.flows": raised["flows"],
+            "network_anomalies.model_version": raised["model_version"],
+            "network_anomalies.run_id": raised["run_id"],
+        }
+    )
+
+
+def write_report(
+    alerts: pd.DataFrame, champion_model: Report, transformation_events: Report, alerts_parameters: AlertsParameters
+) -> str:
+    """Write the day's report as one self-contained HTML page."""
+    return render_report(alerts, champion_model, transformation_events, alerts_parameters.budget)
