@@ -45,7 +45,7 @@ class Coded:
     @cached_property
     def log_bytes(self) -> np.ndarray:
         """Return ln(1 + bytes)."""
-        return np.log1p(self.bytes)
+        return np.asarray(np.log1p(self.bytes))
 
     @cached_property
     def log_duration(self) -> np.ndarray:
@@ -79,11 +79,11 @@ class Groups:
 
     def count_within(self, coarser: "Groups") -> np.ndarray:
         """Return how many of these groups each group of a coarser partition holds."""
-        return np.bincount(coarser.codes[self.first], minlength=len(coarser))
+        return np.asarray(np.bincount(coarser.codes[self.first], minlength=len(coarser)))
 
     def mean(self, values: np.ndarray) -> np.ndarray:
         """Return the mean of ``values`` per group."""
-        return np.bincount(self.codes, weights=values, minlength=len(self)) / self.sizes
+        return np.asarray(np.bincount(self.codes, weights=values, minlength=len(self)) / self.sizes)
 
 
 def group_rows(keys: np.ndarray) -> Groups:
@@ -131,7 +131,7 @@ def to_micros(times: pd.Series) -> np.ndarray:
         aware = times.dt.tz_localize("UTC") if times.dt.tz is None else times
         micros: np.ndarray = aware.dt.as_unit("us").astype("int64").to_numpy()
         return micros
-    return np.round(times.to_numpy(dtype="float64") * SECOND).astype(np.int64)
+    return np.asarray(np.round(times.to_numpy(dtype="float64") * SECOND).astype(np.int64))
 
 
 def _encode_text(values: pd.Series) -> tuple[np.ndarray, pd.Index]:
@@ -147,9 +147,9 @@ def _encode_text(values: pd.Series) -> tuple[np.ndarray, pd.Index]:
     text = text.str.upper() if values.name == "protocol" else text
     used = text[np.bincount(codes, minlength=len(text)) > 0]
     vocabulary = used.unique().sort_values()
-    return vocabulary.get_indexer(text)[codes], vocabulary
+    return np.asarray(vocabulary.get_indexer(text)[codes]), vocabulary
 
 
 def _to_amounts(values: pd.Series) -> np.ndarray:
     amounts = values.to_numpy(dtype="float64", na_value=np.nan)
-    return np.where(np.isfinite(amounts) & (amounts > 0), amounts, 0.0)
+    return np.asarray(np.where(np.isfinite(amounts) & (amounts > 0), amounts, 0.0))

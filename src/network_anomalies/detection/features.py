@@ -97,7 +97,7 @@ def compute_levels(
 
 def to_levels(logs: np.ndarray, zero: int) -> np.ndarray:
     """Return floor(8 x) + zero, kept within the levels there are."""
-    return np.clip(np.floor(LEVELS_PER_E * logs) + zero, 0, LEVELS - 1).astype(np.int16)
+    return np.asarray(np.clip(np.floor(LEVELS_PER_E * logs) + zero, 0, LEVELS - 1).astype(np.int16))
 
 
 def to_value(name: str, level: int) -> float:

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from network_anomalies.detection.columns import Coded, Groups, group_rows
+from network_anomalies.detection.limits import PROBE_BYTES, PROBE_SPREAD
 from network_anomalies.detection.summary import Summary, sort_by_keys, stack
 
 KEYS = {
@@ -19,7 +20,7 @@ KEYS = {
 }
 SUMS = ("flows", "hours")
 PEAKS = {
-    "source": ("peak_destinations", "day_destinations", "peak_bytes"),
+    "source": ("peak_probes", "day_probes", "peak_bytes"),
     "destination": ("peak_sources", "peak_flows"),
     "pair": ("peak_flows", "day_bytes"),
 }
@@ -32,10 +33,10 @@ class History:
 
     Attributes:
         tables: per name in ``KEYS`` a table in the order of its keys with ``flows`` and distinct ``hours``, and of
-            ``PEAKS`` the most that was ever seen: distinct destinations of a source in an hour
-            (``peak_destinations``) and a day (``day_destinations``) and its bytes to one destination in a day
-            (``peak_bytes``); sources and flows of a destination in an hour (``peak_sources``, ``peak_flows``); flows
-            of a pair in an hour (``peak_flows``) and its bytes in a day (``day_bytes``).
+            ``PEAKS`` the most that was ever seen: destinations that a source probed in an hour (``peak_probes``) and
+            a day (``day_probes``) and its bytes to one destination in a day (``peak_bytes``); sources and flows of a
+            destination in an hour (``peak_sources``, ``peak_flows``); flows of a pair in an hour (``peak_flows``) and
+            its bytes in a day (``day_bytes``).
         total_hours: distinct hours in all.
     """
 
@@ -50,16 +51,17 @@ def remember(summary: Summary) -> History:
     for name, keys in KEYS.items():
         by_hour = aggregate(sizes if "size_bin" in keys else talks, [*keys, "hour"], sums=["flows"])
         tables[name] = aggregate(by_hour.assign(hours=1, peak_flows=by_hour["flows"]), keys, SUMS, ["peak_flows"])
-    pairs = aggregate(talks, ["src_ip", "dst_ip"], ["bytes"]).assign(ones=1)
-    pair_hours = aggregate(talks, ["src_ip", "dst_ip", "hour"]).assign(ones=1)
-    by_source = aggregate(pairs, ["src_ip"], ["ones"], ["bytes"])
+    probes = aggregate(talks.assign(probes=are_probes(talks)), ["src_ip", "dst_ip", "hour"], peaks=["probes"])
+    pair_hours = probes.assign(ones=1)
+    probed = aggregate(probes, ["src_ip", "dst_ip"], peaks=["probes"])
+    pairs = aggregate(talks, ["src_ip", "dst_ip"], ["bytes"])
     peaks = {
         "source": {
-            "peak_destinations": _peak(pair_hours, "src_ip"),
-            "day_destinations": by_source["ones"],
-            "peak_bytes": by_source["bytes"],
+            "peak_probes": _peak(pair_hours, "src_ip", "probes"),
+            "day_probes": aggregate(probed, ["src_ip"], ["probes"])["probes"],
+            "peak_bytes": aggregate(pairs, ["src_ip"], peaks=["bytes"])["bytes"],
         },
-        "destination": {"peak_sources": _peak(pair_hours, "dst_ip")},
+        "destination": {"peak_sources": _peak(pair_hours, "dst_ip", "ones")},
         "pair": {"day_bytes": pairs["bytes"]},
     }
     for name, columns in peaks.items():
@@ -98,9 +100,7 @@ def look_up(table: pd.DataFrame, keys: list[str], coded: Coded, rows: np.ndarray
     return flows, hours
 
 
-def find_rows(
-    table: pd.DataFrame, keys: list[str], wanted: list[tuple[np.ndarray, pd.Index | None]]
-) -> np.ndarray:
+def find_rows(table: pd.DataFrame, keys: list[str], wanted: list[tuple[np.ndarray, pd.Index | None]]) -> np.ndarray:
     """Return the places of keys in a table that is in the order of its keys; -1 where it does not have them.
 
     Args:
@@ -150,6 +150,14 @@ def group_by(table: pd.DataFrame, keys: list[str]) -> Groups:
     return groups
 
 
-def _peak(pair_hours: pd.DataFrame, key: str) -> pd.Series:
+def are_probes(talks: pd.DataFrame) -> np.ndarray:
+    """Return which conversation-hours are small and alike, and over UDP unanswered (int64, 0 or 1)."""
+    small = np.expm1(talks["size_mean"]) <= PROBE_BYTES
+    alike = np.sqrt(talks["size_squares"] / talks["flows"]) <= PROBE_SPREAD
+    silent = (talks["protocol"] != "UDP") | (talks["seconds"] == 0)
+    return np.asarray(small & alike & silent, dtype=np.int64)
+
+
+def _peak(pair_hours: pd.DataFrame, key: str, counted: str) -> pd.Series:
     """Return the most partners that each source, or destination, had in an hour."""
-    return aggregate(aggregate(pair_hours, [key, "hour"], ["ones"]), [key], peaks=["ones"])["ones"]
+    return aggregate(aggregate(pair_hours, [key, "hour"], [counted]), [key], peaks=[counted])[counted]

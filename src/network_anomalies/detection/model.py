@@ -223,10 +223,10 @@ def _surprise(name: str, masses: np.ndarray, added: int, parameters: Parameters)
             weighed = zip(masses, (1, MASS_UNIT), strict=True)
             sides.append(np.maximum(*(_tail_surprise(mass, unit, added, side) for mass, unit in weighed)))
     if feature.side != "both":
-        return np.minimum(sides[0], parameters.cap)
+        return np.asarray(np.minimum(sides[0], parameters.cap))
     low, high = (_stretch(each, parameters.tail) for each in (sides[0], sides[1][::-1]))
     either = np.maximum(np.maximum(low, high[::-1]) - np.log(2), 0.0)
-    return np.minimum(either, parameters.cap)
+    return np.asarray(np.minimum(either, parameters.cap))
 
 
 def _tail_surprise(mass: np.ndarray, unit: int, added: int, side: str) -> np.ndarray:

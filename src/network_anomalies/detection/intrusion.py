@@ -1,0 +1,106 @@
+"""Scans, password guessing and lateral movement."""
+
+import numpy as np
+import pandas as pd
+
+from network_anomalies.detection import limits
+from network_anomalies.detection.columns import Groups
+from network_anomalies.detection.context import group_moments
+from network_anomalies.detection.dialogues import Day, are_private, before, hours_of, name_groups, name_pairs
+from network_anomalies.detection.findings import to_findings
+from network_anomalies.detection.history import are_probes, group_by
+
+
+def find_scans(day: Day) -> pd.DataFrame:
+    """Find sources that probe many destinations they never met, within an hour or over the day.
+
+    A probe is small, alike, and over UDP unanswered. A host that scanned before (a scanner, a resolver, a monitor)
+    is reported only far beyond its own widest hour or day.
+    """
+    talks = day.talks
+    unmet = (talks["past_pair_flows"] == 0) if day.has_past else (hours_of(talks, ["src_ip", "dst_ip"]) == 1)
+    probes = talks[unmet & (are_probes(talks) > 0)]
+    hour_limit = np.maximum(day.limits.scan_hour, limits.SCAN_HOUR_FACTOR * probes["past_source_peak_probes"])
+    day_limit = np.maximum(day.limits.scan_day, limits.SCAN_DAY_FACTOR * probes["past_source_day_probes"])
+    fast = _find_wide(probes, ["src_ip", "protocol", "hour"], hour_limit).assign(words="an hour")
+    slow = _find_wide(probes, ["src_ip", "protocol"], day_limit).assign(words="the day")
+    table = pd.concat([fast, slow], ignore_index=True)
+    sentences = [
+        f"{source} probed {count:,} destinations it had never met within {words}, with {flows:,} small, alike flows"
+        for source, count, words, flows in zip(
+            table["entity"], table["distinct"], table["words"], table["flows"], strict=True
+        )
+    ]
+    return to_findings("horizontal_scan", table, sentences)
+
+
+def _find_wide(probes: pd.DataFrame, keys: list[str], limit: pd.Series) -> pd.DataFrame:
+    """Return the groups of alike probes that reach their limit of distinct destinations."""
+    groups = group_by(probes, keys)
+    distinct = group_by(probes, [*keys, "dst_ip"]).count_within(groups)
+    strength = distinct / limit.to_numpy()[groups.first]
+    table = name_groups(probes, groups, entity="src_ip").assign(distinct=distinct, strength=strength)
+    return table[_are_alike(probes, groups) & (strength >= 1)]
+
+
+def _are_alike(probes: pd.DataFrame, groups: Groups) -> np.ndarray:
+    _, _, squares = group_moments(probes["size_mean"].to_numpy(), groups.codes, len(groups))
+    return np.asarray(np.sqrt(squares / groups.sizes) <= limits.SCAN_SPREAD)
+
+
+def find_brute_force(day: Day) -> pd.DataFrame:
+    """Find bursts of short alike TCP sessions from one source to one destination, as guessing passwords makes them.
+
+    Many more in an hour than the pair ever had; without a past, from a pair that talks in few hours of the day.
+    Known hosts that do it together are a crowd.
+    """
+    limit = np.maximum(day.limits.logins, limits.LOGIN_FACTOR * day.talks["past_pair_peak_flows"])
+    talks = day.talks.assign(strength=day.talks["flows"] / limit)
+    brief = hours_of(talks, ["src_ip", "dst_ip"]) <= day.limits.burst_hours
+    alike = talks["flow_bytes"].between(*limits.LOGIN_BYTES) & (talks["size_spread"] <= limits.LOGIN_SPREAD)
+    rapid = (talks["strength"] >= 1) & (talks["pace"] >= limits.LOGIN_PACE)
+    hit = talks[(talks["protocol"] == "TCP") & alike & brief & rapid]
+    hit = hit[(hit["past_source_hours"] == 0) | (_count_fellows(hit) <= limits.LOGIN_FELLOWS)]
+    table = name_pairs(hit)
+    sentences = [
+        f"{source} opened {flows:,} sessions of about {size:,.0f} bytes to {target} within an hour; "
+        f"{before(f'at most {past:,.0f} in an hour before', day)}"
+        for source, target, flows, size, past in zip(
+            table["entity"], table["peer"], table["flows"], hit["flow_bytes"], hit["past_pair_peak_flows"], strict=True
+        )
+    ]
+    return to_findings("brute_force", table, sentences)
+
+
+def _count_fellows(talks: pd.DataFrame) -> np.ndarray:
+    """Return how many sources each row's destination has in its hour."""
+    groups = group_by(talks, ["dst_ip", "hour"])
+    return np.asarray(group_by(talks, ["dst_ip", "hour", "src_ip"]).count_within(groups)[groups.codes])
+
+
+def find_lateral_movement(day: Day) -> pd.DataFrame:
+    """Find known private hosts that open TCP sessions to several private hosts they never met.
+
+    Only with a past: it must know the peers as clients, and the source as one that does not do so every day.
+    """
+    calls = day.dialogues
+    private = are_private(calls["src_ip"]) & are_private(calls["dst_ip"])
+    sessions = (calls["protocol"] == "TCP") & (calls["flow_bytes"] >= limits.SESSION_BYTES)
+    known = (calls["past_source_hours"] > 0) & _are_known_clients(day, calls)
+    hit = calls[private & sessions & known & (calls["past_pair_flows"] == 0) & day.has_past]
+    groups = group_by(hit, ["src_ip"])
+    scanned = hit["past_source_day_probes"].to_numpy()[groups.first]
+    strength = groups.sizes / np.maximum(limits.PEERS, scanned)
+    table = name_groups(hit, groups, entity="src_ip").assign(peers=groups.sizes, strength=strength)
+    table = table[strength >= 1]
+    sentences = [
+        f"{source} opened sessions to {peers:,} hosts of this network that it had never met"
+        for source, peers in zip(table["entity"], table["peers"], strict=True)
+    ]
+    return to_findings("lateral_movement", table, sentences)
+
+
+def _are_known_clients(day: Day, calls: pd.DataFrame) -> np.ndarray:
+    """Return which destinations are sources in the history."""
+    known = [] if day.history is None else day.history.tables["source"]["src_ip"].cat.categories
+    return np.asarray(calls["dst_ip"].cat.categories.isin(known)[calls["dst_ip"].cat.codes])

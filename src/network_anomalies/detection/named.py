@@ -1,0 +1,31 @@
+"""Named detectors: what a scan, a brute force, a flood, a leak, a beacon or lateral movement looks like in flows.
+
+Each looks at a day's summary beside the history of the past. What a host, pair or destination did before is normal.
+Without a past the limits are higher, and what may well be a service stays unreported.
+"""
+
+import pandas as pd
+
+from network_anomalies.detection.beacons import find_beacons
+from network_anomalies.detection.dialogues import Day
+from network_anomalies.detection.findings import rank_findings
+from network_anomalies.detection.history import History
+from network_anomalies.detection.intrusion import find_brute_force, find_lateral_movement, find_scans
+from network_anomalies.detection.summary import Summary
+from network_anomalies.detection.volume import find_exfiltration, find_floods
+
+
+def detect(summary: Summary, history: History | None = None) -> pd.DataFrame:
+    """Return the findings of all named detectors on a day, the highest score first.
+
+    Args:
+        summary: of the day.
+        history: of the past, without that day; None, or one of under six hours, makes the detectors stricter.
+
+    Returns:
+        Frame with ``kind``, ``entity`` (an address), ``peer`` (an address or ""), ``first_seen``, ``last_seen`` (UTC),
+        ``flows``, ``score`` (50 to 100), ``sentence`` and ``technique`` (MITRE ATT&CK), one row per entity and kind.
+    """
+    day = Day(summary, history)
+    detectors = (find_scans, find_brute_force, find_floods, find_exfiltration, find_beacons, find_lateral_movement)
+    return rank_findings([find(day) for find in detectors])

@@ -1,0 +1,122 @@
+"""Named detectors: attacks at several strengths are found, what merely looks like one is left alone."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import scenarios
+from scenarios import CLIENTS, DAY, MONDAY, SERVERS, make_day, make_flows
+
+from network_anomalies.detection.history import History, merge_histories, remember
+from network_anomalies.detection.named import detect
+from network_anomalies.detection.summary import Summary, summarise
+
+TODAY = 3
+STRANGER = "185.199.108.153"
+
+
+@pytest.fixture(scope="module")
+def past() -> History:
+    return merge_histories([remember(summarise(make_day(day))) for day in range(TODAY)])
+
+
+@pytest.fixture(scope="module")
+def today() -> pd.DataFrame:
+    return make_day(TODAY)
+
+
+def summary_with(today: pd.DataFrame, *attacks: pd.DataFrame) -> Summary:
+    return summarise(pd.concat([today, *attacks], ignore_index=True))
+
+
+ATTACKS = {
+    "fast scan": ("horizontal_scan", CLIENTS[0], scenarios.scan(TODAY, 40, 120)),
+    "wide scan": ("horizontal_scan", CLIENTS[0], scenarios.scan(TODAY, 1_000, 300)),
+    "slow scan": ("horizontal_scan", CLIENTS[0], scenarios.scan(TODAY, 48, 12 * 3600)),
+    "scan by a stranger": ("horizontal_scan", "203.0.113.5", scenarios.scan(TODAY, 60, 60, "203.0.113.5")),
+    "fast guesses": ("brute_force", "203.0.113.9", scenarios.guess_passwords(TODAY, 1_500, 900)),
+    "slower guesses": ("brute_force", "203.0.113.9", scenarios.guess_passwords(TODAY, 120, 1_200)),
+    "guesses from inside": ("brute_force", CLIENTS[1], scenarios.guess_passwords(TODAY, 300, 1_800, CLIENTS[1])),
+    "small flood": ("ddos", scenarios.PORTAL, scenarios.flood(TODAY, 150, 6_000)),
+    "wide flood": ("ddos", scenarios.PORTAL, scenarios.flood(TODAY, 2_000, 20_000)),
+    "flood by one": ("ddos", SERVERS[0], scenarios.flood(TODAY, 1, 5_000, SERVERS[0])),
+    "leak in one go": ("exfiltration", CLIENTS[3], scenarios.leak(TODAY, 800, 4, STRANGER, 0.5)),
+    "leak in pieces": ("exfiltration", CLIENTS[3], scenarios.leak(TODAY, 300, 60, STRANGER, 6)),
+    "drip to a known one": ("exfiltration", CLIENTS[3], scenarios.leak(TODAY, 300, 200, scenarios.WEB[0], 10)),
+    "lateral movement": ("lateral_movement", CLIENTS[7], scenarios.move_laterally(TODAY, 8)),
+}
+BEACONS = [
+    (period, jitter, kind)
+    for period in (30, 300, 3_600, 4 * 3_600)
+    for jitter in (0.0, 0.2, 0.5)
+    for kind in ("symmetric", "shortening")
+]
+
+
+@pytest.mark.parametrize("name", ATTACKS)
+def test_an_attack_is_found_beside_the_past(name, today, past):
+    kind, entity, attack = ATTACKS[name]
+    found = detect(summary_with(today, attack), past)
+    match = found[(found["kind"] == kind) & (found["entity"] == entity)]
+    assert len(match) == 1, found.to_string()
+    assert match["flows"].iloc[0] >= 0.3 * len(attack)
+    assert len(found) == 1, found.to_string()
+
+
+@pytest.mark.parametrize(("period", "jitter", "kind"), BEACONS)
+def test_a_beacon_is_found_beside_the_past(period, jitter, kind, today, past):
+    found = detect(summary_with(today, scenarios.beacon(TODAY, period, jitter, kind)), past)
+    assert found[["kind", "entity"]].to_numpy().tolist() == [["beaconing", CLIENTS[5]]]
+
+
+@pytest.mark.parametrize("name", ["wide scan", "fast guesses", "wide flood"])
+def test_a_strong_attack_is_found_without_a_past(name, today):
+    kind, entity, attack = ATTACKS[name]
+    assert (kind, entity) in set(
+        detect(summary_with(today, attack))[["kind", "entity"]].itertuples(index=False, name=None)
+    )
+
+
+def test_a_beacon_that_begins_at_noon_is_found_without_a_past(today):
+    found = detect(summary_with(today, scenarios.beacon(TODAY, 300, 0.2, begin=12 * 3600)))
+    assert ("beaconing", CLIENTS[5]) in set(found[["kind", "entity"]].itertuples(index=False, name=None))
+
+
+@pytest.mark.parametrize("busy", [1.0, 1.5])
+def test_a_normal_day_is_left_alone(busy, past):
+    assert detect(summarise(make_day(TODAY, busy)), past).empty
+
+
+def test_a_normal_day_is_left_alone_without_a_past_but_for_its_scanner(today):
+    assert set(detect(summarise(today))["entity"]) <= {scenarios.SCANNER}
+
+
+def look_alikes() -> dict[str, pd.DataFrame]:
+    random = np.random.default_rng(0)
+    start = MONDAY + DAY * TODAY
+    clock = np.arange(start, start + DAY, 1024.0)
+    hourly = np.arange(start, start + DAY, 3600.0)
+    crowd = start + 9 * 3600 + random.uniform(0, 300, 3_000)
+    return {
+        "a new time server for hosts that had one": make_flows(clock, CLIENTS[0], "195.113.1.1", 152, 0.02, "UDP"),
+        "a new update server for several hosts": pd.concat(
+            [make_flows(hourly + shift, CLIENTS[shift], "151.101.9.9", 4_000, 0.4) for shift in range(5)]
+        ),
+        "a larger backup": make_flows(hourly[:6], SERVERS[0], scenarios.BACKUP, 9e8, 300.0),
+        "a larger morning crowd": make_flows(crowd, random.choice(CLIENTS, 3_000), scenarios.PORTAL, 3_000, 0.5),
+        "the scanner on a wider net": scenarios.scan(TODAY, 300, 1_200, scenarios.SCANNER),
+        "a resolver with new name servers": make_flows(
+            start + random.uniform(0, DAY, 400), scenarios.RESOLVER, [f"205.251.1.{n % 200}" for n in range(400)],
+            random.lognormal(5.5, 0.4, 400), random.lognormal(-3, 0.5, 400), "UDP",
+        ),
+        "an afternoon on a new web site": make_flows(
+            start + 50_000 + random.uniform(0, 7200, 300), CLIENTS[2], "104.16.1.1",
+            random.lognormal(9, 1.7, 300), random.lognormal(0, 1, 300),
+        ),
+        "a new mirror of some megabytes": make_flows(start + 40_000 + np.arange(4), CLIENTS[4], "104.17.1.1", 4e6, 4.0),
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("name", look_alikes())
+def test_what_merely_looks_like_an_attack_is_left_alone(name, today, past):
+    found = detect(summary_with(today, look_alikes()[name]), past)
+    assert found.empty, found.to_string()
