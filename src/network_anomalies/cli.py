@@ -59,6 +59,27 @@ def setup(env: str | None) -> None:
 
 @cli.command()
 @env_option
+@click.option("--source", default="synthetic", show_default=True, help="Whose models.")
+@click.option("--rollback", is_flag=True, help="Make the champion before the present one champion again.")
+@click.option("--promote", type=int, default=None, metavar="VERSION", help="Make this version champion.")
+@in_one_line
+def models(env: str | None, source: str, rollback: bool, promote: int | None) -> None:
+    """List the models of a source, newest last; with --rollback or --promote choose the champion by hand."""
+    from network_anomalies.registry.models import list_models, roll_back
+    from network_anomalies.upkeep import load_stores
+
+    engine = load_stores(env).engine
+    if rollback and promote is not None:
+        raise click.UsageError("give --rollback or --promote, not both")
+    if rollback or promote is not None:
+        champion = roll_back(engine, source, promote)
+        click.echo(f"champion of {source} is version {champion['version']} ({champion['model_sha256'][:12]})")
+    shown = list_models(engine, source)[["version", "status", "model_sha256", "registered_at", "promoted_at", "reason"]]
+    click.echo(shown.to_string(index=False) if len(shown) else f"source {source} has no models yet")
+
+
+@cli.command()
+@env_option
 @click.option("--start", type=DATE, default=None, help="First date to verify (default: the first there is).")
 @click.option("--end", type=DATE, default=None, help="Last date to verify (default: the last there is).")
 @click.option("--prune", is_flag=True, help="List what retention would delete; see conf/base/parameters_retention.yml.")

@@ -3,7 +3,7 @@
 import logging
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import date
 from types import FrameType
@@ -82,6 +82,8 @@ class RunHooks:
         status = "UNCHANGED" if unchanged else "SUCCESS"
         opened.run.close(status)
         logger.info("%s", _describe_outcome(opened.run, parameters, status, batch))
+        for line in _describe_models(opened.run, parameters, pipeline, catalog):
+            logger.info("%s", line)
 
     @hook_impl
     def on_pipeline_error(self, error: Exception, catalog: DataCatalog) -> None:
@@ -106,6 +108,21 @@ def _describe_outcome(run: "Run", parameters: dict[str, Any], status: str, batch
     where = uris.iloc[0] if len(uris) == 1 else f"{len(uris)} objects in {uris.iloc[0].rpartition('/')[0]}"
     counts = f"{batch['lines_in']} lines in, {batch['accepted']} accepted, {batch['rejected']} rejected"
     return f"{subject}: {counts}, {where}: {status}"
+
+
+def _describe_models(run: "Run", parameters: dict[str, Any], pipeline: Pipeline, catalog: DataCatalog) -> Iterator[str]:
+    """Say which model is champion and why, how many alerts there are, and where the report lies."""
+    from network_anomalies.registry.models import read_alerts, read_champion
+
+    made = pipeline.all_outputs()
+    source, day = parameters["source"], date.fromisoformat(parameters["logical_date"])
+    if made & {"champion_model", "alerts"} and (champion := read_champion(run.engine, source)):
+        yield f"champion of {source}: version {champion['version']}, {champion['model_uri']}: {champion['reason']}"
+    if "alerts" in made:
+        alerts = read_alerts(run.engine, source, day)
+        suppressed = int(alerts["suppressed_by"].notna().sum())
+        where = catalog.get("daily_report")._describe()["filepath"]
+        yield f"alerts of {source} on {day}: {len(alerts) - suppressed}, {suppressed} suppressed; report {where}"
 
 
 def _to_plain(parameters: dict[str, Any]) -> dict[str, Any]:

@@ -3,8 +3,11 @@
 from kedro.pipeline import Pipeline
 
 from network_anomalies.pipelines import (
+    evaluation,
     ingestion,
     realism,
+    registration,
+    scoring,
     training,
     transformation,
 )
@@ -16,6 +19,9 @@ def register_pipelines() -> dict[str, Pipeline]:
         "ingestion": ingestion.create_pipeline(),
         "transformation": transformation.create_pipeline(),
         "training": training.create_pipeline(),
+        "evaluation": evaluation.create_pipeline(),
+        "registration": registration.create_pipeline(),
+        "scoring": scoring.create_pipeline(),
     }
     full = sum(stages.values(), Pipeline([]))
     return {

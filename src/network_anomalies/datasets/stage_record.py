@@ -78,7 +78,10 @@ class StageRecordDataset(AbstractDataset[dict[str, Any], dict[str, Any]]):
             row["output_objects"] = [item | {"uri": f"{self._root}/{item['file_name']}"} for item in objects]
         if self._stage == "training":
             row["model_uri"] = f"{self._root}/{row.pop('model_file')}"
-            row |= {"code_version": read_code_version(), "library_versions": {name: version(name) for name in LIBRARIES}}
+            row |= {
+                "code_version": read_code_version(),
+                "library_versions": {name: version(name) for name in LIBRARIES},
+            }
         self._record(open_registry(self._url), row)
 
     def load(self) -> dict[str, Any]:

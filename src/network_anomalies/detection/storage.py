@@ -76,7 +76,9 @@ def from_bytes(data: bytes) -> Model:
 def pack_summary(summary: Summary) -> bytes:
     """Return a summary as an Arrow IPC stream, the same bytes for equal summaries."""
     tables = {"conversations": summary.conversations, "sizes": summary.sizes}
-    return _to_ipc(pa.table({name: pa.array([_to_ipc(_to_arrow(each))], pa.large_binary()) for name, each in tables.items()}))
+    return _to_ipc(
+        pa.table({name: pa.array([_to_ipc(_to_arrow(each))], pa.large_binary()) for name, each in tables.items()})
+    )
 
 
 def unpack_summary(data: bytes) -> Summary:

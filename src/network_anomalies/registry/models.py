@@ -8,7 +8,7 @@ from sqlalchemy import Connection, Engine, delete, func, insert, select, update
 
 from network_anomalies.errors import ProjectError
 from network_anomalies.registry.batches import require_running
-from network_anomalies.registry.tables import alerts, models
+from network_anomalies.registry.tables import alerts, models, training_events
 
 
 def register_model(engine: Engine, row: dict[str, Any], promote: bool) -> dict[str, Any]:
@@ -37,9 +37,15 @@ def register_model(engine: Engine, row: dict[str, Any], promote: bool) -> dict[s
 
 
 def read_champion(engine: Engine, source: str) -> dict[str, Any] | None:
-    """Return the champion's row of ``models``, or None."""
+    """Return the champion's row of ``models`` and the ``train_start`` and ``train_end`` of its training, or None."""
+    query = (
+        select(models, training_events.c.train_start, training_events.c.train_end)
+        .join(training_events, training_events.c.run_id == models.c.training_run_id)
+        .where(models.c.source == source, models.c.status == "CHAMPION")
+    )
     with engine.connect() as connection:
-        return _find(connection, source, models.c.status == "CHAMPION")
+        row = connection.execute(query).mappings().first()
+    return dict(row) if row else None
 
 
 def roll_back(engine: Engine, source: str, version: int | None) -> dict[str, Any]:

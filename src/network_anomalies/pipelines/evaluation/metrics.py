@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from network_anomalies.detection.alerts import allow_findings, take_budget
+from network_anomalies.detection.triage import allow_findings, take_budget
 from network_anomalies.parameters import AlertsParameters, EvaluationParameters
 
 FOCUS_HOSTS = 3
@@ -64,17 +64,18 @@ def measure_alerts(
     if instances is None:
         return counts
     hits = np.array([_match(raised, attack) for attack in instances.itertuples()]).reshape(len(instances), len(raised))
-    found = hits.any(axis=1)
+    found: np.ndarray = hits.any(axis=1)
+    starts = raised["first_seen"].to_numpy()
     delays = [
-        max((raised["first_seen"].to_numpy()[hit].min() - attack.first_seen).total_seconds(), 0.0) if hit.any() else None
+        max((starts[hit].min() - attack.first_seen).total_seconds(), 0.0) if hit.any() else None
         for hit, attack in zip(hits, instances.itertuples(), strict=True)
     ]
-    by_attack = instances.assign(found=found, delay_seconds=delays)
+    by_attack = instances.assign(found=found, delay_seconds=pd.Series(delays, dtype="object"))
     true = int(hits.any(axis=0).sum())
     return counts | {
         "precision_at_budget": true / len(raised) if len(raised) else None,
         "recall_at_budget": float(found.mean()),
-        "recall_of_open_attacks": _mean(found[(instances["stealth"] < STEALTHY).to_numpy()]),
+        "recall_of_open_attacks": _mean(found[instances["stealth"].to_numpy() < STEALTHY]),
         "false_alerts": len(raised) - true,
         "attacks": by_attack[["scenario", "kind", "stealth", "found", "delay_seconds"]].to_dict("records"),
     }

@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from network_anomalies.detection import Judge, from_bytes
+from network_anomalies.detection import Evidence, conclude, from_bytes, judge_slice
 from network_anomalies.errors import ContractError, ProjectError
 from network_anomalies.generator.truth import find_keys
 from network_anomalies.parameters import AlertsParameters, EvaluationParameters
@@ -49,21 +49,24 @@ def score_test_flows(
             f"all {len(silver_events)} slices of {logical_date} were trained on, so nothing is left to test: "
             "ingest another day, or more than one hour of this one"
         )
-    models = {"candidate": anomaly_model}
+    models = {"candidate": from_bytes(anomaly_model)}
     note = ""
     if previous_champion:
         try:
-            from_bytes(previous_champion["data"])
-            models["champion"] = previous_champion["data"]
+            models["champion"] = from_bytes(previous_champion["data"])
         except ProjectError as error:
             note = str(error)
-    judges = {name: Judge(from_bytes(data)) for name, data in models.items()}
-    flows = []
+    flows: list[pd.DataFrame] = []
+    evidence: dict[str, list[Evidence]] = {name: [] for name in models}
     for hour in hours:
         events = silver_events[hour]()
-        scores = {name: judge.score(events)["score"].to_numpy() for name, judge in judges.items()}
+        judged = {name: judge_slice(events, model) for name, model in models.items()}
+        scores = {name: scored["score"].to_numpy() for name, (scored, _) in judged.items()}
         flows.append(pd.DataFrame({"event_key": find_keys(events), **scores}))
-    findings = {name: judge.conclude() for name, judge in judges.items()}
+        for name, (_, told) in judged.items():
+            evidence[name].append(told)
+    # Hours of the same day are too short a past for the named detectors.
+    findings = {name: conclude(evidence[name], model, has_past=not trained) for name, model in models.items()}
     return {"flows": pd.concat(flows, ignore_index=True), "findings": findings, "note": note, "hours": hours}
 
 

@@ -16,7 +16,13 @@ def create_pipeline() -> Pipeline:
         [
             Node(
                 score_test_flows,
-                inputs=["silver_events", "training_events", "anomaly_model", "previous_champion", "params:logical_date"],
+                inputs=[
+                    "silver_events",
+                    "training_events",
+                    "anomaly_model",
+                    "previous_champion",
+                    "params:logical_date",
+                ],
                 outputs="test_scores",
                 name="score_test_flows",
             ),

@@ -70,8 +70,8 @@ def write_model_card(
         "",
         "## Limits",
         "",
-        "Six columns of flows: no payload, no ports. It knows the hosts and sizes of its window; a new host or a new habit",
-        "is rare at first. Without ground truth the metrics say how much it alerts, not how well.",
+        "Six columns of flows: no payload, no ports. It knows the hosts and sizes of its window; a new host or a new",
+        "habit is rare at first. Without ground truth the metrics say how much it alerts, not how well.",
         "",
         "## Decision",
         "",
@@ -98,7 +98,7 @@ def describe_for_mlflow(
 ) -> Report:
     """Describe the model for MLflow: parameters, metrics, plots, and the bytes themselves."""
     measured = evaluation_metrics["candidate"].items()
-    names = ("score_distribution", "precision_recall", "alerts_per_hour")
+    names = ("score_distribution.png", "precision_recall.png", "alerts_per_hour.png")
     return {
         "name": f"{training_events['source']} {training_events['logical_date']}",
         "parameters": {
@@ -112,7 +112,7 @@ def describe_for_mlflow(
             "promoted": str(decision["promote"]),
             "reason": decision["reason"],
         },
-        "files": {"model.arrow": anomaly_model} | {f"{name}.png": data for name, data in zip(names, plots, strict=True)},
+        "files": {"model.arrow": anomaly_model, **dict(zip(names, plots, strict=True))},
     }
 
 

@@ -1,6 +1,7 @@
 """Nodes that score a day with the champion and raise its alerts."""
 
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 import pandas as pd
@@ -49,7 +50,8 @@ def raise_alerts(
 ) -> Report:
     """Raise the day's alerts: one per entity and kind, at most ``budget``, and those that somebody answers for."""
     day = transformation_events["logical_date"]
-    findings = conclude(score_evidence, from_bytes(champion_model["data"]), day)
+    has_past = champion_model["train_end"] <= datetime(day.year, day.month, day.day, tzinfo=UTC)
+    findings = conclude(score_evidence, from_bytes(champion_model["data"]), has_past)
     judged = allow_findings(findings, alerts.allowlist, day)
     rows = pd.concat([take_budget(judged, alerts.budget), judged[judged["suppressed_by"].notna()]])
     rows = rows.assign(
@@ -63,8 +65,11 @@ def raise_alerts(
 def format_alerts(alerts: pd.DataFrame) -> pd.DataFrame:
     """Return the alerts that are not suppressed by the field names of the Elastic Common Schema (8.17)."""
     raised = alerts[alerts["suppressed_by"].isna()]
-    identity = raised["source"] + "/" + raised["logical_date"].astype("str") + "/" + raised["kind"] + "/" + raised["entity"]
-    times = {name: raised[name].map(lambda time: time.isoformat()) for name in ("created_at", "first_seen", "last_seen")}
+    identity = raised["source"].str.cat(
+        [raised["logical_date"].astype("str"), raised["kind"], raised["entity"]], sep="/"
+    )
+    moments = ("created_at", "first_seen", "last_seen")
+    times = {name: raised[name].map(lambda time: time.isoformat()) for name in moments}
     return pd.DataFrame(
         {
             "@timestamp": times["created_at"],

@@ -43,9 +43,12 @@ def transform_slices(
         data = encode_part(pa.Table.from_pandas(silver, preserve_index=False), provenance)
         name = f"silver_events_{hour}_{_digest(data)[:12]}"
         objects = {name: data}
-        yield objects, {}, _describe("slice", f"{name}.parquet", data) | {
-            **{"hour": hour, "hours": transformation.slice_hours, "record_count": len(silver)}
-        }
+        yield (
+            objects,
+            {},
+            _describe("slice", f"{name}.parquet", data)
+            | {**{"hour": hour, "hours": transformation.slice_hours, "record_count": len(silver)}},
+        )
         objects.clear()  # saved by now; Kedro's streams would hold it
     data = pack_summary(merge_summaries(summaries))
     name = f"day_summary_{_digest(data)[:12]}"
