@@ -121,7 +121,7 @@ def _describe_models(run: "Run", parameters: dict[str, Any], pipeline: Pipeline,
     if "alerts" in made:
         alerts = read_alerts(run.engine, source, day)
         suppressed = int(alerts["suppressed_by"].notna().sum())
-        where = catalog.get("daily_report")._describe()["filepath"]
+        where = catalog["daily_report"]._describe()["filepath"]
         yield f"alerts of {source} on {day}: {len(alerts) - suppressed}, {suppressed} suppressed; report {where}"
 
 

@@ -64,7 +64,7 @@ def measure_alerts(
     if instances is None:
         return counts
     hits = np.array([_match(raised, attack) for attack in instances.itertuples()]).reshape(len(instances), len(raised))
-    found: np.ndarray = hits.any(axis=1)
+    found = np.asarray(hits.any(axis=1))
     starts = raised["first_seen"].to_numpy()
     delays = [
         max((starts[hit].min() - attack.first_seen).total_seconds(), 0.0) if hit.any() else None

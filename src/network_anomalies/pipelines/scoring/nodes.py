@@ -65,9 +65,8 @@ def raise_alerts(
 def format_alerts(alerts: pd.DataFrame) -> pd.DataFrame:
     """Return the alerts that are not suppressed by the field names of the Elastic Common Schema (8.17)."""
     raised = alerts[alerts["suppressed_by"].isna()]
-    identity = raised["source"].str.cat(
-        [raised["logical_date"].astype("str"), raised["kind"], raised["entity"]], sep="/"
-    )
+    days = raised["logical_date"].astype("str")
+    identity = raised["source"].str.cat([days, raised["kind"], raised["entity"]], sep="/")
     moments = ("created_at", "first_seen", "last_seen")
     times = {name: raised[name].map(lambda time: time.isoformat()) for name in moments}
     return pd.DataFrame(
