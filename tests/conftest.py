@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -20,16 +21,16 @@ from kedro.framework.project import configure_project
 from servers import start_servers
 
 from network_anomalies.parameters import GeneratorParameters
-from network_anomalies.registry.engine import connect
 from network_anomalies.session import RunSession
-from network_anomalies.upkeep import load_stores, setup_stores
+from network_anomalies.upkeep import Stores, load_stores, setup_stores
 
 os.environ["DO_NOT_TRACK"] = "1"
 
 ROOT = Path(__file__).parent.parent
 SHARED = ROOT.parent / "shared"
 DAY_BEFORE, DAY, NEXT_DAY = "2024-04-18", "2024-04-19", "2024-04-20"
-SMALL_DAY = {"generator__n_events": 3000, "transformation__slice_hours": 6}
+LOUD = {"fast_scan": {"share": 0.03, "start_hour": [13, 13]}, "brute_force": {"share": 0.03, "start_hour": [15, 15]}}
+SMALL_DAY = {"generator__n_events": 3000, "generator__attacks": LOUD, "transformation__slice_hours": 6}
 
 # One profile: the same examples on every machine, and no verdict on a busy one's speed.
 settings.register_profile("project", deadline=None, derandomize=True, max_examples=30)
@@ -72,7 +73,7 @@ class Project:
 
     def rows(self, table: str) -> pd.DataFrame:
         """Return a table of the registry, by plain SQL."""
-        with connect(self.url).connect() as connection:
+        with self.stores.engine.connect() as connection:
             return pd.read_sql(sqlalchemy.text(f"SELECT * FROM {table}"), connection)
 
     def records(self, table: str) -> list[dict[str, Any]]:
@@ -87,32 +88,31 @@ class Project:
 
     def stored(self, uri: str) -> bytes:
         """Return the bytes that a URI of the registry leads to, by a plain client."""
-        data: bytes = load_stores(self.env, self.root).lake.cat_file(self._path(uri))
+        data: bytes = self.stores.lake.cat_file(self._path(uri))
         return data
 
     def damage(self, uri: str) -> None:
         """Change one bit of what a URI of the registry leads to."""
         data = bytearray(self.stored(uri))
         data[len(data) // 2] ^= 1
-        load_stores(self.env, self.root).lake.pipe_file(self._path(uri), bytes(data))
+        self.stores.lake.pipe_file(self._path(uri), bytes(data))
 
     def remove(self, uri: str) -> None:
         """Remove what a URI of the registry leads to."""
-        load_stores(self.env, self.root).lake.rm_file(self._path(uri))
+        self.stores.lake.rm_file(self._path(uri))
 
     def _path(self, uri: str) -> str:
         return uri if "://" in uri else str(self.root / uri)
 
-    @property
-    def url(self) -> str:
-        """The registry's URL."""
-        loader = self.session(logical_date=DAY)._get_config_loader()
-        return str(loader["credentials"]["postgres"]["con"])
+    @cached_property
+    def stores(self) -> Stores:
+        """The lake and the registry, opened once: configuration takes most of a second to read."""
+        return load_stores(self.env, self.root)
 
     def objects(self, layer: str = "raw") -> list[str]:
         """Return the keys in a bucket, by a plain client."""
-        stores = load_stores(self.env, self.root)
-        return sorted(stores.lake.find(stores.buckets[layer]))
+        self.stores.lake.invalidate_cache()
+        return sorted(self.stores.lake.find(self.stores.buckets[layer]))
 
     def cli(self, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
         """Run the installed command in a process of its own."""

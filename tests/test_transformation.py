@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 
 from network_anomalies.errors import explain
 from network_anomalies.pipelines.transformation.nodes import add_silver_columns, transform_slices
-from network_anomalies.upkeep import load_stores
 
 DURATIONS = st.sampled_from([0.0, 5e-324, 1e-300, 1e300]) | st.floats(0, 1e308)
 SMALL = {"generator__n_events": 60, "transformation__slice_hours": 6}
@@ -59,7 +58,7 @@ def test_a_size_falls_in_one_category_edges_included(make_events, size, category
 
 
 def test_the_hour_is_that_of_the_utc_day(make_events):
-    times = pd.to_datetime([f"{DAY}T00:00:00Z", f"{DAY}T00:59:59.999999Z", f"{DAY}T23:59:59.999999Z"])
+    times = pd.to_datetime([f"{DAY}T{time}Z" for time in ("00:00:00.000000", "00:59:59.999999", "23:59:59.999999")])
     assert add_silver_columns(make_events(3, timestamp=times))["timestamp_hour"].tolist() == [0, 0, 23]
 
 
@@ -76,11 +75,14 @@ def test_a_slice_without_events_leaves_no_object(make_events, embedded):
 def test_slices_hold_every_event_once_and_none_of_another_hour(embedded, part_events):
     embedded.run(**SMALL, generator__part_events=part_events)
     whole = embedded.load("raw_network_events")
-    for hours in (1, 2, 3, 5, 7, 11, 12, 13, 23, 24):
-        slices = embedded.load("raw_slices", transformation__slice_hours=hours)
+    dataset = embedded.session(logical_date=DAY).load_context().catalog["raw_slices"]
+    for hours in range(1, 25):
+        dataset._slice_hours = hours
+        slices = dataset.load()
         read = {int(hour): events() for hour, events in slices.items()}
         assert sum(map(len, read.values())) == 60
         for hour, events in read.items():
+            assert hour % hours == 0
             assert events["timestamp"].dt.hour.between(hour, min(hour + hours, 24) - 1).all()
         together = pd.concat([events.astype(whole.dtypes) for events in read.values()], ignore_index=True)
         pd.testing.assert_frame_equal(together, whole)
@@ -126,7 +128,7 @@ def test_another_cut_of_the_day_supersedes_and_is_what_readers_see(embedded):
 def test_what_no_batch_names_is_never_read(anywhere):
     anywhere.run(**SMALL)
     anywhere.run(**SMALL, generator__seed=8)
-    lake, (current,) = load_stores(anywhere.env, anywhere.root).lake, anywhere.rows("current_objects").to_dict("records")
+    lake, (current,) = anywhere.stores.lake, anywhere.records("current_objects")
     superseded = next(key for key in anywhere.objects() if not key.endswith(current["file_name"]))
     lake.pipe_file(superseded.replace("_0001_", "_0002_"), lake.cat_file(superseded))
     anywhere.run("transformation", **SMALL)
