@@ -104,6 +104,11 @@ class Project:
     def _path(self, uri: str) -> str:
         return uri if "://" in uri else str(self.root / uri)
 
+    @property
+    def url(self) -> str:
+        """The registry's URL."""
+        return self.stores.engine.url.render_as_string(hide_password=False)
+
     @cached_property
     def stores(self) -> Stores:
         """The lake and the registry, opened once: configuration takes most of a second to read."""

@@ -136,7 +136,7 @@ def test_equal_distributions_have_not_drifted_and_shifted_ones_have(seed, scale,
     assert shifted["psi"] > 1 and shifted["drifted"]
 
 
-@pytest.mark.parametrize(("score", "drifted"), [(5.0, False), (7.0, True), (3.0, False)])
+@pytest.mark.parametrize(("score", "drifted"), [(5.0, False), (7.0, True)])
 def test_a_reference_of_one_value(score, drifted):
     measured = measure_drift([5.0] * 21, np.full(2000, score), DRIFT)
     assert np.isfinite(measured["psi"]) and measured["drifted"] is drifted
