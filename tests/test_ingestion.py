@@ -27,8 +27,10 @@ REAL_DAY = SHARED / "data/unlabelled/zeek-tsv-2024-04-19.conn.log"
 TABLES = ("ingestion_batches", "ingestion_events", "source_files")
 
 
-def zeek_line(second: float, duration: str = "0.5", proto: str = "tcp") -> str:
-    return f"{START + second:.6f}\tC1\t10.0.0.1\t1234\t192.0.2.7\t443\t{proto}\t{duration}\t3\t180\t2\t120\t-\n"
+def zeek_line(
+    second: float, duration: str = "0.5", proto: str = "tcp", host: str = "10.0.0.1", server: str = "192.0.2.7"
+) -> str:
+    return f"{START + second:.6f}\tC1\t{host}\t1234\t{server}\t443\t{proto}\t{duration}\t3\t180\t2\t120\t-\n"
 
 
 def write_log(project: Project, name: str, text: str) -> Path:

@@ -20,8 +20,7 @@ from network_anomalies.parameters import RegistrationParameters
 from network_anomalies.pipelines.registration.nodes import decide_promotion
 from network_anomalies.registry.engine import open_registry
 from network_anomalies.registry.models import list_models, register_model
-from network_anomalies.registry.runs import open_run
-from network_anomalies.registry.tables import training_events
+from network_anomalies.registry.tables import pipeline_runs, training_events
 from network_anomalies.upkeep import setup_stores
 
 RULES = RegistrationParameters(min_gain=0.01, max_age_days=7, max_alert_ratio=1.5)
@@ -90,17 +89,17 @@ def test_the_champion_itself_stays_champion_for_its_own_reason():
 
 
 def make_model(engine, number, source="lab"):
-    """Open a run of a date of its own and record a training; return what would be registered."""
-    run = {"run_id": f"r{number}", "parent_run_id": None, "pipeline": "full", "source": source, "env": "test"}
-    day = date(2024, 4, number)
-    open_run(engine, run | {"logical_date": day, "code_version": "1", "params_sha256": "0" * 64})
-    trained = {"run_id": f"r{number}", "source": source, "logical_date": day, "trained_at": TRAINED}
+    """Write the rows of a running run and its training; return what it would register."""
+    key = {"run_id": f"r{number}", "source": source, "logical_date": date(2024, 4, number)}
+    run = {"pipeline": "full", "env": "test", "host": "here", "status": "RUNNING", "started_at": TRAINED}
+    run |= {"code_version": "1", "params_sha256": "0" * 64}
     model = {"model_sha256": f"{number:064d}", "model_uri": f"{number}/model.arrow"}
     rest = {"size_bytes": 1, "record_count": 1, "feature_spec_sha256": "0", "code_version": "1"}
-    rest |= dict.fromkeys(("train_start", "train_end", "test_end"), TRAINED)
+    rest |= dict.fromkeys(("trained_at", "train_start", "train_end", "test_end"), TRAINED)
     rest |= {"input_objects": [], "parameters": {}, "library_versions": {}}
     with engine.begin() as connection:
-        connection.execute(insert(training_events), trained | model | rest)
+        connection.execute(insert(pipeline_runs), key | run)
+        connection.execute(insert(training_events), key | model | rest)
     names = {"source": source, "run_id": f"r{number}", "training_run_id": f"r{number}"}
     return model | names | {"card_uri": f"{number}/model_card.md", "reason": "because"}
 
@@ -208,16 +207,15 @@ def test_a_rerun_registers_nothing_and_a_worse_model_stays_challenger(modelled):
     assert modelled.rows("models")["status"].tolist() == [*before["status"], "CHALLENGER"]
 
 
-def test_a_champion_chosen_after_the_evaluation_is_not_replaced_unseen(modelled):
-    first, second = modelled.records("models")
-    with modelled.stores.engine.begin() as connection:
-        retire = f"UPDATE models SET status = 'CHALLENGER', model_sha256 = 'x' WHERE version = {second['version']}"
-        connection.execute(sqlalchemy.text(retire))
-        other = "UPDATE models SET status = 'CHAMPION', model_sha256 = 'y', training_run_id = :run WHERE version = 1"
-        connection.execute(sqlalchemy.text(other), {"run": first["training_run_id"]})
-    engine = modelled.stores.engine
-    row = make_model(engine, 1, "synthetic") | {"reason": "better"}
-    assert register_model(engine, row, True, first["model_sha256"])["status"] == "CHALLENGER"
+def test_a_champion_chosen_after_the_evaluation_is_not_replaced_unseen(modelled, monkeypatch):
+    modelled.run("training", training__row_cap=1000)
+    modelled.run("evaluation")
+    (challenger,) = [row["version"] for row in modelled.records("models") if row["status"] != "CHAMPION"]
+    monkeypatch.chdir(modelled.root)
+    CliRunner().invoke(cli, ["models", "--promote", str(challenger)])
+    modelled.run("registration", registration__min_gain=0.0)
+    statuses = modelled.rows("models").set_index("version")["status"]
+    assert statuses[challenger] == "CHAMPION" and statuses[3] == "CHALLENGER"
 
 
 MLFLOW = """
