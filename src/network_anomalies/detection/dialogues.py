@@ -98,8 +98,8 @@ def join_hours(talks: pd.DataFrame) -> pd.DataFrame:
 
 
 def total(groups: Groups, values: pd.Series) -> np.ndarray:
-    """Return the sum per group."""
-    return np.bincount(groups.codes, values.to_numpy(), len(groups))
+    """Return the sum per group, of the values' type."""
+    return np.bincount(groups.codes, values.to_numpy(), len(groups)).astype(values.dtype)
 
 
 def are_private(addresses: pd.Series) -> np.ndarray:

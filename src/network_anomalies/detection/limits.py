@@ -30,7 +30,7 @@ BEACON_SPREAD = 0.45  # standard deviation of ln(gap): uniform jitter of 50 % ha
 SHORT_BEACON_SPREAD = 0.35  # of a few calls, which then are to be an hour apart
 SHORT_BEACON_SECONDS = 3_000
 BEACON_SIZE_SPREAD = 0.5
-CLOCK_BYTES = 200  # a time query and its answer
+CLOCK_BYTES = 400  # a time query or two, and the answers
 HABIT_HOURS = 6
 
 SESSION_BYTES = 500
@@ -75,7 +75,7 @@ WITH_PAST = Limits(
     crowd_sources=30,
     crowd_flows=500,
     flood=1_000,
-    leak_bytes=20e6,
+    leak_bytes=50e6,
     beacon_flows=5,
     long_beacon_flows=8,
     beacon_sources=2,
