@@ -1,8 +1,8 @@
 """Anomaly detection on the six columns of events: pure functions of frames, without Kedro and without I/O.
 
 On slices of whole UTC hours: ``add_context``, ``summarise`` and ``merge_summaries`` (a day), ``remember`` and
-``merge_histories`` (the past), ``fit``, ``score``, ``flag_conversations``; then ``find_anomalies``, ``detect`` and
-``choose_alerts``. ``AnomalyDetector`` is the same on one frame.
+``merge_histories`` (the past), ``fit``, ``judge_slice``; then ``conclude``. ``AnomalyDetector`` is the same on one
+frame.
 """
 
 from network_anomalies.detection.alerts import choose_alerts, find_anomalies, flag_conversations
@@ -11,9 +11,17 @@ from network_anomalies.detection.detector import AnomalyDetector
 from network_anomalies.detection.explain import explain_events, explain_sources
 from network_anomalies.detection.findings import FINDING_COLUMNS, TECHNIQUES
 from network_anomalies.detection.history import History, merge_histories, remember
+from network_anomalies.detection.judging import Evidence, conclude, judge_slice
 from network_anomalies.detection.model import Model, Parameters, fit, fit_reference, score
 from network_anomalies.detection.named import detect
-from network_anomalies.detection.storage import FEATURE_SPEC, feature_spec_sha256, from_bytes, to_bytes
+from network_anomalies.detection.storage import (
+    FEATURE_SPEC,
+    feature_spec_sha256,
+    from_bytes,
+    pack_summary,
+    to_bytes,
+    unpack_summary,
+)
 from network_anomalies.detection.summary import Summary, merge_summaries, summarise
 
 __all__ = [
@@ -22,12 +30,14 @@ __all__ = [
     "FINDING_COLUMNS",
     "TECHNIQUES",
     "AnomalyDetector",
+    "Evidence",
     "History",
     "Model",
     "Parameters",
     "Summary",
     "add_context",
     "choose_alerts",
+    "conclude",
     "detect",
     "explain_events",
     "explain_sources",
@@ -37,10 +47,13 @@ __all__ = [
     "fit_reference",
     "flag_conversations",
     "from_bytes",
+    "judge_slice",
     "merge_histories",
     "merge_summaries",
+    "pack_summary",
     "remember",
     "score",
     "summarise",
     "to_bytes",
+    "unpack_summary",
 ]

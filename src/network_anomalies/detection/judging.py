@@ -5,8 +5,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from network_anomalies.detection.alerts import find_anomalies, flag_conversations
-from network_anomalies.detection.findings import rank_findings
+from network_anomalies.detection.alerts import choose_alerts, find_anomalies, flag_conversations
 from network_anomalies.detection.model import Model, score
 from network_anomalies.detection.named import detect
 from network_anomalies.detection.summary import Summary, merge_summaries, summarise
@@ -36,5 +35,5 @@ def conclude(evidence: Sequence[Evidence], model: Model, has_past: bool) -> pd.D
             the day alone, and are stricter.
     """
     named = detect(merge_summaries(each.summary for each in evidence), model.history if has_past else None)
-    anomalies = find_anomalies([each.flagged for each in evidence], named)
-    return rank_findings([named, anomalies])
+    anomalies = find_anomalies([each.flagged for each in evidence])
+    return choose_alerts([named, anomalies], most=len(named) + len(anomalies))
