@@ -99,7 +99,7 @@ def brute_force_context(events: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows).astype("int32")
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=25)
 @given(events=EVENTS)
 def test_context_counts_what_its_names_say(events):
     found = add_context(events)
@@ -108,7 +108,7 @@ def test_context_counts_what_its_names_say(events):
     assert list(found.columns) == [*events.columns, *CONTEXT_COLUMNS]
 
 
-@settings(deadline=None, max_examples=30)
+@settings(deadline=None, max_examples=10)
 @given(events=EVENTS, data=st.data())
 def test_summaries_merge_in_any_order_and_grouping_and_equal_the_whole(events, data):
     parts = data.draw(st.permutations([summarise(part) for part in by_hour(events)]))
@@ -118,7 +118,7 @@ def test_summaries_merge_in_any_order_and_grouping_and_equal_the_whole(events, d
     assert_same(merge_summaries([merge_summaries(group) for group in (parts[:cut], parts[cut:]) if group]), whole)
 
 
-@settings(deadline=None, max_examples=30)
+@settings(deadline=None, max_examples=10)
 @given(days=st.lists(EVENTS, min_size=2, max_size=4), data=st.data())
 def test_histories_of_days_merge_in_any_order_and_grouping(days, data):
     shifted = [events.assign(timestamp=events["timestamp"] + 86_400 * place) for place, events in enumerate(days)]
@@ -149,7 +149,7 @@ def test_slices_score_as_the_whole_does(day, next_day, with_context):
     assert model.alert_score == pytest.approx(detector.model.alert_score, abs=1e-9)
 
 
-@settings(deadline=None, max_examples=25)
+@settings(deadline=None, max_examples=8)
 @given(events=EVENTS, other=EVENTS, data=st.data())
 def test_the_order_of_rows_does_not_matter(events, other, data):
     order = data.draw(st.permutations(range(len(events))))
@@ -160,7 +160,7 @@ def test_the_order_of_rows_does_not_matter(events, other, data):
     np.testing.assert_allclose(*again, rtol=0, atol=1e-9)
 
 
-@settings(deadline=None, max_examples=25)
+@settings(deadline=None, max_examples=8)
 @given(events=EVENTS, other=EVENTS, names=st.permutations(HOSTS))
 def test_the_names_of_hosts_do_not_matter(events, other, names):
     renaming = dict(zip(HOSTS, names, strict=True))
@@ -174,7 +174,7 @@ def test_the_names_of_hosts_do_not_matter(events, other, names):
         np.testing.assert_allclose(*scores, rtol=0, atol=1e-9)
 
 
-@settings(deadline=None, max_examples=25)
+@settings(deadline=None, max_examples=8)
 @given(events=EVENTS)
 def test_times_text_and_missing_numbers_may_come_in_any_form(events):
     times = pd.to_datetime(events["timestamp"], unit="s", utc=True)

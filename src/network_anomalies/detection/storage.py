@@ -93,7 +93,9 @@ def _to_arrow(table: pd.DataFrame) -> pa.Table:
         values = table[name]
         if isinstance(values.dtype, pd.CategoricalDtype):
             codes = pa.array(values.cat.codes.to_numpy().astype(np.int32))
-            columns[name] = pa.DictionaryArray.from_arrays(codes, pa.array(values.cat.categories, pa.string()))
+            columns[name] = pa.DictionaryArray.from_arrays(
+                codes, pa.array(values.cat.categories.to_numpy(dtype=object), pa.string())
+            )
         else:
             columns[name] = pa.array(values.to_numpy())
     return pa.table(columns)
@@ -102,12 +104,14 @@ def _to_arrow(table: pd.DataFrame) -> pa.Table:
 def _to_pandas(table: pa.Table) -> pd.DataFrame:
     columns: dict[str, Any] = {}
     for name in table.column_names:
-        values = table[name].combine_chunks()
-        if pa.types.is_dictionary(values.type):
-            names = pd.Index(values.dictionary.to_pylist(), dtype="str")
-            columns[name] = pd.Categorical.from_codes(values.indices.to_numpy(), names)
-        else:
+        values = table[name]
+        if not pa.types.is_dictionary(values.type):
             columns[name] = values.to_numpy()
+        elif values.num_chunks == 0:  # Arrow writes no chunk for no rows
+            columns[name] = pd.Categorical.from_codes([], pd.Index([], dtype="str"))
+        else:
+            names = pd.Index(values.chunk(0).dictionary.to_pylist(), dtype="str")
+            columns[name] = pd.Categorical.from_codes(values.chunk(0).indices.to_numpy(), names)
     return pd.DataFrame(columns)
 
 
