@@ -11,7 +11,7 @@ from network_anomalies.detection.detector import AnomalyDetector
 from network_anomalies.detection.explain import explain_events, explain_sources
 from network_anomalies.detection.findings import FINDING_COLUMNS, TECHNIQUES
 from network_anomalies.detection.history import History, merge_histories, remember
-from network_anomalies.detection.judging import Evidence, conclude, judge_slice
+from network_anomalies.detection.judging import conclude, judge_slice, take_hours
 from network_anomalies.detection.model import Model, Parameters, fit, fit_reference, score
 from network_anomalies.detection.named import detect
 from network_anomalies.detection.storage import (
@@ -30,7 +30,6 @@ __all__ = [
     "FINDING_COLUMNS",
     "TECHNIQUES",
     "AnomalyDetector",
-    "Evidence",
     "History",
     "Model",
     "Parameters",
@@ -54,6 +53,7 @@ __all__ = [
     "remember",
     "score",
     "summarise",
+    "take_hours",
     "to_bytes",
     "unpack_summary",
 ]
