@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from network_anomalies.registry.runs import Run
 
 logger = logging.getLogger(__name__)
+CONTENT = {"ingestion_events", "transformation_events", "champion_model", "alerts"}
+"""Datasets that take nothing twice: a run that makes some of them and adds to none is ``UNCHANGED``."""
 
 
 @dataclass
@@ -71,14 +73,15 @@ class RunHooks:
     def after_pipeline_run(self, pipeline: Pipeline, catalog: DataCatalog) -> None:
         """Close the run, and say in one line what it did."""
         from network_anomalies.registry.batches import read_batch
+        from network_anomalies.registry.stages import has_made_content
 
         parameters = catalog.load("parameters")
         opened = self._opened.pop(parameters["run_id"])
         opened.restore_signals()
         day = date.fromisoformat(parameters["logical_date"])
-        commits = "ingestion_events" in pipeline.all_outputs()
-        batch = read_batch(opened.run.engine, parameters["source"], day) if commits else None
-        unchanged = batch is not None and batch["run_id"] != parameters["run_id"]
+        made = pipeline.all_outputs()
+        batch = read_batch(opened.run.engine, parameters["source"], day) if "ingestion_events" in made else None
+        unchanged = made & CONTENT and not has_made_content(opened.run.engine, parameters["run_id"])
         status = "UNCHANGED" if unchanged else "SUCCESS"
         opened.run.close(status)
         logger.info("%s", _describe_outcome(opened.run, parameters, status, batch))

@@ -4,6 +4,7 @@ from network_anomalies.datasets.alerts import AlertsDataset
 from network_anomalies.datasets.batch_commit import BatchCommitDataset
 from network_anomalies.datasets.collected import CollectedDataset
 from network_anomalies.datasets.current_events import CurrentEventsDataset
+from network_anomalies.datasets.fresh_partitions import FreshPartitionsDataset
 from network_anomalies.datasets.log_files import LogFilesDataset
 from network_anomalies.datasets.mlflow_run import MlflowRunDataset
 from network_anomalies.datasets.model import ModelDataset, ModelRegistryDataset
@@ -18,6 +19,7 @@ __all__ = [
     "BatchCommitDataset",
     "CollectedDataset",
     "CurrentEventsDataset",
+    "FreshPartitionsDataset",
     "LogFilesDataset",
     "MlflowRunDataset",
     "ModelDataset",

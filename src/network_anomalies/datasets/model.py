@@ -87,10 +87,10 @@ class ModelRegistryDataset(AbstractDataset[dict[str, Any], dict[str, Any]]):
         self.metadata = metadata
 
     def save(self, data: dict[str, Any]) -> None:
-        """Register the model; ``promote`` says whether it becomes champion, file names become URIs."""
-        row = {name: value for name, value in data.items() if name not in ("promote", "card_file")}
-        row |= {"source": self._source, "card_uri": f"{self._path}/{data['card_file']}"}
-        register_model(open_registry(self._url), row, data["promote"])
+        """Register the model; ``promote`` says whether it becomes champion, and ``tested_against`` instead of which."""
+        row = {name: value for name, value in data.items() if name not in ("promote", "tested_against")}
+        engine = open_registry(self._url)
+        register_model(engine, row | {"source": self._source}, data["promote"], data["tested_against"])
 
     def load(self) -> dict[str, Any]:
         """Return the champion's row of ``models``, and its bytes as ``data``.

@@ -30,9 +30,12 @@ class CheckedObjects:
         try:
             data: bytes = self._fs.cat_file(path)
         except FileNotFoundError as error:
-            raise ProjectError(f"{path} is registered and missing: run `kedro verify`") from error
+            raise ProjectError(f"{path} is registered and missing: run again the pipeline that wrote it") from error
         if hashlib.sha256(data).hexdigest() != sha256:
-            raise ProjectError(f"{path} does not have the registered sha256: it was altered, run `kedro verify`")
+            raise ProjectError(
+                f"{path} was altered, it does not have the registered sha256: "
+                "move it away and run again the pipeline that wrote it"
+            )
         self._bytes[sha256] = data
         while len(self._bytes) > self._kept:
             self._bytes.popitem(last=False)

@@ -66,7 +66,7 @@ class RawSlicesDataset(AbstractDataset[None, dict[str, Callable[[], pd.DataFrame
         self.metadata = metadata
 
     def load(self) -> dict[str, Callable[[], pd.DataFrame]]:
-        """Return the slices that hold events, in order of time.
+        """Return the slices that events may lie in, in order of time.
 
         Raises:
             ProjectError: nothing is committed for the day.

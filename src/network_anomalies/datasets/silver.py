@@ -38,7 +38,7 @@ class SilverEventsDataset(PartitionedDataset):  # type: ignore[misc]
         """Return first hour to a function that reads the slice.
 
         Raises:
-            ProjectError: the day has no silver.
+            ProjectError: the day has no silver, or that of another feature specification.
         """
         row = read_transformation(open_registry(self._url), self._source, self._logical_date)
         if row is None:
@@ -90,7 +90,7 @@ class SilverHistoryDataset(AbstractDataset[None, list[dict[str, Any]]]):
         """Return the days that have silver.
 
         Raises:
-            ProjectError: none has.
+            ProjectError: none has, or one has that of another feature specification.
         """
         first = self._last - timedelta(days=self._days)
         rows = read_transformations(open_registry(self._url), self._source, first, self._last)
@@ -127,6 +127,13 @@ class SilverHistoryDataset(AbstractDataset[None, list[dict[str, Any]]]):
 
 
 def _list_slices(checked: CheckedObjects, root: str, row: Mapping[str, Any]) -> Slices:
+    from network_anomalies.detection.storage import feature_spec_sha256
+
+    if row["feature_spec_sha256"] != feature_spec_sha256():
+        raise ProjectError(
+            f"silver of source {row['source']} on {row['logical_date']} has the columns of another feature "
+            "specification: run the transformation pipeline of that day again"
+        )
     return {
         item["hour"]: partial(_read_slice, checked, f"{root}/{item['file_name']}", item["sha256"])
         for item in row["output_objects"]

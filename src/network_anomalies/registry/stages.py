@@ -3,10 +3,17 @@
 from datetime import UTC, date, datetime
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Table, and_, delete, insert, select, update
+from sqlalchemy import Connection, Engine, Table, and_, delete, exists, insert, or_, select, update
 
 from network_anomalies.registry.batches import require_running
-from network_anomalies.registry.tables import evaluation_events, training_events, transformation_events
+from network_anomalies.registry.tables import (
+    alerts,
+    evaluation_events,
+    ingestion_batches,
+    models,
+    training_events,
+    transformation_events,
+)
 
 SAME_SILVER = ("revision", "feature_spec_sha256", "output_objects")
 
@@ -72,6 +79,15 @@ def read_evaluation(engine: Engine, source: str, logical_date: date) -> dict[str
     """Return the latest row of ``evaluation_events`` of a source and date, or None."""
     with engine.connect() as connection:
         return _find_latest(connection, evaluation_events, source, logical_date)
+
+
+def has_made_content(engine: Engine, run_id: str) -> bool:
+    """Tell whether a run made anything that was not there: a batch, silver, a model or alerts."""
+    made = [
+        exists().where(table.c.run_id == run_id) for table in (ingestion_batches, transformation_events, models, alerts)
+    ]
+    with engine.connect() as connection:
+        return bool(connection.execute(select(or_(*made))).scalar())
 
 
 def _record(engine: Engine, table: Table, row: dict[str, Any]) -> None:

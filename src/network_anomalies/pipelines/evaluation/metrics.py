@@ -87,9 +87,9 @@ def measure_drift(reference: list[float], scores: np.ndarray, evaluation: Evalua
     PSI is the sum of (a - e) ln(a / e) over bins with expected share e and actual share a. It is an effect size, unlike
     a p-value, which any difference makes small if there are flows enough; of few flows it says nothing.
     """
-    edges = np.unique(np.asarray(reference)[1:-1])
-    expected = np.diff(np.searchsorted(reference[1:-1], edges, side="right"), prepend=0, append=len(reference) - 2)
-    expected = np.maximum(np.append(expected[:-1], expected[-1] + 1) / (len(reference) - 1), SMALLEST_SHARE)
+    edges = np.unique(reference[1:-1])
+    up_to_edge = (np.searchsorted(reference, edges, side="right") - 1) / (len(reference) - 1)
+    expected = np.maximum(np.diff(up_to_edge, prepend=0, append=1), SMALLEST_SHARE)
     actual = np.bincount(np.searchsorted(edges, scores, side="left"), minlength=len(edges) + 1) / max(len(scores), 1)
     actual = np.maximum(actual, SMALLEST_SHARE)
     psi = float(np.sum((actual - expected) * np.log(actual / expected)))

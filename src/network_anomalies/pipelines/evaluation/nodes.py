@@ -32,8 +32,8 @@ def score_test_flows(
     """Score the flows of the date that the model was not trained on, with the model and with the present champion.
 
     Returns:
-        ``flows``: frame of ``event_key`` and a column of scores per model; ``findings`` per model; ``note``: why the
-        champion could not be asked, or "".
+        ``flows``: frame of ``event_key`` and a column of scores per model; ``findings`` per model; ``hours`` tested;
+        ``champion_sha256``, None without a champion; ``note``: why the champion could not be asked, or "".
 
     Raises:
         ContractError: the model was trained on every slice of the date.
@@ -70,7 +70,13 @@ def score_test_flows(
     tested = take_hours(summary, _list_hours(silver_day[-1]["objects"], hours)) if trained else summary
     # Hours of the same day are too short a past for the named detectors.
     findings = {name: conclude(flagged[name], tested, model, has_past=not trained) for name, model in models.items()}
-    return {"flows": pd.concat(flows, ignore_index=True), "findings": findings, "note": note, "hours": hours}
+    return {
+        "flows": pd.concat(flows, ignore_index=True),
+        "findings": findings,
+        "hours": hours,
+        "champion_sha256": previous_champion.get("model_sha256"),
+        "note": note,
+    }
 
 
 def evaluate_models(
@@ -105,6 +111,7 @@ def evaluate_models(
         "model_sha256": training_events["model_sha256"],
         "drift": measure_drift(reference, flows["candidate"].to_numpy(), evaluation),
         "champion": None,
+        "champion_sha256": test_scores["champion_sha256"],
         "champion_note": test_scores["note"],
         **measured,
     }
@@ -123,12 +130,12 @@ def plot_evaluation(test_scores: Report, ground_truth: pd.DataFrame) -> tuple[An
     )
 
 
-def assemble_evaluation(evaluation_metrics: Report, previous_champion: Report, run_id: str) -> Report:
+def assemble_evaluation(evaluation_metrics: Report, run_id: str) -> Report:
     """Make the row of ``evaluation_events``."""
     return {
         "run_id": run_id,
         "model_sha256": evaluation_metrics["model_sha256"],
-        "champion_sha256": previous_champion.get("model_sha256"),
+        "champion_sha256": evaluation_metrics["champion_sha256"],
         "labelled": evaluation_metrics["labelled"],
         "metrics": evaluation_metrics,
     }

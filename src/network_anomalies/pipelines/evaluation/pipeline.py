@@ -40,7 +40,7 @@ def create_pipeline() -> Pipeline:
             ),
             Node(
                 assemble_evaluation,
-                inputs=["evaluation_metrics", "previous_champion", "params:run_id"],
+                inputs=["evaluation_metrics", "params:run_id"],
                 outputs="evaluation_events",
                 name="record_evaluation",
             ),

@@ -81,14 +81,17 @@ def write_model_card(
     return {f"{training_events['model_sha256'][:12]}/model_card": "\n".join(lines)}
 
 
-def assemble_model(decision: Report, model_card: Any, training_events: Report, run_id: str) -> Report:
+def assemble_model(
+    decision: Report, model_card: Any, evaluation_metrics: Report, training_events: Report, run_id: str
+) -> Report:
     """Make what the registry decides on in one transaction; the card is there before it."""
     return {
         "run_id": run_id,
         "training_run_id": training_events["run_id"],
         "model_sha256": training_events["model_sha256"],
         "model_uri": training_events["model_uri"],
-        "card_file": f"{training_events['model_sha256'][:12]}/model_card.md",
+        "card_uri": f"{training_events['model_uri'].rpartition('/')[0]}/model_card.md",
+        "tested_against": evaluation_metrics["champion_sha256"],
         **decision,
     }
 
@@ -123,7 +126,7 @@ def _decide_by_volume(
     previous_champion: Report,
     registration: RegistrationParameters,
 ) -> Report:
-    age = (training_events["train_end"] - previous_champion["registered_at"]).days
+    age = (training_events["train_end"] - previous_champion["train_end"]).days
     ratio = candidate["alerts"] / max(champion["alerts"], 1)
     facts = f"no truth; the champion is {age} days old, alerts {candidate['alerts']} against {champion['alerts']}"
     rule = f"from {registration.max_age_days} days on, and up to {registration.max_alert_ratio} times its alerts"

@@ -28,7 +28,7 @@ def create_pipeline() -> Pipeline:
             ),
             Node(
                 assemble_model,
-                inputs=["decision", "model_card", "training_events", "params:run_id"],
+                inputs=["decision", "model_card", "evaluation_metrics", "training_events", "params:run_id"],
                 outputs="champion_model",
                 name="register_model",
             ),

@@ -38,7 +38,10 @@ def transform_slices(
     provenance = {"revision": str(ingestion_events["revision"].iloc[0]), "feature_spec_sha256": feature_spec_sha256()}
     summaries = []
     for hour, read in raw_slices.items():
-        silver = add_silver_columns(read())
+        events = read()
+        if events.empty:
+            continue
+        silver = add_silver_columns(events)
         summaries.append(summarise(silver))
         data = encode_part(pa.Table.from_pandas(silver, preserve_index=False), provenance)
         name = f"silver_events_{hour}_{_digest(data)[:12]}"
@@ -47,7 +50,7 @@ def transform_slices(
             objects,
             {},
             _describe("slice", f"{name}.parquet", data)
-            | {**{"hour": hour, "hours": transformation.slice_hours, "record_count": len(silver)}},
+            | {"hour": hour, "hours": transformation.slice_hours, "record_count": len(silver)},
         )
         objects.clear()  # saved by now; Kedro's streams would hold it
     data = pack_summary(merge_summaries(summaries))
