@@ -53,8 +53,8 @@ def main() -> None:
     sets = {name: read(options.data / f"{name}.csv") for name in options.set}
     scorers: dict[str, Scorer] = {"ours": score_ours}
     if find_spec("pyod"):
-        scorers |= {"ECOD": lambda past, new: score_pyod("ECOD", past, new)}
-        scorers |= {"IForest": lambda past, new: score_pyod("IForest", past, new)}
+        scorers |= {"ECOD": lambda new, past: score_pyod("ECOD", new, past)}
+        scorers |= {"IForest": lambda new, past: score_pyod("IForest", new, past)}
     else:
         print("PyOD is not installed: ours alone (pip install pyod, in an environment of its own)\n")
     compare(sets, scorers)

@@ -51,14 +51,13 @@ def _have_size_habit(day: Day, calls: pd.DataFrame) -> np.ndarray:
     """Return whether the source sent flows of this protocol and about this size in several hours of the past."""
     if day.history is None:
         return np.zeros(len(calls), dtype=bool)
-    table = day.history.tables["source_protocol_size"]
     source, protocol = (
         (calls[name].cat.codes.to_numpy(), calls[name].cat.categories) for name in ("src_ip", "protocol")
     )
-    hours = np.append(table["hours"].to_numpy(), 0)
+    hours = np.append(day.history.tables["source_protocol_size"]["hours"].to_numpy(), 0)
     size_bin = np.floor(SIZE_BINS_PER_E * calls["size_mean"].to_numpy()).astype(np.int64)
     near = [
-        hours[find_rows(table, ["src_ip", "protocol", "size_bin"], [source, protocol, (size_bin + step, None)])]
+        hours[find_rows(day.history, "source_protocol_size", [source, protocol, (size_bin + step, None)])]
         for step in (-1, 0, 1)
     ]
     return np.asarray(np.sum(near, axis=0) >= limits.HABIT_HOURS)

@@ -52,11 +52,12 @@ class Day:
         """Add ``past_<key>_<count>`` columns for source, destination and pair; all 0 without a past."""
         columns = {}
         for name in ("source", "destination", "pair"):
-            known = None if self.history is None else self.history.tables[name]
-            place = np.full(len(table), -1) if known is None else _find(known, KEYS[name], table)
+            place = None if self.history is None else find_rows(self.history, name, _codes(table, KEYS[name]))
             for count in COUNTS[name]:
-                values = np.zeros(0) if known is None else known[count].to_numpy(dtype="float64")
-                columns[f"past_{name}_{count}"] = np.append(values, 0.0)[place]
+                columns[f"past_{name}_{count}"] = np.zeros(len(table))
+                if self.history is not None and place is not None:
+                    values = self.history.tables[name][count].to_numpy(dtype="float64")
+                    columns[f"past_{name}_{count}"][place >= 0] = values[place[place >= 0]]
         return table.assign(**columns)
 
 
@@ -137,8 +138,8 @@ def _describe(table: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def _find(known: pd.DataFrame, keys: list[str], table: pd.DataFrame) -> np.ndarray:
-    return find_rows(known, keys, [(table[key].cat.codes.to_numpy(), table[key].cat.categories) for key in keys])
+def _codes(table: pd.DataFrame, keys: list[str]) -> list[tuple[np.ndarray, pd.Index | None]]:
+    return [(table[key].cat.codes.to_numpy(), table[key].cat.categories) for key in keys]
 
 
 def name_pairs(table: pd.DataFrame, entity: str = "src_ip", peer: str = "dst_ip") -> pd.DataFrame:
