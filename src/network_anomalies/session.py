@@ -1,5 +1,6 @@
 """The session of a run: real logs are never ingested under the name of the synthetic source."""
 
+from collections.abc import Iterable
 from typing import Any
 
 from kedro.framework.project import pipelines
@@ -20,13 +21,27 @@ class RunSession(KedroSession):
             ProjectError: a pipeline does not exist.
         """
         names = pipeline_names or ([pipeline_name] if pipeline_name else None)
-        if unknown := set(names or ()) - set(pipelines):
-            known = ", ".join(sorted(set(pipelines) - {"__default__"}))
-            raise ProjectError(f"there is no pipeline {', '.join(sorted(unknown))}: there are {known}")
+        require_registered(names or [])
         given = self._store.get("runtime_params") or {}
-        if names and "log_ingestion" in names and "source" not in given:
-            parameters = self._get_config_loader()["parameters"]
-            if parameters["source"] == "synthetic":
-                self._store["runtime_params"] = {**given, "source": parameters["logs"]["format"]}
+        if names and "log_ingestion" in names:
+            self._store["runtime_params"] = {**given, "source": self.name_source(names)}
         result: dict[str, Any] = super().run(pipeline_names=names, **options)
         return result
+
+    def name_source(self, names: Iterable[str]) -> str:
+        """Return whose events a run of the pipelines ``names`` is about."""
+        parameters = self._get_config_loader()["parameters"]
+        given = self._store.get("runtime_params") or {}
+        takes_format = "log_ingestion" in names and "source" not in given and parameters["source"] == "synthetic"
+        return str(parameters["logs"]["format"] if takes_format else parameters["source"])
+
+
+def require_registered(names: Iterable[str]) -> None:
+    """Refuse names of pipelines that do not exist.
+
+    Raises:
+        ProjectError: a pipeline does not exist.
+    """
+    if unknown := set(names) - set(pipelines):
+        known = ", ".join(sorted(set(pipelines) - {"__default__"}))
+        raise ProjectError(f"there is no pipeline {', '.join(sorted(unknown))}: there are {known}")

@@ -70,6 +70,13 @@ def open_run(engine: Engine, row: dict[str, Any]) -> Run:
     return Run(engine, row["run_id"], release)
 
 
+def read_status(engine: Engine, run_id: str) -> str:
+    """Return the status of a run, which must be in the registry."""
+    with engine.connect() as connection:
+        query = select(pipeline_runs.c.status).where(pipeline_runs.c.run_id == run_id)
+        return str(connection.execute(query).scalar_one())
+
+
 def abandon_dead_runs(engine: Engine, holding: tuple[str, date] | None = None) -> int:
     """Mark ``RUNNING`` rows whose lock is free as ``ABANDONED``; ``holding`` is a lock the caller has.
 
