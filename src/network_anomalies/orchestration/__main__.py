@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Any
 
 import click
+from httpx import TransportError
 from kedro.framework.cli.utils import _split_params, env_option
 from prefect import serve
 from prefect.flows import Flow
@@ -63,8 +64,8 @@ def call_server(call: Callable[[], Any]) -> Any:
     """Return what ``call`` does, or say that Prefect's server is away."""
     try:
         return call()
-    except RuntimeError as error:
-        if "Failed to reach API" not in str(error):
+    except (RuntimeError, TransportError) as error:
+        if isinstance(error, RuntimeError) and "Failed to reach API" not in str(error):
             raise
         raise ProjectError(
             f"the Prefect server at {PREFECT_API_URL.value()} does not answer: start it (`prefect server start`), "
