@@ -91,6 +91,8 @@ def plan_backfill(
     Raises:
         ProjectError: a pipeline or parameter does not exist, or is not one that many days can share.
     """
+    if not names:
+        raise ProjectError("--pipelines names none: leave it out, or name one")
     require_registered(names)
     if fixed := {"logical_date", "run_id"} & set(params):
         raise ProjectError(f"{', '.join(sorted(fixed))} differs from day to day: leave it out of --params")
