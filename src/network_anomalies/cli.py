@@ -106,8 +106,8 @@ def backfill(
     from network_anomalies.upkeep.backfill import choose_days, format_gaps, plan_backfill, run_backfill
 
     days = choose_days(start.date() if start else None, end.date() if end else None, last, datetime.now(UTC).date())
-    plan, settings = plan_backfill(days, names, env, params, Path.cwd())
+    plan, settings = plan_backfill(days, names, jobs, env, params, Path.cwd())
     if only_list:
         click.echo(format_gaps(plan))
         return
-    run_backfill(plan, settings, jobs, click.echo)
+    run_backfill(plan, settings, click.echo)

@@ -84,13 +84,15 @@ def find_missing(engine: Engine, source: str, stages: Sequence[str], days: Itera
 
 
 def plan_backfill(
-    days: list[date], names: list[str], env: str | None, params: dict[str, Any], root: Path
+    days: list[date], names: list[str], jobs: int, env: str | None, params: dict[str, Any], root: Path
 ) -> tuple[list[Day], RunSettings]:
     """Return what each day misses, and how its run is to be started.
 
     Raises:
-        ProjectError: a pipeline or parameter does not exist, or is not one that many days can share.
+        ProjectError: a pipeline or parameter does not exist or is not one that many days can share; jobs is below 1.
     """
+    if jobs < 1:
+        raise ProjectError(f"--jobs {jobs}: give the number of days to run at once, 1 or more")
     if not names:
         raise ProjectError("--pipelines names none: leave it out, or name one")
     require_registered(names)
@@ -101,26 +103,23 @@ def plan_backfill(
         raise ProjectError("ingestion and log_ingestion have different sources: backfill one, then the other")
     shared = {"parent_run_id": make_run_id(datetime.now(UTC))} | params
     with RunSession.create(root, env=env, runtime_params=shared) as session:
-        config = session.load_context().config_loader
-        engine = open_registry(config["credentials"]["postgres"]["con"])
         source = session.name_source(stages)
-    return find_missing(engine, source, stages, days), RunSettings(root, env, shared | {"source": source})
+        engine = open_registry(session.load_context().config_loader["credentials"]["postgres"]["con"])
+    return find_missing(engine, source, stages, days), RunSettings(root, env, shared | {"source": source}, jobs)
 
 
-def run_backfill(plan: list[Day], settings: RunSettings, jobs: int, echo: Callable[[str], None]) -> None:
-    """Run what is missing, up to ``jobs`` days at once; echo the table of all days.
+def run_backfill(plan: list[Day], settings: RunSettings, echo: Callable[[str], None]) -> None:
+    """Run what is missing, several days at once; echo the table of all days.
 
     Raises:
-        ProjectError: jobs is below 1, or a day failed.
+        ProjectError: a day failed.
         Interrupted: the backfill was asked to stop; its table has been echoed.
     """
-    if jobs < 1:
-        raise ProjectError(f"--jobs {jobs}: give the number of days to run at once, 1 or more")
     outcomes = {day.logical_date: Outcome(day.logical_date, "THERE", day.accepted) for day in plan if not day.missing}
     missing = [day for day in plan if day.missing]
     started, restore_signals = time.monotonic(), raise_on_signals()
     try:
-        with closing(run_days(missing, settings, jobs)) as finished:
+        with closing(run_days(missing, settings)) as finished:
             for outcome in finished:
                 outcomes[outcome.logical_date] = outcome
                 logger.info("%s: %s, %d days done of %d", outcome.logical_date, outcome.status, len(outcomes), len(plan))

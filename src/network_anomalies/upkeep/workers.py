@@ -32,11 +32,12 @@ class Day:
 
 @dataclass(frozen=True)
 class RunSettings:
-    """What the runs of all days share: the project's root, the environment, the runtime parameters."""
+    """What the runs of all days share: root, environment and parameters; and how many are at work at once."""
 
     root: Path
     env: str | None
     params: dict[str, Any]
+    jobs: int
 
 
 @dataclass(frozen=True)
@@ -56,8 +57,8 @@ class _Worker:
     pipe: "Connection[Any, Any]"
 
 
-def run_days(days: Iterable[Day], settings: RunSettings, jobs: int) -> Iterator[Outcome]:
-    """Yield the outcomes of ``days`` as they end, up to ``jobs`` of them being run at once.
+def run_days(days: Iterable[Day], settings: RunSettings) -> Iterator[Outcome]:
+    """Yield the outcomes of ``days`` as they end.
 
     Closing the iterator, or an exception in it, stops the processes: a run at work becomes ``FAILED``.
     """
@@ -66,7 +67,7 @@ def run_days(days: Iterable[Day], settings: RunSettings, jobs: int) -> Iterator[
     busy: dict[Any, tuple[_Worker, Day, float]] = {}
     try:
         while waiting or busy:
-            while waiting and len(busy) < jobs:
+            while waiting and len(busy) < settings.jobs:
                 worker, day = idle.pop() if idle else _start_worker(settings), waiting.popleft()
                 busy[worker.pipe] = worker, day, time.monotonic()
                 worker.pipe.send(day)
