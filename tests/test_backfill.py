@@ -1,5 +1,6 @@
 """Backfill: what the registry misses is run, once, several days at a time, and one failure stops no other day."""
 
+import contextlib
 import os
 import re
 import signal
@@ -7,18 +8,21 @@ import time
 from datetime import UTC, date, datetime, timedelta
 
 import pytest
+from click.testing import CliRunner
 from conftest import Project
 from hypothesis import given
 from hypothesis import strategies as st
 from kedro.framework.project import pipelines
 from sqlalchemy import insert
 
+from network_anomalies.cli import cli
 from network_anomalies.errors import ProjectError
 from network_anomalies.registry.engine import open_registry
 from network_anomalies.registry.runs import hold_lock
 from network_anomalies.registry.tables import pipeline_runs
 from network_anomalies.stages import INGESTION, MODELLING, list_stages
 from network_anomalies.upkeep.backfill import choose_days, find_missing
+from network_anomalies.upkeep.workers import Day, RunSettings, run_day
 
 START, END = "2024-04-17", "2024-04-20"
 RANGE = ("--start", START, "--end", END)
@@ -33,9 +37,11 @@ def table_of(output: str) -> dict[str, list[str]]:
     return {date: words for date, *words in rows}
 
 
-def backfill(project: Project, *arguments: str, params: str = TEN) -> tuple[int, str, str]:
-    done = project.cli("backfill", "--env", project.env, "--params", params, *arguments)
-    return done.returncode, done.stdout, done.stderr
+def backfill(project: Project, *arguments: str) -> tuple[int, str, str]:
+    """Run the command in this process, its days in theirs; return exit code, output, errors."""
+    with contextlib.chdir(project.root):
+        done = CliRunner().invoke(cli, ["backfill", "--env", project.env, "--params", TEN, *arguments])
+    return done.exit_code, done.stdout, done.stderr
 
 
 def wait_for(condition) -> None:
@@ -60,6 +66,19 @@ def test_the_days_that_are_missing_are_run_at_once_and_only_those(anywhere):
     assert code == 0
     assert {words[0] for words in table_of(output).values()} == {"THERE"}
     assert len(anywhere.rows("pipeline_runs")) == len(DAYS)
+
+
+def test_a_day_is_one_run_and_its_outcome_is_that_of_the_registry(embedded):
+    settings = RunSettings(embedded.root, None, {"source": "synthetic", "generator": {"n_events": 10}}, 1)
+    day = date.fromisoformat(DAYS[0])
+    outcomes = [run_day(Day(day, (name,)), settings) for name in ("ingestion", "ingestion", "none")]
+    assert [(outcome.status, outcome.accepted) for outcome in outcomes] == [
+        ("SUCCESS", 10),
+        ("UNCHANGED", 10),
+        ("FAILED", None),
+    ]
+    assert outcomes[2].error.startswith("there is no pipeline none")
+    assert embedded.rows("pipeline_runs")["status"].tolist() == ["SUCCESS", "UNCHANGED"]
 
 
 def test_many_writers_of_one_sqlite_registry_wait_for_each_other(embedded):
@@ -161,16 +180,11 @@ def children_of(pid: int) -> list[int]:
         ((*RANGE, "--env", "moon"), "there is no environment moon"),
     ],
 )
-def test_what_cannot_be_meant_is_one_line(embedded, monkeypatch, arguments, words):
-    from click.testing import CliRunner
-
-    from network_anomalies.cli import cli
-
-    monkeypatch.chdir(embedded.root)
-    result = CliRunner().invoke(cli, ["backfill", *arguments])
-    assert result.exit_code == 1
-    assert result.output.startswith(f"Error: {words}")
-    assert len(result.output.splitlines()) == 1
+def test_what_cannot_be_meant_is_one_line(embedded, arguments, words):
+    code, output, errors = backfill(embedded, *arguments)
+    assert (code, output) == (1, "")
+    assert errors.startswith(f"Error: {words}")
+    assert len(errors.splitlines()) == 1
     assert not (embedded.root / "data").exists()
 
 

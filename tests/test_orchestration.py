@@ -47,7 +47,9 @@ def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     (port,) = find_free_ports(1)
     variables = {"PREFECT_HOME": str(home), "PREFECT_SERVER_ANALYTICS_ENABLED": "false"}
     url = f"http://127.0.0.1:{port}/api"
-    with process("prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port), log=home / "log", **variables):
+    with process(
+        "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port), log=home / "log", **variables
+    ):
         deadline = time.monotonic() + 90
         while not is_up(url):
             assert time.monotonic() < deadline, (home / "log").read_text()
@@ -314,7 +316,9 @@ def test_the_deployments_of_prefect_yaml_are_accepted_and_their_flows_found(here
     for name, flow in (("data-ingestion/ingestion", data_ingestion_flow), ("full-mlops/full", full_mlops_flow)):
         deployment = client.read_deployment_by_name(name)
         assert load_flow_from_entrypoint(deployment.entrypoint).name == flow.name
-        assert deployment.pull_steps[0]["prefect.deployments.steps.set_working_directory"]["directory"] == str(here.root)
+        assert deployment.pull_steps[0]["prefect.deployments.steps.set_working_directory"]["directory"] == str(
+            here.root
+        )
         assert (deployment.schedules[0].schedule.cron, deployment.parameters) == ("0 2 * * *", {"env": "minio"})
 
 

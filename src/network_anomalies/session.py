@@ -1,7 +1,9 @@
 """The session of a run: real logs are never ingested under the name of the synthetic source."""
 
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, cast
 
 from kedro.framework.project import pipelines
 from kedro.framework.session import KedroSession
@@ -34,6 +36,13 @@ class RunSession(KedroSession):
         given = self._store.get("runtime_params") or {}
         takes_format = "log_ingestion" in names and "source" not in given and parameters["source"] == "synthetic"
         return str(parameters["logs"]["format"] if takes_format else parameters["source"])
+
+
+@contextmanager
+def start_session(root: Path, env: str | None, params: dict[str, Any]) -> Iterator[RunSession]:
+    """Open a session of the project at ``root``, for an environment (None: the default) and runtime parameters."""
+    with RunSession.create(root, env=env, runtime_params=params) as session:
+        yield cast("RunSession", session)
 
 
 def require_registered(names: Iterable[str]) -> None:

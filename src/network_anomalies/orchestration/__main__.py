@@ -2,14 +2,15 @@
 
 from collections.abc import Callable
 from datetime import datetime
-from typing import Any
+from typing import Any, cast
 
 import click
 from httpx import TransportError
 from kedro.framework.cli.utils import _split_params, env_option
 from prefect import serve
+from prefect.deployments.runner import RunnerDeployment
 from prefect.flows import Flow
-from prefect.schedules import Cron
+from prefect.schedules import Cron, Schedule
 from prefect.settings import PREFECT_API_URL
 
 from network_anomalies.cli import DATE, in_one_line
@@ -56,8 +57,13 @@ def serve_daily(env: str | None, cron: str, params: dict[str, Any]) -> None:
             "a schedule needs a server that stays: run `prefect server start`, "
             "then export PREFECT_API_URL=http://127.0.0.1:4200/api"
         )
-    shared = {"schedule": schedule, "parameters": {"env": env, "params": params}}
-    call_server(lambda: serve(*(flow.to_deployment(name, **shared) for name, flow in FLOWS.items())))
+    call_server(lambda: serve(*plan_deployments(schedule, {"env": env, "params": params})))
+
+
+def plan_deployments(schedule: Schedule, parameters: dict[str, Any]) -> list[RunnerDeployment]:
+    """Return both flows as deployments on a schedule."""
+    planned = [flow.to_deployment(name, schedule=schedule, parameters=parameters) for name, flow in FLOWS.items()]
+    return cast("list[RunnerDeployment]", planned)  # coroutines only inside an event loop
 
 
 def call_server(call: Callable[[], Any]) -> Any:

@@ -21,8 +21,10 @@ def find_root() -> Path:
     """
     root = find_kedro_project(Path.cwd())
     if root is None:
-        raise ProjectError(f"{Path.cwd()} belongs to no Kedro project: start from the project's root, or set it as the "
-                           "working directory of the deployment (see prefect.yaml)")
+        raise ProjectError(
+            f"{Path.cwd()} belongs to no Kedro project: start from the project's root, or set it as the "
+            "working directory of the deployment (see prefect.yaml)"
+        )
     return Path(root)
 
 
@@ -47,6 +49,6 @@ def require_variables(env: str | None) -> None:
     wanted = REFERENCE.findall(path.read_text()) if path.exists() else []
     if missing := [name for name in dict.fromkeys(wanted) if name not in os.environ]:
         raise ProjectError(
-            f"{', '.join(missing)} {'are' if len(missing) > 1 else 'is'} not set where the flow runs: export them in the "
-            "process that serves it, or in the work pool's `env`"
+            f"{', '.join(missing)} {'are' if len(missing) > 1 else 'is'} not set where the flow runs: "
+            "export them where it is served or its worker started, or set them in the work pool's `env`"
         )

@@ -21,9 +21,9 @@ from network_anomalies.orchestration.project import configure, find_root
 from network_anomalies.registry.batches import read_batch, read_current
 from network_anomalies.registry.engine import connect
 from network_anomalies.registry.runs import read_status
-from network_anomalies.session import RunSession
+from network_anomalies.session import start_session
 
-RETRY_SECONDS = [10, 30, 60, 120]
+RETRY_SECONDS = [10.0, 30.0, 60.0, 120.0]
 LOGGERS = ("kedro", "network_anomalies")
 
 
@@ -78,7 +78,7 @@ def run_pipeline(pipeline: str, env: str | None, params: dict[str, Any]) -> Outc
     """
     configure()
     run_id = make_run_id(datetime.now(UTC))
-    with forward_logs(), RunSession.create(find_root(), env=env, runtime_params=params | {"run_id": run_id}) as session:
+    with forward_logs(), start_session(find_root(), env, params | {"run_id": run_id}) as session:
         try:
             session.run(pipeline_names=[pipeline])
         except Exception as error:

@@ -13,10 +13,10 @@ from kedro.framework.project import pipelines
 from sqlalchemy import Engine, select
 
 from network_anomalies.config import make_run_id
-from network_anomalies.errors import Interrupted, ProjectError
+from network_anomalies.errors import ProjectError
 from network_anomalies.registry.engine import open_registry
 from network_anomalies.registry.tables import ingestion_batches, pipeline_runs
-from network_anomalies.session import RunSession, require_registered
+from network_anomalies.session import require_registered, start_session
 from network_anomalies.signals import raise_on_signals
 from network_anomalies.stages import INGESTION, list_stages
 from network_anomalies.upkeep.workers import Day, Outcome, RunSettings, run_days
@@ -102,7 +102,7 @@ def plan_backfill(
     if set(INGESTION) <= set(stages):
         raise ProjectError("ingestion and log_ingestion have different sources: backfill one, then the other")
     shared = {"parent_run_id": make_run_id(datetime.now(UTC))} | params
-    with RunSession.create(root, env=env, runtime_params=shared) as session:
+    with start_session(root, env, shared) as session:
         source = session.name_source(stages)
         engine = open_registry(session.load_context().config_loader["credentials"]["postgres"]["con"])
     return find_missing(engine, source, stages, days), RunSettings(root, env, shared | {"source": source}, jobs)
@@ -122,7 +122,9 @@ def run_backfill(plan: list[Day], settings: RunSettings, echo: Callable[[str], N
         with closing(run_days(missing, settings)) as finished:
             for outcome in finished:
                 outcomes[outcome.logical_date] = outcome
-                logger.info("%s: %s, %d days done of %d", outcome.logical_date, outcome.status, len(outcomes), len(plan))
+                logger.info(
+                    "%s: %s, %d days done of %d", outcome.logical_date, outcome.status, len(outcomes), len(plan)
+                )
     finally:
         restore_signals()
         echo(format_table([outcomes.get(day.logical_date, Outcome(day.logical_date, "STOPPED")) for day in plan]))
@@ -144,7 +146,7 @@ def format_table(outcomes: Iterable[Outcome]) -> str:
         }
         for outcome in outcomes
     ]
-    return pd.DataFrame(rows).to_string(index=False)
+    return str(pd.DataFrame(rows).to_string(index=False))
 
 
 def format_gaps(plan: list[Day]) -> str:

@@ -6,7 +6,7 @@ import os
 import signal
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from multiprocessing.connection import Connection, wait
@@ -57,7 +57,7 @@ class _Worker:
     pipe: "Connection[Any, Any]"
 
 
-def run_days(days: Iterable[Day], settings: RunSettings) -> Iterator[Outcome]:
+def run_days(days: Iterable[Day], settings: RunSettings) -> Generator[Outcome]:
     """Yield the outcomes of ``days`` as they end.
 
     Closing the iterator, or an exception in it, stops the processes: a run at work becomes ``FAILED``.
@@ -130,13 +130,13 @@ def run_day(day: Day, settings: RunSettings) -> Outcome:
     from network_anomalies.registry.batches import read_batch
     from network_anomalies.registry.engine import connect
     from network_anomalies.registry.runs import read_status
-    from network_anomalies.session import RunSession
+    from network_anomalies.session import start_session
 
     started = time.monotonic()
     run_id = make_run_id(datetime.now(UTC))
     params = settings.params | {"logical_date": str(day.logical_date), "run_id": run_id}
     try:
-        with RunSession.create(settings.root, env=settings.env, runtime_params=params) as session:
+        with start_session(settings.root, settings.env, params) as session:
             session.run(pipeline_names=list(day.missing))
             engine = connect(session.load_context().config_loader["credentials"]["postgres"]["con"])
         batch = read_batch(engine, settings.params["source"], day.logical_date)
