@@ -6,6 +6,7 @@ import re
 import signal
 import time
 from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
@@ -15,14 +16,14 @@ from hypothesis import strategies as st
 from kedro.framework.project import pipelines
 from sqlalchemy import insert
 
+from network_anomalies.backfill.plan import choose_days, find_missing
+from network_anomalies.backfill.workers import Day, RunSettings, run_day
 from network_anomalies.cli import cli
 from network_anomalies.errors import ProjectError
 from network_anomalies.registry.engine import open_registry
 from network_anomalies.registry.runs import hold_lock
 from network_anomalies.registry.tables import pipeline_runs
 from network_anomalies.stages import INGESTION, MODELLING, list_stages
-from network_anomalies.upkeep.backfill import choose_days, find_missing
-from network_anomalies.upkeep.workers import Day, RunSettings, run_day
 
 START, END = "2024-04-17", "2024-04-20"
 RANGE = ("--start", START, "--end", END)
@@ -69,7 +70,7 @@ def test_the_days_that_are_missing_are_run_at_once_and_only_those(anywhere):
 
 
 def test_a_day_is_one_run_and_its_outcome_is_that_of_the_registry(embedded):
-    settings = RunSettings(embedded.root, None, {"source": "synthetic", "generator": {"n_events": 10}}, 1)
+    settings = RunSettings(embedded.root, None, {"source": "synthetic", "generator": {"n_events": 10}}, embedded.url, 1)
     day = date.fromisoformat(DAYS[0])
     outcomes = [run_day(Day(day, (name,)), settings) for name in ("ingestion", "ingestion", "none")]
     assert [(outcome.status, outcome.accepted) for outcome in outcomes] == [
@@ -117,7 +118,7 @@ def test_a_day_that_fails_stops_no_other_and_is_the_only_one_that_is_run_again(e
 def test_a_process_that_is_killed_fails_its_day_only_and_the_next_backfill_completes_it(embedded):
     parent = embedded.start("backfill", *RANGE, "--params", "generator.n_events=400000,generator.part_events=20000")
     wait_for(lambda: (embedded.root / "data/registry.db").exists() and len(embedded.objects()) >= 2)
-    (worker,) = children_of(parent.pid)
+    (worker,) = workers_of(parent.pid)
     os.kill(worker, signal.SIGKILL)
     output, _ = parent.communicate(timeout=120)
     assert parent.returncode == 1
@@ -153,11 +154,14 @@ def test_a_backfill_that_is_told_to_stop_stops_its_days(request, project, number
     assert anywhere.rows("current_objects").empty
 
 
-def children_of(pid: int) -> list[int]:
-    """Return the processes that a backfill started to run days."""
-    with open(f"/proc/{pid}/task/{pid}/children") as file:
-        found = [int(child) for child in file.read().split()]
-    return [child for child in found if "spawn_main" in open(f"/proc/{child}/cmdline").read()]
+def workers_of(pid: int) -> list[int]:
+    """Return the processes that run the days of a backfill: its grandchildren."""
+    children = [Path(f"/proc/{child}/task/{child}/children") for child in children_of(pid)]
+    return [int(worker) for path in children for worker in path.read_text().split()]
+
+
+def children_of(pid: int) -> list[str]:
+    return Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
 
 
 @pytest.mark.parametrize(
@@ -229,7 +233,7 @@ LATER, EARLIER = timedelta(hours=1), -timedelta(hours=1)
     ],
 )
 def test_a_pipeline_is_done_by_a_run_that_succeeded_on_the_current_batch(embedded, monkeypatch, runs, missing):
-    monkeypatch.setattr("network_anomalies.upkeep.backfill.pipelines", {*STAGES, "full", "__default__"})
+    monkeypatch.setattr("network_anomalies.backfill.plan.pipelines", {*STAGES, "full", "__default__"})
     embedded.run(logical_date=DAYS[0])
     engine = open_registry(embedded.url)
     for pipeline, finished, status in runs:
@@ -242,7 +246,7 @@ def test_a_pipeline_is_done_by_a_run_that_succeeded_on_the_current_batch(embedde
 
 
 def test_a_new_revision_makes_the_later_pipelines_missing_again(embedded, monkeypatch):
-    monkeypatch.setattr("network_anomalies.upkeep.backfill.pipelines", {*STAGES, "full"})
+    monkeypatch.setattr("network_anomalies.backfill.plan.pipelines", {*STAGES, "full"})
     embedded.run(logical_date=DAYS[0])
     engine, day = open_registry(embedded.url), [date.fromisoformat(DAYS[0])]
     add_run(engine, "transformation,scoring", timedelta(0))

@@ -103,7 +103,11 @@ def backfill(
     only_list: bool,
 ) -> None:
     """Run the days of a range that the registry misses; exit 1 if one fails."""
-    from network_anomalies.upkeep.backfill import choose_days, format_gaps, plan_backfill, run_backfill
+    from network_anomalies.backfill.workers import warm_up
+
+    if not only_list:
+        warm_up()
+    from network_anomalies.backfill.plan import choose_days, format_gaps, plan_backfill, run_backfill
 
     days = choose_days(start.date() if start else None, end.date() if end else None, last, datetime.now(UTC).date())
     plan, settings = plan_backfill(days, names, jobs, env, params, Path.cwd())

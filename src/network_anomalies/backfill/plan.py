@@ -1,4 +1,4 @@
-"""Many days: which of them the registry misses, and one run for each of those."""
+"""The plan of a backfill, and its table."""
 
 import logging
 import time
@@ -12,6 +12,7 @@ import pandas as pd
 from kedro.framework.project import pipelines
 from sqlalchemy import Engine, select
 
+from network_anomalies.backfill.workers import Day, Outcome, RunSettings, run_days
 from network_anomalies.config import make_run_id
 from network_anomalies.errors import ProjectError
 from network_anomalies.registry.engine import open_registry
@@ -19,7 +20,6 @@ from network_anomalies.registry.tables import ingestion_batches, pipeline_runs
 from network_anomalies.session import require_registered, start_session
 from network_anomalies.signals import raise_on_signals
 from network_anomalies.stages import INGESTION, list_stages
-from network_anomalies.upkeep.workers import Day, Outcome, RunSettings, run_days
 
 logger = logging.getLogger(__name__)
 
@@ -104,8 +104,9 @@ def plan_backfill(
     shared = {"parent_run_id": make_run_id(datetime.now(UTC))} | params
     with start_session(root, env, shared) as session:
         source = session.name_source(stages)
-        engine = open_registry(session.load_context().config_loader["credentials"]["postgres"]["con"])
-    return find_missing(engine, source, stages, days), RunSettings(root, env, shared | {"source": source}, jobs)
+        url = session.load_context().config_loader["credentials"]["postgres"]["con"]
+    settings = RunSettings(root, env, shared | {"source": source}, url, jobs)
+    return find_missing(open_registry(url), source, stages, days), settings
 
 
 def run_backfill(plan: list[Day], settings: RunSettings, echo: Callable[[str], None]) -> None:

@@ -1,7 +1,11 @@
-"""Processes that run days: started once, given one day after another, replaced when they die."""
+"""Processes that run days: given one day after another, replaced when they die.
+
+They are forked from one that has imported what a run needs (Python's `forkserver`), so that a worker starts at once.
+"""
 
 import logging
 import multiprocessing
+import multiprocessing.forkserver
 import os
 import signal
 import time
@@ -17,6 +21,11 @@ from typing import Any
 from network_anomalies.config import make_run_id
 from network_anomalies.errors import explain
 
+CONTEXT = multiprocessing.get_context("forkserver")
+PRELOADED = [
+    f"network_anomalies.{name}"
+    for name in ("backfill.workers", "settings", "pipeline_registry", "datasets", "registry.batches", "registry.runs")
+]
 STOP_SECONDS = 5
 """How long a day that is told to stop may take to close its run before its process is killed."""
 
@@ -32,11 +41,20 @@ class Day:
 
 @dataclass(frozen=True)
 class RunSettings:
-    """What the runs of all days share: root, environment and parameters; and how many are at work at once."""
+    """What the runs of all days share.
+
+    Attributes:
+        root: of the project.
+        env: Kedro's environment.
+        params: runtime parameters, the source among them.
+        registry: URL of that environment's registry.
+        jobs: how many days are at work at once.
+    """
 
     root: Path
     env: str | None
     params: dict[str, Any]
+    registry: str
     jobs: int
 
 
@@ -85,15 +103,20 @@ def run_days(days: Iterable[Day], settings: RunSettings) -> Generator[Outcome]:
         _stop_workers([*idle, *(worker for worker, _, _ in busy.values())])
 
 
-def _start_worker(settings: RunSettings) -> _Worker:
-    context = multiprocessing.get_context("spawn")
-    ours, theirs = context.Pipe()
-    process = context.Process(target=serve_days, args=(theirs, settings))
-    # Ctrl-C at a terminal goes to every process of the group: a worker leaves the group as soon as it can, and
-    # inherits a deaf ear for until then.
+def warm_up() -> None:
+    """Start the process that workers are forked from; it imports while the caller goes on."""
+    CONTEXT.set_forkserver_preload(PRELOADED)
+    # Ctrl-C at a terminal goes to every process of the group: those that start here inherit a deaf ear.
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    process.start()
+    multiprocessing.forkserver.ensure_running()
     signal.signal(signal.SIGINT, before)
+
+
+def _start_worker(settings: RunSettings) -> _Worker:
+    warm_up()
+    ours, theirs = CONTEXT.Pipe()
+    process = CONTEXT.Process(target=serve_days, args=(theirs, settings, dict(os.environ)))
+    process.start()
     theirs.close()
     return _Worker(process, ours)
 
@@ -109,11 +132,12 @@ def _stop_workers(workers: list[_Worker]) -> None:
         worker.process.join()
 
 
-def serve_days(pipe: "Connection[Any, Any]", settings: RunSettings) -> None:
+def serve_days(pipe: "Connection[Any, Any]", settings: RunSettings, environment: dict[str, str]) -> None:
     """Run the days that come through the pipe until it closes; send back an ``Outcome`` for each."""
     from kedro.framework.project import configure_project
 
-    os.setpgrp()
+    os.setpgrp()  # a run that was told to stop is told once, by the caller
+    os.environ.update(environment)  # the forkserver may be older than the caller's
     configure_project(__package__.partition(".")[0])
     for name in ("kedro", "kedro.runner", "network_anomalies"):
         logging.getLogger(name).setLevel(logging.WARNING)
@@ -138,7 +162,7 @@ def run_day(day: Day, settings: RunSettings) -> Outcome:
     try:
         with start_session(settings.root, settings.env, params) as session:
             session.run(pipeline_names=list(day.missing))
-            engine = connect(session.load_context().config_loader["credentials"]["postgres"]["con"])
+        engine = connect(settings.registry)
         batch = read_batch(engine, settings.params["source"], day.logical_date)
         status = read_status(engine, run_id)
     except Exception as error:
