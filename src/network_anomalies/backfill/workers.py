@@ -153,7 +153,7 @@ def run_day(day: Day, settings: RunSettings) -> Outcome:
     """Run the pipelines that a day misses, in one session."""
     from network_anomalies.registry.batches import read_batch
     from network_anomalies.registry.engine import connect
-    from network_anomalies.registry.runs import read_status
+    from network_anomalies.registry.runs import read_run
     from network_anomalies.session import start_session
 
     started = time.monotonic()
@@ -164,7 +164,7 @@ def run_day(day: Day, settings: RunSettings) -> Outcome:
             session.run(pipeline_names=list(day.missing))
         engine = connect(settings.registry)
         batch = read_batch(engine, settings.params["source"], day.logical_date)
-        status = read_status(engine, run_id)
+        status = read_run(engine, run_id)["status"]
     except Exception as error:
         return Outcome(day.logical_date, "FAILED", None, time.monotonic() - started, explain(error))
     return Outcome(day.logical_date, status, batch["accepted"] if batch else None, time.monotonic() - started)

@@ -2,6 +2,7 @@
 
 import os
 import re
+from functools import cache
 from pathlib import Path
 
 from kedro.framework.project import configure_project, pipelines
@@ -28,6 +29,7 @@ def find_root() -> Path:
     return Path(root)
 
 
+@cache
 def configure() -> None:
     """Tell Kedro about the project, once per process; what logs already goes on."""
     configure_project(__package__.partition(".")[0], preserve_logging=True)

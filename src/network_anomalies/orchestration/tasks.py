@@ -20,7 +20,7 @@ from network_anomalies.errors import explain, is_transient
 from network_anomalies.orchestration.project import configure, find_root
 from network_anomalies.registry.batches import read_batch, read_current
 from network_anomalies.registry.engine import connect
-from network_anomalies.registry.runs import read_status
+from network_anomalies.registry.runs import read_run
 from network_anomalies.session import start_session
 
 RETRY_SECONDS = [10.0, 30.0, 60.0, 120.0]
@@ -85,14 +85,14 @@ def run_pipeline(pipeline: str, env: str | None, params: dict[str, Any]) -> Outc
             get_run_logger().error("%s", explain(error))
             raise
         config = session.load_context().config_loader
-        source = session.name_source([pipeline])
     engine = connect(config["credentials"]["postgres"]["con"])
-    day = date.fromisoformat(params["logical_date"])
+    run = read_run(engine, run_id)
+    source, day = run["source"], run["logical_date"]
     batch = read_batch(engine, source, day) or {}
     return Outcome(
         pipeline=pipeline,
         run_id=run_id,
-        status=read_status(engine, run_id),
+        status=run["status"],
         source=source,
         logical_date=day,
         accepted=batch.get("accepted"),

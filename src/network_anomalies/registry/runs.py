@@ -70,11 +70,11 @@ def open_run(engine: Engine, row: dict[str, Any]) -> Run:
     return Run(engine, row["run_id"], release)
 
 
-def read_status(engine: Engine, run_id: str) -> str:
-    """Return the status of a run, which must be in the registry."""
+def read_run(engine: Engine, run_id: str) -> dict[str, Any]:
+    """Return the row of a run, which must be in the registry."""
     with engine.connect() as connection:
-        query = select(pipeline_runs.c.status).where(pipeline_runs.c.run_id == run_id)
-        return str(connection.execute(query).scalar_one())
+        query = select(pipeline_runs).where(pipeline_runs.c.run_id == run_id)
+        return dict(connection.execute(query).mappings().one())
 
 
 def abandon_dead_runs(engine: Engine, holding: tuple[str, date] | None = None) -> int:
