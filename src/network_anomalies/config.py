@@ -71,9 +71,13 @@ def fix_identity(runtime_params: dict[str, Any]) -> dict[str, Any]:
     [('logical_date', '2024-04-19'), ('run_id', 'r1')]
     """
     now = datetime.now(UTC)
-    run_id = f"{now:%Y%m%dT%H%M%SZ}-{secrets.token_hex(4)}"
-    fixed = {"run_id": run_id, "logical_date": f"{now - timedelta(days=1):%Y-%m-%d}"} | runtime_params
+    fixed = {"run_id": make_run_id(now), "logical_date": f"{now - timedelta(days=1):%Y-%m-%d}"} | runtime_params
     return fixed | {"logical_date": str(fixed["logical_date"])}
+
+
+def make_run_id(now: datetime) -> str:
+    """Return an id that no other run on any machine has, and that sorts by time."""
+    return f"{now:%Y%m%dT%H%M%SZ}-{secrets.token_hex(4)}"
 
 
 def postgres_url(user: str, password: str, host: str, port: object, database: str, sslmode: str) -> str:
