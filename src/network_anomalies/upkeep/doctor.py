@@ -1,0 +1,94 @@
+"""Whether this machine, its configuration, the lake and the registry are fit for a run."""
+
+from pathlib import Path
+from typing import Any
+
+from kedro.framework.project import settings
+
+from network_anomalies.lake import open_lake
+from network_anomalies.registry.engine import connect
+from network_anomalies.upkeep.doctor_conf import (
+    Variables,
+    check_configuration,
+    check_variables,
+    find_variables,
+    resolve_credentials,
+)
+from network_anomalies.upkeep.doctor_host import check_folder, check_packages, check_python
+from network_anomalies.upkeep.doctor_links import check_database_link, check_name, check_store_link, to_host
+from network_anomalies.upkeep.doctor_registry import check_registry
+from network_anomalies.upkeep.doctor_store import check_bucket, check_clock
+from network_anomalies.upkeep.findings import Check, Finding, run_checks
+
+LIMIT_SECONDS = 20.0
+"""Above what the store's and the database's own limits add up to, so that their words are seen rather than ours."""
+
+
+def examine(env: str | None, project_path: Path | None = None, seconds: float = LIMIT_SECONDS) -> list[Finding]:
+    """Check everything that a run in environment ``env`` relies on; nothing is left behind.
+
+    Args:
+        env: Kedro environment; None is the default one.
+        project_path: root of the project; None is that of the working directory.
+        seconds: when checks that have not answered are given up.
+    """
+    with settings.SESSION_CLASS.create(project_path, env=env) as session:
+        root, loader = Path(session._project_path), session._get_config_loader()
+    checks: dict[str, Check] = {
+        "python": check_python,
+        "packages": lambda: check_packages(root / "constraints.txt"),
+        "configuration": lambda: check_configuration(loader),
+        "data folder": lambda: check_folder("data folder", root / "data/ingested"),
+    }
+    variables = find_variables(
+        Path(loader.conf_source) / (loader.env or settings.CONFIG_LOADER_ARGS["default_run_env"])
+    )
+    checks |= {"variables": lambda: check_variables(variables)} if variables else {}
+    checks |= _plan_store(loader, variables, root) | _plan_registry(loader, variables)
+    return run_checks(checks, seconds)
+
+
+def _plan_store(loader: Any, variables: Variables, root: Path) -> dict[str, Check]:
+    try:
+        places = loader["globals"]
+        credentials = resolve_credentials(loader, "minio", variables)
+        if "://" not in places["lake"]:
+            return {"lake": lambda: check_folder("lake", root / places["lake"])}
+        lake, _ = open_lake(places["lake"], credentials)
+        lake.connect()  # one client for the checks below, which run side by side
+    except Exception as error:
+        return {"store": _failing(error)}
+    endpoint, buckets = str(credentials["endpoint_url"]), list(places["buckets"].values())
+    checks: dict[str, Check] = {
+        "store name": lambda: check_name("store name", to_host(endpoint)),
+        "store link": lambda: check_store_link(endpoint),
+        "store clock": lambda: check_clock(lake, buckets[0]),
+    }
+    return checks | {f"bucket {name}": _bucket(lake, name) for name in buckets}
+
+
+def _plan_registry(loader: Any, variables: Variables) -> dict[str, Check]:
+    try:
+        url = resolve_credentials(loader, "postgres", variables)["con"]
+        engine = connect(url)
+    except Exception as error:
+        return {"registry": _failing(error)}
+    checks: dict[str, Check] = {"registry": lambda: check_registry(engine)}
+    if engine.dialect.name == "sqlite":
+        return checks
+    host, mode = str(engine.url.host), str(engine.url.query.get("sslmode"))
+    return {
+        "registry name": lambda: check_name("registry name", host),
+        "registry link": lambda: check_database_link(host, mode),
+    } | checks
+
+
+def _bucket(lake: Any, name: str) -> Check:
+    return lambda: check_bucket(lake, name)
+
+
+def _failing(error: Exception) -> Check:
+    def check() -> list[Finding]:
+        raise error
+
+    return check
