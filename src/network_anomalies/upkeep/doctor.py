@@ -4,9 +4,9 @@ from pathlib import Path
 from typing import Any
 
 from kedro.framework.project import settings
+from sqlalchemy import make_url
 
 from network_anomalies.lake import open_lake
-from network_anomalies.registry.engine import connect
 from network_anomalies.upkeep.doctor_conf import (
     Variables,
     check_configuration,
@@ -32,18 +32,21 @@ def examine(env: str | None, project_path: Path | None = None, seconds: float = 
         project_path: root of the project; None is that of the working directory.
         seconds: when checks that have not answered are given up.
     """
-    with settings.SESSION_CLASS.create(project_path, env=env) as session:
-        root, loader = Path(session._project_path), session._get_config_loader()
+    session = settings.SESSION_CLASS.create(project_path, env=env)
+    root = Path(session._project_path)
     checks: dict[str, Check] = {
         "python": check_python,
         "packages": lambda: check_packages(root / "constraints.txt"),
-        "configuration": lambda: check_configuration(loader),
         "data folder": lambda: check_folder("data folder", root / "data/ingested"),
     }
-    variables = find_variables(
-        Path(loader.conf_source) / (loader.env or settings.CONFIG_LOADER_ARGS["default_run_env"])
-    )
-    checks |= {"variables": lambda: check_variables(variables)} if variables else {}
+    try:
+        loader = session._get_config_loader()
+    except Exception as error:  # there is nothing to ask about servers without a configuration
+        return run_checks(checks | {"configuration": _failing(error)}, seconds)
+    checks["configuration"] = lambda: check_configuration(loader)
+    variables = find_variables(Path(loader.conf_source) / (loader.env or loader.default_run_env))
+    if variables:
+        checks["variables"] = lambda: check_variables(variables)
     checks |= _plan_store(loader, variables, root) | _plan_registry(loader, variables)
     return run_checks(checks, seconds)
 
@@ -70,13 +73,13 @@ def _plan_store(loader: Any, variables: Variables, root: Path) -> dict[str, Chec
 def _plan_registry(loader: Any, variables: Variables) -> dict[str, Check]:
     try:
         url = resolve_credentials(loader, "postgres", variables)["con"]
-        engine = connect(url)
+        place = make_url(url)
     except Exception as error:
         return {"registry": _failing(error)}
-    checks: dict[str, Check] = {"registry": lambda: check_registry(engine)}
-    if engine.dialect.name == "sqlite":
+    checks: dict[str, Check] = {"registry": lambda: check_registry(url)}
+    if place.get_backend_name() == "sqlite":
         return checks
-    host, mode = str(engine.url.host), str(engine.url.query.get("sslmode"))
+    host, mode = str(place.host), str(place.query.get("sslmode"))
     return {
         "registry name": lambda: check_name("registry name", host),
         "registry link": lambda: check_database_link(host, mode),

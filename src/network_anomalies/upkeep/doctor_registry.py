@@ -3,20 +3,22 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from sqlalchemy import Connection, Engine, func, literal, select
+from sqlalchemy import Connection, func, literal, make_url, select
 
-from network_anomalies.registry.engine import HEAD, describe_misfit, read_version
+from network_anomalies.registry.engine import HEAD, connect, describe_misfit, read_version
 from network_anomalies.registry.tables import metadata
 from network_anomalies.upkeep.findings import Finding
 
 RIGHTS = ("SELECT", "INSERT", "UPDATE")
 
 
-def check_registry(engine: Engine) -> Iterator[Finding]:
+def check_registry(url: str) -> Iterator[Finding]:
     """Look at an embedded registry's file, or at a served one's schema and rights."""
-    if engine.dialect.name == "sqlite":
-        yield from _check_file(engine)
+    place = make_url(url)
+    if place.get_backend_name() == "sqlite":
+        yield _check_file(Path(str(place.database)), url)
         return
+    engine = connect(url)
     with engine.connect() as connection:
         yield Finding("registry", "OK", "answers, and takes the login")
         if connection.scalar(select(func.current_setting("transaction_read_only"))) == "on":
@@ -29,18 +31,14 @@ def check_registry(engine: Engine) -> Iterator[Finding]:
         yield _judge_rights(connection, version)
 
 
-def _check_file(engine: Engine) -> Iterator[Finding]:
-    path = Path(str(engine.url.database))
+def _check_file(path: Path, url: str) -> Finding:
     if not path.exists():
-        yield Finding("registry", "OK", f"{path} is not there yet: the first run makes it")
-        return
-    version = read_version(engine)
+        return Finding("registry", "OK", f"{path} is not there yet: the first run makes it")
+    version = read_version(connect(url))
     misfit = describe_misfit(version)
     if misfit and version and version > HEAD:
-        yield Finding("registry", "FAIL", misfit)
-    else:
-        said = "the next run brings it up to date" if misfit else f"schema version {HEAD}"
-        yield Finding("registry", "OK", f"{path}, {said}")
+        return Finding("registry", "FAIL", misfit)
+    return Finding("registry", "OK", f"{path}, {'the next run migrates it' if misfit else f'schema version {HEAD}'}")
 
 
 def _judge_version(version: str | None) -> Finding:

@@ -1,0 +1,376 @@
+"""The doctor: each thing that is wrong is named with the way out, stops no other check; nothing is left behind."""
+
+import contextlib
+import http.server
+import os
+import re
+import threading
+import time
+from email.utils import formatdate
+from pathlib import Path
+
+import pytest
+from conftest import Project
+from proxy import Fault, start_proxy
+from servers import find_free_ports
+from sqlalchemy import text
+
+from network_anomalies.errors import ProjectError
+from network_anomalies.registry.engine import HEAD, connect
+from network_anomalies.upkeep import load_stores, setup_stores
+from network_anomalies.upkeep.doctor import examine
+from network_anomalies.upkeep.doctor_host import check_folder, check_packages, check_python, read_pins
+from network_anomalies.upkeep.doctor_links import check_database_link, check_name, check_store_link, to_host
+from network_anomalies.upkeep.doctor_store import judge_skew
+from network_anomalies.upkeep.findings import Finding, run_checks, to_table
+
+LAYERS = 5
+
+
+def diagnose(project: Project, **options) -> list[Finding]:
+    return examine(project.env, project.root, **options)
+
+
+def failed(findings: list[Finding]) -> dict[str, str]:
+    return {finding.check: finding.said for finding in findings if finding.state == "FAIL"}
+
+
+def sql(project: Project, *statements: str) -> None:
+    with connect(project.url).begin() as connection:
+        for statement in statements:
+            connection.execute(text(statement))
+
+
+def test_all_is_well_before_and_after_a_run_and_nothing_is_left_behind(anywhere):
+    assert not failed(diagnose(anywhere))
+    assert anywhere.objects() == []
+    anywhere.run()
+    before = {layer: anywhere.objects(layer) for layer in ("raw", "quarantine", "silver", "models", "reports")}
+    files = sorted(anywhere.root.rglob("*"))
+    assert not failed(diagnose(anywhere))
+    assert {layer: anywhere.objects(layer) for layer in before} == before
+    assert [path for path in sorted(anywhere.root.rglob("*")) if path not in files] == []
+
+
+def test_an_embedded_project_that_never_ran_is_well_and_stays_untouched(embedded):
+    findings = diagnose(embedded)
+    assert {finding.state for finding in findings} == {"OK"}
+    assert not (embedded.root / "data").exists()
+    assert "the first run makes it" in next(finding.said for finding in findings if finding.check == "registry")
+
+
+def test_the_command_prints_a_table_and_exits_by_it(ready):
+    good, bad = ready.cli("doctor", "--env", "minio"), ready.cli("doctor", "--env", "minio", PG_PASSWORD="wrong")
+    assert (good.returncode, bad.returncode) == (0, 1), good.stdout + bad.stdout
+    assert good.stdout.splitlines()[-1].endswith("0 FAIL")
+    assert "FAIL  registry " in bad.stdout
+    for secret in (ready.variables["PG_PASSWORD"], ready.variables["MINIO_SECRET_KEY"]):
+        assert secret not in good.stdout + good.stderr + bad.stdout + bad.stderr
+
+
+@pytest.mark.parametrize("variable", ["MINIO_SECRET_KEY", "PG_HOST"])
+def test_a_missing_variable_is_named_and_the_other_server_is_looked_at(ready, monkeypatch, variable):
+    monkeypatch.delenv(variable)
+    side, other = ("store", "registry schema") if variable.startswith("MINIO") else ("registry", "store clock")
+    findings = diagnose(ready)
+    assert failed(findings) == {
+        variable: "not set: export it, or choose another --env",
+        side: f"not looked at, for {variable} must be set first",
+    }
+    assert Finding(other, "OK", f"version {HEAD}") in findings or other == "store clock"
+    assert any(finding.check == other and finding.state == "OK" for finding in findings)
+
+
+def test_an_optional_variable_that_is_empty_is_named(ready, monkeypatch):
+    monkeypatch.setenv("PG_SSLMODE", "")
+    assert "for its default" in failed(diagnose(ready))["PG_SSLMODE"]
+
+
+@pytest.mark.parametrize(("name", "value"), [("MINIO_SECRET_KEY", "wrong"), ("MINIO_ACCESS_KEY", "nobody")])
+def test_a_wrong_key_fails_every_bucket_and_nothing_else(ready, monkeypatch, name, value):
+    monkeypatch.setenv(name, value)
+    found = failed(diagnose(ready))
+    assert len(found) == LAYERS
+    assert all("refused the credentials: check MINIO_ACCESS_KEY" in said for said in found.values())
+
+
+def test_a_key_that_may_only_read_is_told_apart_by_the_step(ready, monkeypatch):
+    monkeypatch.setenv("MINIO_ACCESS_KEY", "reader")
+    found = failed(diagnose(ready))
+    assert len(found) == LAYERS
+    assert all(said.startswith("write: the object store refused") for said in found.values())
+
+
+def test_a_missing_bucket_is_named(ready):
+    stores = load_stores(ready.env, ready.root)
+    stores.lake.rmdir(stores.buckets["silver"])
+    ((check, said),) = failed(diagnose(ready)).items()
+    assert check.endswith("-silver")
+    assert said.endswith("run `kedro setup` for this environment")
+
+
+def test_a_bucket_that_keeps_versions_keeps_none_of_the_probe(ready):
+    stores = load_stores(ready.env, ready.root)
+    bucket = stores.buckets["raw"]
+    stores.lake.call_s3("put_bucket_versioning", Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
+    assert not failed(diagnose(ready))
+    kept = stores.lake.call_s3("list_object_versions", Bucket=bucket)
+    assert not kept.get("Versions")
+    assert not kept.get("DeleteMarkers")
+
+
+def test_nothing_set_up_names_the_step_once_per_thing(served):
+    found = failed(diagnose(served))
+    assert len(found) == LAYERS + 1
+    assert all("kedro setup" in said for said in found.values())
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("PG_PASSWORD", "wrong", "it refused the login: check PG_USER and PG_PASSWORD"),
+        ("PG_DATABASE", "nowhere", "it has no such database: check PG_DATABASE"),
+        ("PG_PORT", "not-a-port", "PG_PORT is 'not-a-port'"),
+    ],
+)
+def test_a_database_that_cannot_be_used_is_one_line(ready, monkeypatch, name, value, said):
+    monkeypatch.setenv(name, value)
+    ((check, words),) = failed(diagnose(ready)).items()
+    assert check == "registry"
+    assert said in words
+
+
+def test_servers_that_are_down_are_named_and_stop_nothing_else(ready, monkeypatch):
+    store, database = find_free_ports(2)
+    monkeypatch.setenv("MINIO_ENDPOINT_URL", f"http://127.0.0.1:{store}")
+    monkeypatch.setenv("PG_PORT", str(database))
+    findings = diagnose(ready)
+    found = failed(findings)
+    assert {check for check in found if not check.startswith("bucket ")} == {"store clock", "registry"}
+    assert "check PG_HOST and PG_PORT" in found["registry"]
+    assert "check MINIO_ENDPOINT_URL" in found["store clock"]
+    assert [finding.state for finding in findings if finding.check in ("packages", "data folder")] == ["OK", "OK"]
+
+
+def test_servers_that_accept_and_stay_silent_do_not_hang_the_command(ready):
+    database = f"http://{ready.variables['PG_HOST']}:{ready.variables['PG_PORT']}"
+    with (
+        start_proxy(ready.variables["MINIO_ENDPOINT_URL"], Fault(stall=True)) as lake,
+        start_proxy(database, Fault(stall=True)) as registry,
+    ):
+        started = time.monotonic()
+        done = ready.cli("doctor", "--env", "minio", MINIO_ENDPOINT_URL=lake, PG_PORT=registry.rpartition(":")[2])
+    assert time.monotonic() - started < 30
+    assert done.returncode == 1
+    assert f"{LAYERS + 2} FAIL" in done.stdout
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("version", "said"),
+    [("0000", "run `kedro setup`"), ("9999", f"newer than this code's {HEAD}: update this code")],
+)
+def test_another_schema_version_names_the_way_out(ready, version, said):
+    sql(ready, f"UPDATE alembic_version SET version_num = '{version}'")
+    found = failed(diagnose(ready))
+    assert said in found["registry schema"]
+    assert f"has schema version {version}" in found["registry schema"]
+    with pytest.raises(ProjectError, match=said.partition(":")[0].replace("'", ".")):
+        ready.run()
+
+
+def test_an_embedded_registry_that_is_newer_fails_and_one_that_is_older_does_not(embedded):
+    embedded.run()
+    sql(embedded, "UPDATE alembic_version SET version_num = '9999'")
+    assert failed(diagnose(embedded))["registry"].endswith("update this code")
+    sql(embedded, "UPDATE alembic_version SET version_num = '0000'")
+    assert not failed(diagnose(embedded))
+
+
+def make_role(project: Project, monkeypatch, *grants: str) -> None:
+    """Make a login of this database with ``grants`` and no other right, and be it from here on."""
+    role = project.variables["PG_DATABASE"].replace("-", "_")
+    made = f"CREATE ROLE {role} LOGIN PASSWORD 'secret'"
+    sql(project, made, *(grant.format(role=role) for grant in grants))
+    monkeypatch.setenv("PG_USER", role)
+    monkeypatch.setenv("PG_PASSWORD", "secret")
+
+
+def test_a_role_that_may_only_read_is_told_what_it_lacks(ready, monkeypatch):
+    make_role(ready, monkeypatch, "GRANT SELECT ON ALL TABLES IN SCHEMA public TO {role}")
+    ((check, said),) = failed(diagnose(ready)).items()
+    assert check == "registry rights"
+    assert "PG_USER lacks INSERT on ingestion_batches, UPDATE on ingestion_batches" in said
+    assert "GRANT SELECT, INSERT, UPDATE ON ALL TABLES IN SCHEMA public TO PG_USER" in said
+
+
+def test_a_role_with_the_rights_of_a_run_is_well_and_can_run(ready, monkeypatch):
+    make_role(ready, monkeypatch, "GRANT SELECT, INSERT, UPDATE ON ALL TABLES IN SCHEMA public TO {role}")
+    assert not failed(diagnose(ready))
+    assert ready.run() == "SUCCESS"
+
+
+def test_a_role_that_may_not_make_the_schema_is_told_so(served, monkeypatch):
+    make_role(served, monkeypatch)
+    assert "GRANT CREATE ON SCHEMA public" in failed(diagnose(served))["registry rights"]
+
+
+def test_a_database_that_takes_no_writes_is_named(ready):
+    sql(ready, f"""ALTER DATABASE "{ready.variables["PG_DATABASE"]}" SET default_transaction_read_only = on""")
+    assert "takes no writes" in failed(diagnose(ready))["registry rights"]
+
+
+def test_an_environment_that_is_not_there_is_named(embedded):
+    embedded.env = "nowhere"
+    assert "there is no environment nowhere" in failed(diagnose(embedded))["configuration"]
+
+
+def test_a_parameter_that_is_wrong_is_named(embedded):
+    path = embedded.root / "conf/base/parameters_ingestion.yml"
+    path.write_text(path.read_text().replace("n_events: 100000", "n_events: -1"))
+    assert "generator.n_events is -1" in failed(diagnose(embedded))["configuration"]
+
+
+class Naive(http.server.BaseHTTPRequestHandler):
+    """An object store that knows no conditions and whose clock is an hour slow."""
+
+    objects: dict[str, bytes]
+
+    def do_PUT(self):
+        self.objects[self.path] = self.rfile.read(int(self.headers["Content-Length"]))
+        self._answer(b"")
+
+    def do_GET(self):
+        self._answer(self.objects[self.path])
+
+    def do_HEAD(self):
+        self._answer(b"")
+
+    def do_DELETE(self):
+        self.objects.pop(self.path)
+        self._answer(b"")
+
+    def _answer(self, body: bytes) -> None:
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def date_time_string(self, timestamp=None) -> str:
+        return formatdate(time.time() - 3600, usegmt=True)
+
+    def log_message(self, *_):
+        pass
+
+
+@contextlib.contextmanager
+def start_naive_store():
+    handler = type("Handler", (Naive,), {"objects": {}})
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}", handler.objects
+        server.shutdown()
+
+
+def test_a_store_that_knows_no_conditional_writes_and_a_clock_that_is_off_are_named(ready, monkeypatch):
+    with start_naive_store() as (url, objects):
+        monkeypatch.setenv("MINIO_ENDPOINT_URL", url)
+        found = failed(diagnose(ready))
+    assert re.match(r"360\d s ahead of the store", found.pop("store clock"))
+    assert len(found) == LAYERS
+    assert all("a second write was not refused" in said for said in found.values())
+    assert objects == {}
+
+
+@pytest.mark.parametrize(
+    ("seconds", "state"), [(0, "OK"), (-59, "OK"), (60, "WARN"), (-899, "WARN"), (900, "FAIL"), (-90_000, "FAIL")]
+)
+def test_a_clock_is_judged_by_what_the_store_tolerates(seconds, state):
+    assert judge_skew(seconds).state == state
+
+
+@pytest.mark.parametrize(
+    ("host", "mode", "state"),
+    [
+        ("127.0.0.1", "disable", "OK"),
+        ("/run/postgresql", "prefer", "OK"),
+        *(("db.example", mode, "WARN") for mode in ("disable", "allow", "prefer")),
+        *(("db.example", mode, "OK") for mode in ("require", "verify-ca", "verify-full")),
+    ],
+)
+def test_a_database_link_that_may_be_plain_warns(host, mode, state):
+    assert next(check_database_link(host, mode)).state == state
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "state"),
+    [
+        ("https://s3.example", "OK"),
+        ("http://localhost:9", "OK"),
+        ("http://[::1]:9", "OK"),
+        ("http://minio:9000", "WARN"),
+    ],
+)
+def test_a_store_link_that_is_plain_warns(endpoint, state):
+    assert next(check_store_link(endpoint)).state == state
+
+
+@pytest.mark.parametrize("endpoint", ["minio:9000", "", "ftp://minio", "https://"])
+def test_an_endpoint_that_is_no_url_is_refused(endpoint):
+    with pytest.raises(ProjectError, match="write it as https://host:port"):
+        to_host(endpoint)
+
+
+def test_a_name_that_does_not_resolve_is_named():
+    (finding,) = check_name("store name", "no-such-host.invalid")
+    assert finding.state == "FAIL"
+    assert finding.said.startswith("no-such-host.invalid does not resolve")
+    assert next(check_name("store name", "x" * 300)).state == "FAIL"
+
+
+def test_packages_that_are_not_at_their_pins_warn_and_missing_ones_fail(tmp_path, monkeypatch):
+    assert next(check_python()).state == "OK"
+    assert next(check_packages(tmp_path / "none")).state == "OK"
+    pins = tmp_path / "constraints.txt"
+    pins.write_text("pandas==0.1\nnot-installed==1\n# why\nfastapi<1\n")
+    assert read_pins(pins.read_text()) == {"pandas": "0.1", "not-installed": "1"}
+    (finding,) = check_packages(pins)
+    assert finding.state == "WARN"
+    assert "pandas" in finding.said
+    assert "not-installed" not in finding.said
+    monkeypatch.setattr("network_anomalies.upkeep.doctor_host._find", lambda name: None if name == "pyarrow" else "0")
+    assert next(check_packages(tmp_path / "none")).said.startswith("pyarrow is missing")
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_a_folder_that_cannot_be_written_to_is_named(tmp_path):
+    tmp_path.chmod(0o500)
+    assert next(check_folder("data folder", tmp_path / "data")).state == "FAIL"
+
+
+def test_a_file_system_that_takes_no_files_is_named():
+    (finding,) = check_folder("data folder", Path("/proc/sys/data"))
+    assert finding.state == "FAIL"
+    assert "mount a volume" in finding.said
+
+
+def test_a_check_that_hangs_or_raises_stops_no_other():
+    def hang():
+        threading.Event().wait()
+        yield
+
+    def fail():
+        yield Finding("half", "OK", "seen")
+        raise ProjectError("broken")
+
+    findings = run_checks({"hangs": hang, "half": fail, "fine": lambda: [Finding("fine", "OK", "")]}, seconds=0.2)
+    assert [(finding.check, finding.state) for finding in findings] == [
+        *(("hangs", "FAIL"), ("half", "OK"), ("half", "FAIL"), ("fine", "OK"))
+    ]
+    assert list(to_table(findings))[-1] == "2 OK, 0 WARN, 2 FAIL"
+
+
+def test_setup_mends_what_the_doctor_names(served):
+    assert failed(diagnose(served))
+    list(setup_stores(load_stores(served.env, served.root)))
+    assert not failed(diagnose(served))
