@@ -1,0 +1,259 @@
+"""Build the image and run the CronJob's pod in it, without Docker: python tests/image.py
+
+Needs root, buildah and, unless BASE_IMAGE names an image that is here, debootstrap; without them one line says what
+is missing. There is no container runtime: `unshare`, `chroot` and `setpriv` give the process what the pod template
+asks for (user, read-only root, no capability, no new privilege, volumes, process number 1). Not there: seccomp,
+limits of memory and CPU, a network of its own.
+"""
+
+import json
+import os
+import shutil
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import manifests
+import psycopg2
+from servers import start_servers
+
+ROOT = Path(__file__).parent.parent
+EXAMPLE = ROOT / "deploy/k8s/overlays/example"
+BASE = "localhost/network-anomalies-base"
+IMAGE = "localhost/network-anomalies"
+LIMIT_MB = 800
+TEN_EVENTS = "generator.n_events=10"
+
+
+class CannotBuild(Exception):
+    """The tools, or what they need, are not here."""
+
+
+@dataclass
+class Container:
+    """A root file system, and what the image and a pod template say of a process in it."""
+
+    rootfs: str
+    image: dict[str, Any]
+    pod: dict[str, Any]
+    variables: dict[str, str] = field(default_factory=dict)
+
+    def start(self, arguments: list[str]) -> subprocess.Popen[str]:
+        """Start the image's entry point with arguments, as process 1 in namespaces of its own."""
+        spec = self.pod["spec"]
+        (container,) = spec["containers"]
+        own, user = container["securityContext"], spec["securityContext"].get("runAsUser", self.image["User"])
+        flags = [f"--reuid={user}", f"--regid={user}", "--clear-groups"]
+        flags += ["--no-new-privs"] * (own["allowPrivilegeEscalation"] is False)
+        flags += ["--bounding-set=-all", "--inh-caps=-all"] * (own["capabilities"]["drop"] == ["ALL"])
+        mounts = [f"mount --bind {self.rootfs} {self.rootfs}", f"mount -t proc proc {self.rootfs}/proc"]
+        mounts += [f"mount --rbind /dev {self.rootfs}/dev"]
+        mounts += [f"mount -o remount,bind,ro {self.rootfs}"] * own["readOnlyRootFilesystem"]
+        for mount in container["volumeMounts"]:
+            mounts.append(f"mount -t tmpfs -o mode=1777 tmpfs {self.rootfs}{mount['mountPath']}")
+        words = [*(container.get("command") or self.image["Entrypoint"]), *arguments]
+        script = " && ".join([*mounts, f'exec chroot {self.rootfs} setpriv {" ".join(flags)} env -C /app "$@"'])
+        environment = dict(variable.split("=", 1) for variable in self.image["Env"]) | self.variables
+        return subprocess.Popen(
+            [_tool("unshare"), "--mount", "--pid", "--fork", "--kill-child", "sh", "-ec", script, "sh", *words],
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    def run(self, arguments: list[str], expected: int = 0) -> str:
+        """Run to the end and return the output."""
+        process = self.start(arguments)
+        output, _ = process.communicate(timeout=300)
+        assert process.returncode == expected, f"{arguments}: exit code {process.returncode}\n{output}"
+        return output
+
+
+def build() -> dict[str, Any]:
+    """Build the image; return its configuration.
+
+    Raises:
+        CannotBuild: a tool, or the base that it would start from, is missing.
+    """
+    if os.geteuid() != 0:
+        raise CannotBuild("it needs root")
+    for name in ("buildah", "unshare", "setpriv"):
+        _tool(name)
+    base = os.environ.get("BASE_IMAGE") or _make_base()
+    revision = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False)
+    options = {"BASE_IMAGE": base, "REVISION": revision.stdout.strip()}
+    arguments = [word for name, value in options.items() for word in ("--build-arg", f"{name}={value}")]
+    certificates = ["--volume", "/etc/ssl/certs:/etc/ssl/certs:ro"]  # for a mirror behind a private authority
+    how = ["--isolation", "chroot", "--format", "docker", "--layers", "--quiet", *certificates]
+    file = ["--file", str(ROOT / "deploy/docker/Dockerfile"), "--tag", IMAGE, str(ROOT)]
+    subprocess.run(["buildah", "bud", *how, *arguments, *file], check=True, stdout=subprocess.DEVNULL)
+    config: dict[str, Any] = json.loads(_capture("buildah", "inspect", "--type", "image", IMAGE))["Docker"]["config"]
+    return config
+
+
+def _make_base() -> str:
+    """Make a local base of Debian and its Python, in place of the registry's image, once per machine."""
+    if _capture("buildah", "images", "--quiet", "--filter", f"reference={BASE}"):
+        return BASE
+    release = dict(line.split("=", 1) for line in Path("/etc/os-release").read_text().splitlines() if "=" in line)
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            packages = "--include=python3,python3-venv,ca-certificates"
+            _capture(_tool("debootstrap"), "--variant=minbase", packages, release["VERSION_CODENAME"], folder)
+            container = _capture("buildah", "from", "scratch")
+            _capture("buildah", "copy", "--quiet", container, folder, "/")
+            path = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+            _capture("buildah", "config", "--env", path, container)
+            _capture("buildah", "run", "--isolation", "chroot", container, "--", "python3", "--version")
+            _capture("buildah", "commit", "--quiet", "--rm", container, BASE)
+        except (subprocess.CalledProcessError, KeyError) as error:
+            raise CannotBuild(f"no base image can be made here ({error})") from error
+    return BASE
+
+
+@contextmanager
+def mounted() -> Iterator[str]:
+    """Yield the path of the image's root file system."""
+    container = _capture("buildah", "from", IMAGE)
+    try:
+        yield _capture("buildah", "mount", container)
+    finally:
+        _capture("buildah", "rm", container)
+
+
+def check_layers(image: dict[str, Any], rootfs: str) -> str:
+    """See what is in the image and what is not; return its size."""
+    megabytes = sum(path.lstat().st_size for path in Path(rootfs).rglob("*") if not path.is_dir()) / 1e6
+    assert megabytes < LIMIT_MB, f"{megabytes:.0f} MB"
+    inside = {str(path.relative_to(rootfs)) for path in Path(rootfs, "app").rglob("*") if path.is_file()}
+    assert "app/conf/minio/credentials.yml" in inside
+    assert not [path for path in inside if path.startswith(("app/conf/local", "app/.git", "app/data"))]
+    assert not [variable for variable in image["Env"] if variable.startswith(("MINIO_", "PG_"))]
+    assert {"version", "revision"} <= {label.rpartition(".")[2] for label in image["Labels"]}
+    assert image["Healthcheck"]["Test"] == ["CMD", "network-anomalies", "doctor"]
+    return f"{megabytes:.0f} MB"
+
+
+def check_pods(container: Container, setup: list[str], ingestion: list[str]) -> None:
+    """Set up, look, and ingest ten events a day, with the arguments of the manifests; a rerun finds all there."""
+    assert "1 FAIL" in container.run(["doctor", "--env", "minio"], expected=1).replace("6 FAIL", "1 FAIL")
+    container.run(setup)
+    assert "0 FAIL" in container.run(["doctor"])
+    container.run([*ingestion, "--params", TEN_EVENTS])
+    first = container.run(["verify", "--env", "minio"]).splitlines()[-1]
+    container.run([*ingestion, "--params", TEN_EVENTS])
+    assert container.run(["verify", "--env", "minio"]).splitlines()[-1] == first
+    assert first.endswith("rows verified; 0 mismatches, 0 orphans"), first
+    assert not first.startswith("0 objects"), first
+
+
+def check_signals(container: Container) -> str:
+    """SIGTERM to process 1 while it starts, and while it works: it ends within 5 s, and the run's row says so."""
+    early = container.start(["run", "--pipelines", "ingestion", "--env", "minio"])
+    time.sleep(1.0)
+    assert _terminate(early) < 5
+    many = "logical_date=2024-04-19,generator.n_events=20000000,generator.part_events=20000"
+    process = container.start(["run", "--pipelines", "ingestion", "--env", "minio", "--params", many])
+    deadline = time.monotonic() + 60
+    while _ask(container, "SELECT count(*) FROM pipeline_runs WHERE status = 'RUNNING'") != 1:
+        assert time.monotonic() < deadline, process.poll()
+        time.sleep(0.1)
+    time.sleep(1)
+    seconds = _terminate(process)
+    assert seconds < 5
+    said = _ask(container, "SELECT status || error FROM pipeline_runs ORDER BY started_at DESC LIMIT 1")
+    assert said.startswith("FAILEDinterrupted by SIGTERM"), said
+    return f"{seconds:.1f} s"
+
+
+def check_root(container: Container) -> None:
+    """The image run as root, on a root file system that can be written to, without a server."""
+    pod = json.loads(json.dumps(container.pod))
+    pod["spec"]["securityContext"]["runAsUser"] = 0
+    pod["spec"]["containers"][0]["securityContext"] |= {"readOnlyRootFilesystem": False}
+    root = Container(container.rootfs, container.image, pod)
+    assert "SUCCESS" in root.run(["run", "--pipelines", "ingestion", "--params", TEN_EVENTS])
+
+
+def measure(container: Container, environment: dict[str, str]) -> str:
+    """Return the time of a ten-event ingestion in the image as a multiple of the same command outside, pair by pair."""
+    ratios = []
+    for day in range(1, 6):
+        words = ["run", "--pipelines", "ingestion", "--env", "minio", "--params"]
+        times = []
+        for month, inside in (("01", True), ("02", False)):
+            arguments = [*words, f"logical_date=2024-{month}-{day:02},{TEN_EVENTS}"]
+            started = time.monotonic()
+            if inside:
+                container.run(arguments)
+            else:
+                outside = [sys.executable, "-m", "network_anomalies", *arguments]
+                subprocess.run(outside, cwd=ROOT, env=environment, check=True, capture_output=True)
+            times.append(time.monotonic() - started)
+        ratios.append(times[0] / times[1])
+    return f"{statistics.median(ratios):.2f} times"
+
+
+def _terminate(process: subprocess.Popen[str]) -> float:
+    """Send SIGTERM to the process in the namespace, which is the only child of `unshare`; return how long it lives."""
+    child = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()[0]
+    started = time.monotonic()
+    os.kill(int(child), signal.SIGTERM)
+    process.communicate(timeout=30)
+    assert process.returncode != 0
+    return time.monotonic() - started
+
+
+def _ask(container: Container, query: str) -> Any:
+    keys = {"host": "PG_HOST", "port": "PG_PORT", "user": "PG_USER", "password": "PG_PASSWORD", "dbname": "PG_DATABASE"}
+    connection = psycopg2.connect(**{key: container.variables[name] for key, name in keys.items()})
+    with connection, connection.cursor() as cursor:
+        cursor.execute(query)
+        (row,) = cursor.fetchall()
+    connection.close()
+    return row[0]
+
+
+def _tool(name: str) -> str:
+    if path := shutil.which(name):
+        return path
+    raise CannotBuild(f"there is no {name}")
+
+
+def _capture(*command: str) -> str:
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+
+
+def main() -> int:
+    """Build, check, and say in one line what was found, or why nothing was done."""
+    try:
+        image = build()
+    except CannotBuild as why:
+        print(f"image: skipped, {why}")
+        return 0
+    pods = {
+        name: pod for folder in (".", "setup") for name, pod in manifests.find_pods(manifests.render(EXAMPLE / folder))
+    }
+    arguments = {name: pod["spec"]["containers"][0]["args"] for name, pod in pods.items()}
+    with mounted() as rootfs, start_servers() as servers:
+        size = check_layers(image, rootfs)
+        container = Container(rootfs, image, pods["CronJob ingestion"], {"KEDRO_ENV": "minio"} | servers)
+        check_pods(container, arguments["Job setup"], arguments["CronJob ingestion"])
+        stopped = check_signals(container)
+        check_root(container)
+        speed = measure(container, os.environ | servers)
+    print(f"image: {size}, ten events take {speed} what they take outside, ends {stopped} after SIGTERM")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
