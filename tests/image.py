@@ -145,7 +145,7 @@ def check_layers(image: dict[str, Any], rootfs: str) -> str:
 
 def check_pods(container: Container, setup: list[str], ingestion: list[str]) -> None:
     """Set up, look, and ingest ten events a day, with the arguments of the manifests; a rerun finds all there."""
-    assert "1 FAIL" in container.run(["doctor", "--env", "minio"], expected=1).replace("6 FAIL", "1 FAIL")
+    assert "run `kedro setup`" in container.run(["doctor"], expected=1)
     container.run(setup)
     assert "0 FAIL" in container.run(["doctor"])
     container.run([*ingestion, "--params", TEN_EVENTS])
