@@ -4,6 +4,7 @@ import contextlib
 import http.server
 import os
 import re
+import signal
 import threading
 import time
 from email.utils import formatdate
@@ -164,6 +165,17 @@ def test_servers_that_accept_and_stay_silent_do_not_hang_the_command(ready):
     assert done.returncode == 1
     assert f"{LAYERS + 2} FAIL" in done.stdout
     assert "Traceback" not in done.stderr
+
+
+def test_a_command_that_runs_no_pipeline_ends_on_sigterm_too(ready):
+    fault = Fault(stall=True)
+    with start_proxy(ready.variables["MINIO_ENDPOINT_URL"], fault) as lake:
+        process = ready.start("doctor", "--env", "minio", MINIO_ENDPOINT_URL=lake)
+        while not fault.accepted:
+            time.sleep(0.05)
+        process.terminate()
+        process.communicate(timeout=5)
+    assert process.returncode == 128 + signal.SIGTERM
 
 
 @pytest.mark.parametrize(
