@@ -84,20 +84,31 @@ def build() -> dict[str, Any]:
     Raises:
         CannotBuild: a tool, or the base that it would start from, is missing.
     """
-    if os.geteuid() != 0:
-        raise CannotBuild("it needs root")
-    for name in ("buildah", "unshare", "setpriv"):
-        _tool(name)
+    _check_tools()
     base = os.environ.get("BASE_IMAGE") or _make_base()
     revision = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False)
     options = {"BASE_IMAGE": base, "REVISION": revision.stdout.strip()}
     arguments = [word for name, value in options.items() for word in ("--build-arg", f"{name}={value}")]
     certificates = ["--volume", "/etc/ssl/certs:/etc/ssl/certs:ro"]  # for a mirror behind a private authority
-    how = ["--isolation", "chroot", "--format", "docker", "--layers", "--quiet", *certificates]
+    how = ["--isolation", "chroot", "--format", "docker", "--quiet", *certificates]
     file = ["--file", str(ROOT / "deploy/docker/Dockerfile"), "--tag", IMAGE, str(ROOT)]
     subprocess.run(["buildah", "bud", *how, *arguments, *file], check=True, stdout=subprocess.DEVNULL)
     config: dict[str, Any] = json.loads(_capture("buildah", "inspect", "--type", "image", IMAGE))["Docker"]["config"]
     return config
+
+
+def _check_tools() -> None:
+    if os.geteuid() != 0:
+        raise CannotBuild("it needs root")
+    for name in ("buildah", "setpriv", "unshare"):
+        _tool(name)
+    try:
+        _capture("unshare", "--mount", "--pid", "--fork", "true")
+        container = _capture("buildah", "from", "scratch")
+        _capture("buildah", "mount", container)
+        _capture("buildah", "rm", container)
+    except subprocess.CalledProcessError as error:
+        raise CannotBuild(f"{' '.join(error.cmd[:2])} is not allowed here") from error
 
 
 def _make_base() -> str:
@@ -122,12 +133,13 @@ def _make_base() -> str:
 
 @contextmanager
 def mounted() -> Iterator[str]:
-    """Yield the path of the image's root file system."""
+    """Yield the path of the image's root file system; the image goes afterwards."""
     container = _capture("buildah", "from", IMAGE)
     try:
         yield _capture("buildah", "mount", container)
     finally:
         _capture("buildah", "rm", container)
+        _capture("buildah", "rmi", IMAGE)
 
 
 def check_layers(image: dict[str, Any], rootfs: str) -> str:
