@@ -89,11 +89,8 @@ def build() -> dict[str, Any]:
     revision = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False)
     options = {"BASE_IMAGE": base, "REVISION": revision.stdout.strip()}
     arguments = [word for name, value in options.items() for word in ("--build-arg", f"{name}={value}")]
-    # What pip has on this machine, and authorities for a mirror that has its own.
-    cache = Path(_capture(sys.executable, "-m", "pip", "cache", "dir"))
-    cache.mkdir(parents=True, exist_ok=True)
-    shared = ["--volume", "/etc/ssl/certs:/etc/ssl/certs:ro", "--volume", f"{cache}:/root/.cache/pip"]
-    how = ["--isolation", "chroot", "--format", "docker", "--quiet", *shared]
+    certificates = ["--volume", "/etc/ssl/certs:/etc/ssl/certs:ro"]  # for a mirror behind a private authority
+    how = ["--isolation", "chroot", "--format", "docker", "--quiet", *certificates]
     file = ["--file", str(ROOT / "deploy/docker/Dockerfile"), "--tag", IMAGE, str(ROOT)]
     subprocess.run(["buildah", "bud", *how, *arguments, *file], check=True, stdout=subprocess.DEVNULL)
     config: dict[str, Any] = json.loads(_capture("buildah", "inspect", "--type", "image", IMAGE))["Docker"]["config"]

@@ -23,6 +23,9 @@ from network_anomalies.upkeep.findings import Check, Finding, run_checks
 LIMIT_SECONDS = 20.0
 """Above what the store's and the database's own limits add up to, so that their words are seen rather than ours."""
 
+AWS_ENDPOINT = "https://s3.amazonaws.com"
+"""Where s3fs goes when the credentials name no endpoint."""
+
 
 def examine(env: str | None, project_path: Path | None = None, seconds: float = LIMIT_SECONDS) -> list[Finding]:
     """Check everything that a run in environment ``env`` relies on; nothing is left behind.
@@ -57,13 +60,15 @@ def _plan_store(loader: Any, variables: Variables, root: Path) -> dict[str, Chec
         credentials = resolve_credentials(loader, "minio", variables)
         if "://" not in places["lake"]:
             return {"lake": lambda: check_folder("lake", root / places["lake"])}
+        endpoint = str(credentials.get("endpoint_url") or AWS_ENDPOINT)
+        host = to_host(endpoint)
         lake, _ = open_lake(places["lake"], credentials)
         lake.connect()  # one client for the checks below, which run side by side
     except Exception as error:
         return {"store": _failing(error)}
-    endpoint, buckets = str(credentials["endpoint_url"]), list(places["buckets"].values())
+    buckets = list(places["buckets"].values())
     checks: dict[str, Check] = {
-        "store name": lambda: check_name("store name", to_host(endpoint)),
+        "store name": lambda: check_name("store name", host),
         "store link": lambda: check_store_link(endpoint),
         "store clock": lambda: check_clock(lake, buckets[0]),
     }
