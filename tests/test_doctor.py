@@ -115,6 +115,19 @@ def test_a_bucket_that_keeps_versions_keeps_none_of_the_probe(ready):
     assert not kept.get("DeleteMarkers")
 
 
+def test_a_bucket_that_lets_nothing_be_deleted_is_a_warning(ready):
+    stores = load_stores(ready.env, ready.root)
+    bucket, lake = stores.buckets["silver"], stores.lake
+    lake.rmdir(bucket)
+    lake.call_s3("create_bucket", Bucket=bucket, ObjectLockEnabledForBucket=True)
+    rule = {"DefaultRetention": {"Mode": "COMPLIANCE", "Days": 1}}
+    locked = {"ObjectLockEnabled": "Enabled", "Rule": rule}
+    lake.call_s3("put_object_lock_configuration", Bucket=bucket, ObjectLockConfiguration=locked)
+    (warning,) = (finding for finding in diagnose(ready) if finding.state != "OK")
+    assert (warning.check, warning.state) == (f"bucket {bucket}", "WARN")
+    assert re.match(r"delete: .*; \.doctor/\w+ stays", warning.said)
+
+
 def test_nothing_set_up_names_the_step_once_per_thing(served):
     found = failed(diagnose(served))
     assert len(found) == LAYERS + 1
