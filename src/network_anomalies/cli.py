@@ -81,6 +81,21 @@ def models(env: str | None, source: str, rollback: bool, promote: int | None) ->
 
 @cli.command()
 @env_option
+@in_one_line
+def doctor(env: str | None) -> None:
+    """Check what a run relies on: packages, configuration, store, registry, clock; exit 1 if anything FAILs."""
+    from network_anomalies.upkeep.doctor import examine
+    from network_anomalies.upkeep.findings import to_table
+
+    findings = examine(env)
+    for line in to_table(findings):
+        click.echo(line)
+    if any(finding.state == "FAIL" for finding in findings):
+        raise click.exceptions.Exit(1)
+
+
+@cli.command()
+@env_option
 @click.option("--start", type=DATE, default=None, help="First date to verify (default: the first there is).")
 @click.option("--end", type=DATE, default=None, help="Last date to verify (default: the last there is).")
 @click.option("--prune", is_flag=True, help="List what retention would delete; see conf/base/parameters_retention.yml.")
