@@ -102,7 +102,7 @@ def look_up(history: History, name: str, coded: Coded, rows: np.ndarray) -> tupl
         "size_bin": (coded.size_bin[rows], None),
     }
     place = find_rows(history, name, [columns[key] for key in KEYS[name]])
-    flows, hours = (np.where(place >= 0, history.tables[name][count].to_numpy()[place], 0) for count in SUMS)
+    flows, hours = (np.append(history.tables[name][count].to_numpy(), 0)[place] for count in SUMS)
     return flows, hours
 
 

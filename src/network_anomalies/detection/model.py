@@ -9,11 +9,11 @@ import pandas as pd
 
 from network_anomalies.detection.columns import Coded, Groups, encode_events, group_rows
 from network_anomalies.detection.context import CONTEXT_COLUMNS, compute_context
-from network_anomalies.detection.features import FACETS, FEATURES, LEVELS, LEVELS_PER_E, compute_levels
+from network_anomalies.detection.features import FACETS, FEATURES, LEVELS, compute_levels
 from network_anomalies.detection.history import History
+from network_anomalies.detection.surprise import MASS_UNIT, compute_surprise
 
 Slice = Callable[[], pd.DataFrame]
-MASS_UNIT = 2**24  # the mass of a conversation-hour; whole numbers add up to the same sum in any order
 HOURS_A_DAY = 24
 
 
@@ -68,12 +68,15 @@ class Model:
     @cached_property
     def surprise(self) -> dict[str, np.ndarray]:
         """Surprise of each level of each feature, for rows outside the reference."""
-        return {name: _surprise(name, masses, 1, self.parameters) for name, masses in self.masses.items()}
+        return {name: self._surprise(name, masses, 1) for name, masses in self.masses.items()}
 
     @cached_property
     def surprise_inside(self) -> dict[str, np.ndarray]:
         """Surprise of each level, for rows of the reference, each leaving itself out."""
-        return {name: _surprise(name, masses, 0, self.parameters) for name, masses in self.masses.items()}
+        return {name: self._surprise(name, masses, 0) for name, masses in self.masses.items()}
+
+    def _surprise(self, name: str, masses: np.ndarray, added: int) -> np.ndarray:
+        return compute_surprise(name, masses, added, self.parameters.tail, self.parameters.cap)
 
 
 def fit(slices: Sequence[Slice], history: History, parameters: Parameters | None = None) -> Model:
@@ -244,33 +247,3 @@ def _alert_score(scored: Sequence[_Scored], model: Model) -> float:
 def _quantile(scores: Sequence[np.ndarray], share: float) -> float:
     values = np.concatenate([np.zeros(0), *scores])
     return float(np.quantile(values, share)) if len(values) else np.inf
-
-
-def _surprise(name: str, masses: np.ndarray, added: int, parameters: Parameters) -> np.ndarray:
-    """Return the surprise of each level: the larger one of both ways to weigh, in nats."""
-    feature = FEATURES[name]
-    sides = []
-    for side in ("low", "high"):
-        if feature.side in (side, "both"):
-            weighed = zip(masses, (1, MASS_UNIT), strict=True)
-            sides.append(np.maximum(*(_tail_surprise(mass, unit, added, side) for mass, unit in weighed)))
-    if feature.side != "both":
-        return np.asarray(np.minimum(sides[0], parameters.cap))
-    low, high = (_stretch(each, parameters.tail) for each in (sides[0], sides[1][::-1]))
-    either = np.maximum(np.maximum(low, high[::-1]) - np.log(2), 0.0)
-    return np.asarray(np.minimum(either, parameters.cap))
-
-
-def _tail_surprise(mass: np.ndarray, unit: int, added: int, side: str) -> np.ndarray:
-    """Return -ln of the share of the mass at or beyond each level, a judged row outside it counted in."""
-    at_or_beyond = np.cumsum(mass) if side == "low" else np.cumsum(mass[::-1])[::-1]
-    share = np.maximum(at_or_beyond + added * unit, unit) / max(int(mass.sum()) + added * unit, unit)
-    surprise: np.ndarray = -np.log(np.minimum(share, 1.0))
-    return surprise
-
-
-def _stretch(surprise: np.ndarray, tail: float) -> np.ndarray:
-    """Let surprise grow by 1 per factor of e below the lowest level that is within ``tail`` (levels ascending)."""
-    edge = int(np.argmax(surprise <= -np.log(tail)))
-    distance = edge - 1 - np.arange(len(surprise))
-    return np.where(distance >= 0, -np.log(tail) + distance / LEVELS_PER_E, surprise)

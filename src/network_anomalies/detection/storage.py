@@ -13,13 +13,14 @@ from network_anomalies.detection.columns import SIZE_BINS_PER_E
 from network_anomalies.detection.context import CONTEXT_COLUMNS
 from network_anomalies.detection.features import FEATURES, LEVELS, LEVELS_PER_E, ZERO
 from network_anomalies.detection.history import COUNTS, KEYS, History
-from network_anomalies.detection.model import MASS_UNIT, Model, Parameters
+from network_anomalies.detection.model import Model, Parameters
 from network_anomalies.detection.summary import Summary
+from network_anomalies.detection.surprise import MASS_UNIT
 from network_anomalies.errors import ProjectError
 
 FEATURE_SPEC: dict[str, Any] = {
     "version": 1,
-    "context": CONTEXT_COLUMNS,
+    "context": list(CONTEXT_COLUMNS),
     "features": {name: [feature.facet, feature.side] for name, feature in FEATURES.items()},
     "history": {name: [*keys, *COUNTS[name]] for name, keys in KEYS.items()},
     "levels": LEVELS,
