@@ -1,5 +1,6 @@
 """A Kedro project in a temporary folder, on the embedded stores or on real servers."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -27,7 +28,8 @@ os.environ["DO_NOT_TRACK"] = "1"
 
 ROOT = Path(__file__).parent.parent
 SHARED = ROOT.parent / "shared"
-DAY = "2024-04-19"
+DAY_BEFORE, DAY, NEXT_DAY = "2024-04-18", "2024-04-19", "2024-04-20"
+SMALL_DAY = {"generator__n_events": 3000, "transformation__slice_hours": 6}
 
 # One profile: the same examples on every machine, and no verdict on a busy one's speed.
 settings.register_profile("project", deadline=None, derandomize=True, max_examples=30)
@@ -72,6 +74,34 @@ class Project:
         """Return a table of the registry, by plain SQL."""
         with connect(self.url).connect() as connection:
             return pd.read_sql(sqlalchemy.text(f"SELECT * FROM {table}"), connection)
+
+    def records(self, table: str) -> list[dict[str, Any]]:
+        """Return a table's rows as dicts, JSON columns read."""
+        rows = self.rows(table).astype("object").to_dict("records")
+        return [
+            {name: json.loads(value) if str(value)[:1] in ("[", "{") else value for name, value in row.items()}
+            if self.env == "embedded"
+            else row
+            for row in rows
+        ]
+
+    def stored(self, uri: str) -> bytes:
+        """Return the bytes that a URI of the registry leads to, by a plain client."""
+        data: bytes = load_stores(self.env, self.root).lake.cat_file(self._path(uri))
+        return data
+
+    def damage(self, uri: str) -> None:
+        """Change one bit of what a URI of the registry leads to."""
+        data = bytearray(self.stored(uri))
+        data[len(data) // 2] ^= 1
+        load_stores(self.env, self.root).lake.pipe_file(self._path(uri), bytes(data))
+
+    def remove(self, uri: str) -> None:
+        """Remove what a URI of the registry leads to."""
+        load_stores(self.env, self.root).lake.rm_file(self._path(uri))
+
+    def _path(self, uri: str) -> str:
+        return uri if "://" in uri else str(self.root / uri)
 
     @property
     def url(self) -> str:
@@ -165,6 +195,22 @@ def anywhere(request: pytest.FixtureRequest) -> Project:
     """A project on either kind of stores, ready to run."""
     project: Project = request.getfixturevalue("embedded" if request.param == "embedded" else "ready")
     return project
+
+
+@pytest.fixture(scope="session")
+def modelled_days(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A project in which ``full`` has run on two days; to look at, not to change."""
+    project = _copy_project(tmp_path_factory.mktemp("modelled") / "project")
+    for day in (DAY_BEFORE, DAY):
+        project.run("full", logical_date=day, **SMALL_DAY)
+    return project
+
+
+@pytest.fixture
+def modelled(modelled_days: Project, tmp_path: Path) -> Project:
+    """A copy of ``modelled_days``, to change at will."""
+    shutil.copytree(modelled_days.root, tmp_path / "project")
+    return Project(tmp_path / "project")
 
 
 @pytest.fixture
