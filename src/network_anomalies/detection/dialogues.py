@@ -7,6 +7,7 @@ from ipaddress import ip_address
 import numpy as np
 import pandas as pd
 
+from network_anomalies.detection import limits
 from network_anomalies.detection.columns import SECOND, Groups
 from network_anomalies.detection.history import COUNTS, KEYS, History, find_rows, group_by
 from network_anomalies.detection.limits import WITH_PAST, WITHOUT_PAST, Limits
@@ -47,6 +48,13 @@ class Day:
     def dialogues(self) -> pd.DataFrame:
         """Conversations over the whole day, with ``hours``, and gaps across hours counted in."""
         return self.add_past(_describe(join_hours(self.summary.conversations)))
+
+    def are_passers(self) -> pd.Series:
+        """Return which rows of ``talks`` are of sources that the day sees at one destination, within two hours."""
+        source = group_by(self.talks, ["src_ip"])
+        destinations = group_by(self.talks, ["src_ip", "dst_ip"]).count_within(source)
+        hours = group_by(self.talks, ["src_ip", "hour"]).count_within(source)
+        return pd.Series(((destinations == 1) & (hours <= 2))[source.codes], self.talks.index)  # noqa: PLR2004
 
     def add_past(self, table: pd.DataFrame) -> pd.DataFrame:
         """Add ``past_<key>_<count>`` columns for source, destination and pair; all 0 without a past."""
@@ -171,6 +179,19 @@ def count_sources(calls: pd.DataFrame) -> np.ndarray:
     groups = group_by(calls, ["dst_ip"])
     sources: np.ndarray = group_by(calls, ["dst_ip", "src_ip"]).count_within(groups)[groups.codes]
     return sources
+
+
+def are_exceptions(calls: pd.DataFrame) -> np.ndarray:
+    """Return which destinations only one source of the day talks to, although it shares most of its others.
+
+    Where a source has few others, the whole day's share counts with it, as ``limits.HABIT_WEIGHT`` of them.
+    """
+    shared = count_sources(calls) > 1
+    source = group_by(calls, ["src_ip"])
+    own = total(source, pd.Series(shared).astype("float64"))[source.codes]
+    others = source.sizes[source.codes] - 1
+    share = (own + limits.HABIT_WEIGHT * shared.mean()) / (others + limits.HABIT_WEIGHT)
+    return np.asarray(~shared & (share >= limits.SHARED))
 
 
 def before(words: str, day: Day) -> str:
