@@ -126,7 +126,8 @@ def test_another_cut_of_the_day_supersedes_and_is_what_readers_see(embedded):
 def test_what_no_batch_names_is_never_read(anywhere):
     anywhere.run(**SMALL)
     anywhere.run(**SMALL, generator__seed=8)
-    lake, (current,) = load_stores(anywhere.env, anywhere.root).lake, anywhere.rows("current_objects").to_dict("records")
+    lake = load_stores(anywhere.env, anywhere.root).lake
+    (current,) = anywhere.rows("current_objects").to_dict("records")
     superseded = next(key for key in anywhere.objects() if not key.endswith(current["file_name"]))
     lake.pipe_file(superseded.replace("_0001_", "_0002_"), lake.cat_file(superseded))
     anywhere.run("transformation", **SMALL)
