@@ -138,29 +138,27 @@ def score_silver(folder: Path) -> Callable[[], None]:
     from network_anomalies.detection import (
         conclude,
         fit,
-        judge_slice,
         merge_summaries,
         remember,
         summarise,
+        to_bytes,
         unpack_summary,
     )
+    from network_anomalies.pipelines.scoring.nodes import score_slices
 
-    files = sorted((folder / "silver").glob("*.parquet"))[:HOURS]
-    past = [partial(pd.read_parquet, file) for file in files[: HOURS // 2]]
+    files = sorted((folder / "silver").glob("*.parquet"))
+    slices = {file.stem: partial(pd.read_parquet, file) for file in files[:HOURS]}
+    past = list(slices.values())[: HOURS // 2]
     model = fit(past, remember(merge_summaries(summarise(read()) for read in past)))
-
-    summary_file = folder / "silver" / f"{len(files):02d}.parquet"
+    champion = {"data": to_bytes(model), "model_sha256": "0" * 64}
 
     def work() -> None:
         flagged: list[pd.DataFrame] = []
-        for file in files:
-            events = pd.read_parquet(file)
-            scores, some = judge_slice(events, model)
+        for scores, some in score_slices(slices, champion, {}):
             flagged.append(some)
-            pd.concat([events[["timestamp", "src_ip", "dst_ip", "protocol"]], scores], axis=1).to_parquet(
-                folder / f"scores_{file.name}"
-            )
-        conclude(flagged, unpack_summary(summary_file.read_bytes()), model, has_past=False)
+            for name, flows in scores.items():
+                flows.to_parquet(folder / f"{name}.parquet")
+        conclude(flagged, unpack_summary(files[-1].read_bytes()), model, has_past=False)
 
     return work
 

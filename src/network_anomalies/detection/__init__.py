@@ -22,7 +22,7 @@ from network_anomalies.detection.storage import (
     to_bytes,
     unpack_summary,
 )
-from network_anomalies.detection.summary import Summary, merge_summaries, summarise
+from network_anomalies.detection.summary import Summary, describe_slice, merge_summaries, summarise
 
 __all__ = [
     "CONTEXT_COLUMNS",
@@ -37,6 +37,7 @@ __all__ = [
     "add_context",
     "choose_alerts",
     "conclude",
+    "describe_slice",
     "detect",
     "explain_events",
     "explain_sources",

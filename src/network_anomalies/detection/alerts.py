@@ -38,24 +38,25 @@ def flag_conversations(events: pd.DataFrame, scores: pd.DataFrame, model: Model)
         Frame with ``src_ip``, ``dst_ip``, ``protocol`` (categories), ``hour``, ``flows``, ``first`` and ``last``
         (microseconds since 1970), ``excess`` of the score over the alert score, and the strongest ``facet``.
     """
-    coded = encode_events(events)
+    # A conversation-hour has one score, so what reaches the limit is whole ones.
     high = scores["score"].to_numpy() >= model.alert_score
+    events, scores = events[high], scores[high]
+    coded = encode_events(events)
     talk = group_conversations(coded)
-    rows = talk.first[high[talk.first]]
     last = np.zeros(len(talk), dtype=np.int64)
     np.maximum.at(last, talk.codes, coded.micros)
     first = np.full(len(talk), np.iinfo(np.int64).max)
     np.minimum.at(first, talk.codes, coded.micros)
-    groups = talk.codes[rows]
+    rows = talk.first
     return pd.DataFrame(
         {
             "src_ip": pd.Categorical.from_codes(coded.source[rows], coded.sources),
             "dst_ip": pd.Categorical.from_codes(coded.destination[rows], coded.destinations),
             "protocol": pd.Categorical.from_codes(coded.protocol[rows], coded.protocols),
             "hour": coded.hour[rows],
-            "flows": talk.sizes[groups],
-            "first": first[groups],
-            "last": last[groups],
+            "flows": talk.sizes,
+            "first": first,
+            "last": last,
             "excess": scores["score"].to_numpy()[rows] - model.alert_score,
             "facet": scores["facet_1"].astype("str").to_numpy()[rows],
         }

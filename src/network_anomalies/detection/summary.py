@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from network_anomalies.detection.columns import Coded, encode_events, group_rows
-from network_anomalies.detection.context import group_moments, log_gaps
+from network_anomalies.detection.context import compute_context, group_moments, log_gaps
 from network_anomalies.errors import ProjectError
 
 CONVERSATION = ["src_ip", "dst_ip", "protocol", "hour"]
@@ -40,6 +40,12 @@ class Summary:
 def summarise(events: pd.DataFrame) -> Summary:
     """Summarise whole UTC hours of events."""
     return summarise_coded(encode_events(events))
+
+
+def describe_slice(events: pd.DataFrame) -> tuple[pd.DataFrame, Summary]:
+    """Return whole UTC hours of events with their context columns, and their summary: one coding for both."""
+    coded = encode_events(events)
+    return events.assign(**compute_context(coded)), summarise_coded(coded)
 
 
 def summarise_coded(coded: Coded) -> Summary:

@@ -2,11 +2,13 @@
 
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import pandas as pd
 
-from network_anomalies.detection import conclude, from_bytes, judge_slice, unpack_summary
+from network_anomalies.ahead import work_ahead
+from network_anomalies.detection import Model, conclude, from_bytes, judge_slice, unpack_summary
 from network_anomalies.detection.triage import allow_findings, rate_severity, take_budget
 from network_anomalies.parameters import AlertsParameters
 from network_anomalies.pipelines.scoring.report import render_report
@@ -34,10 +36,8 @@ def score_slices(
         ``model_sha256``; and the conversation-hours of the slice that reach the model's alert score.
     """
     model = from_bytes(champion_model["data"])
-    for hour, read in silver_events.items():
-        events = read()
-        scores, flagged = judge_slice(events, model)
-        flows = pd.concat([events[KEPT_COLUMNS], scores], axis=1)
+    judged = work_ahead([partial(_judge, read, model) for read in silver_events.values()])
+    for hour, (flows, flagged) in zip(silver_events, judged, strict=True):
         yield {f"scores_{hour}": flows.assign(model_sha256=champion_model["model_sha256"])}, flagged
 
 
@@ -102,3 +102,9 @@ def write_report(
 ) -> str:
     """Write the day's report as one self-contained HTML page."""
     return render_report(alerts, champion_model, transformation_events, alerts_parameters.budget)
+
+
+def _judge(read: Callable[[], pd.DataFrame], model: Model) -> tuple[pd.DataFrame, pd.DataFrame]:
+    events = read()
+    scores, flagged = judge_slice(events, model)
+    return pd.concat([events[KEPT_COLUMNS], scores], axis=1), flagged
