@@ -23,6 +23,7 @@ class Fault:
     stall: bool = False
     reset_after: int | None = None
     seen: int = 0
+    accepted: int = 0
 
 
 @contextlib.contextmanager
@@ -46,6 +47,7 @@ def _accept(server: socket.socket, address: tuple, fault: Fault, stopped: thread
     while not stopped.is_set():
         with contextlib.suppress(TimeoutError):
             client, _ = server.accept()
+            fault.accepted += 1
             threading.Thread(target=_serve, args=(client, address, fault, stopped), daemon=True).start()
 
 

@@ -38,12 +38,14 @@ def start_servers() -> Iterator[dict[str, str]]:
 
 @contextlib.contextmanager
 def start_s3(base: Path) -> Iterator[dict[str, str]]:
-    """Start SeaweedFS with one identity and no bucket."""
+    """Start SeaweedFS with no bucket, one identity that may do all, and `reader`, of equal secret, that may read."""
     key, secret = "test-key", secrets.token_urlsafe(16)
     identity = {"name": "test", "credentials": [{"accessKey": key, "secretKey": secret}]}
     identity["actions"] = ["Admin", "Read", "List", "Tagging", "Write"]
     config = base / "s3.json"
-    config.write_text(json.dumps({"identities": [identity]}))
+    reader = {"name": "reader", "credentials": [{"accessKey": "reader", "secretKey": secret}]}
+    reader["actions"] = ["Read", "List"]
+    config.write_text(json.dumps({"identities": [identity, reader]}))
     data = base / "s3"
     data.mkdir()
     port, master, volume, filer, admin = find_free_ports(5)

@@ -168,9 +168,10 @@ def test_a_choice_that_cannot_be_made_is_refused_in_one_line(embedded, monkeypat
     engine = open_registry(embedded.url)
     nothing = command(embedded, monkeypatch)
     assert (nothing.exit_code, nothing.output) == (0, "source lab has no models yet\n")
-    assert "source lab has no earlier champion: `kedro models` lists" in command(
-        embedded, monkeypatch, "--rollback"
-    ).output
+    assert (
+        "source lab has no earlier champion: `kedro models` lists"
+        in command(embedded, monkeypatch, "--rollback").output
+    )
     register_model(engine, make_model(engine, 1), True, None)
     for arguments, said in {
         ("--rollback",): "source lab has no earlier champion",

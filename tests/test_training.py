@@ -29,9 +29,7 @@ def make_history(days, hours):
         ]
         reads = {item["hour"]: lambda: None for item in objects}
         summary = {"kind": "summary", "record_count": 0}
-        history.append(
-            {"logical_date": TODAY - timedelta(days=back), "objects": [*objects, summary], "slices": reads}
-        )
+        history.append({"logical_date": TODAY - timedelta(days=back), "objects": [*objects, summary], "slices": reads})
     return history
 
 

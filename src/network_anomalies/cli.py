@@ -6,11 +6,12 @@ import logging
 import warnings
 from collections.abc import Callable
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import click
 from kedro.framework.cli.project import run as kedro_run
-from kedro.framework.cli.utils import CONTEXT_SETTINGS, env_option
+from kedro.framework.cli.utils import CONTEXT_SETTINGS, _split_params, env_option, split_string
 
 from network_anomalies.errors import explain
 
@@ -80,6 +81,21 @@ def models(env: str | None, source: str, rollback: bool, promote: int | None) ->
 
 @cli.command()
 @env_option
+@in_one_line
+def doctor(env: str | None) -> None:
+    """Check what a run relies on: packages, configuration, store, registry, clock; exit 1 if anything FAILs."""
+    from network_anomalies.upkeep.doctor import examine
+    from network_anomalies.upkeep.findings import to_table
+
+    findings = examine(env)
+    for line in to_table(findings):
+        click.echo(line)
+    if any(finding.state == "FAIL" for finding in findings):
+        raise click.exceptions.Exit(1)
+
+
+@cli.command()
+@env_option
 @click.option("--start", type=DATE, default=None, help="First date to verify (default: the first there is).")
 @click.option("--end", type=DATE, default=None, help="Last date to verify (default: the last there is).")
 @click.option("--prune", is_flag=True, help="List what retention would delete; see conf/base/parameters_retention.yml.")
@@ -100,3 +116,38 @@ def verify(env: str | None, start: datetime | None, end: datetime | None, prune:
             click.echo(line)
     if report.mismatches:
         raise click.exceptions.Exit(1)
+
+
+@cli.command()
+@env_option
+@click.option("--start", type=DATE, default=None, help="First day; with --end.")
+@click.option("--end", type=DATE, default=None, help="Last day.")
+@click.option("--last", type=int, default=None, help="Instead of a range: so many days up to yesterday (UTC).")
+@click.option("--jobs", type=int, default=1, show_default=True, help="How many days to run at once.")
+@click.option("--pipelines", "--pipeline", "names", default="ingestion", show_default=True, callback=split_string)
+@click.option("--params", default="", callback=_split_params, help="Parameters of every day's run, as in `run`.")
+@click.option("--list", "only_list", is_flag=True, help="Show the gaps, run nothing.")
+@in_one_line
+def backfill(
+    env: str | None,
+    start: datetime | None,
+    end: datetime | None,
+    last: int | None,
+    jobs: int,
+    names: list[str],
+    params: dict[str, Any],
+    only_list: bool,
+) -> None:
+    """Run the days of a range that the registry misses; exit 1 if one fails."""
+    from network_anomalies.backfill.workers import warm_up
+
+    if not only_list:
+        warm_up()
+    from network_anomalies.backfill.plan import choose_days, format_gaps, plan_backfill, run_backfill
+
+    days = choose_days(start.date() if start else None, end.date() if end else None, last, datetime.now(UTC).date())
+    plan, settings = plan_backfill(days, names, jobs, env, params, Path.cwd())
+    if only_list:
+        click.echo(format_gaps(plan))
+        return
+    run_backfill(plan, settings, click.echo)

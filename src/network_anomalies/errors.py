@@ -17,6 +17,9 @@ class Interrupted(ProjectError):
     """The run was asked to stop. An ``Exception``, so that Kedro's error hooks record it."""
 
 
+_STORE_SILENT = "the object store does not answer: check MINIO_ENDPOINT_URL and that the store runs, then run again"
+_DATABASE_SILENT = "it does not answer: check PG_HOST and PG_PORT and that PostgreSQL runs, then run again"
+_DATABASE_LOCKED = "another process has been writing to it for long: run again when that is done"
 _STORE_ADVICE = (
     (
         r"NoSuchBucket|bucket does not exist",
@@ -30,8 +33,9 @@ _STORE_ADVICE = (
     (
         r"EndpointConnectionError|Could not connect to the endpoint|ConnectTimeout|ReadTimeout|Read timeout|"
         r"Connect timeout|ConnectionClosed|Connection was closed|ClientConnect|ServerDisconnected|HTTPClientError|"
-        r"ConnectionReset|Connection reset|ResponseParserError|ServiceUnavailable|InternalError",
-        "the object store does not answer: check MINIO_ENDPOINT_URL and that the store runs, then run again",
+        r"ConnectionReset|Connection reset|ResponseParserError|ServiceUnavailable|InternalError|SlowDown|"
+        r"Bad Gateway|Gateway Time|\(50[0-9]\)",
+        _STORE_SILENT,
     ),
 )
 _DATABASE_ADVICE = (
@@ -40,11 +44,8 @@ _DATABASE_ADVICE = (
     (r"UndefinedTable|relation .* does not exist|no such table|no such view", "it has no schema: run `kedro setup`"),
     (r"permission denied", "PG_USER may not do this: grant it usage and create on the schema"),
     (r"disk is full|No space left", "it has no room left: free space, then run again"),
-    (r"database is locked", "another process has been writing to it for long: run again when that is done"),
-    (
-        r"OperationalError|InterfaceError",
-        "it does not answer: check PG_HOST and PG_PORT and that PostgreSQL runs, then run again",
-    ),
+    (r"database is locked", _DATABASE_LOCKED),
+    (r"OperationalError|InterfaceError", _DATABASE_SILENT),
 )
 
 
@@ -63,6 +64,15 @@ def explain(error: BaseException) -> str:
             return advice
     deepest = chain[-1]
     return f"{type(deepest).__name__}: {_one_line(str(deepest))}"
+
+
+def is_transient(error: BaseException) -> bool:
+    """Tell whether time may mend the error: a server that is away or busy, not a person's mistake nor bad events."""
+    chain = list(_causes(error))
+    if any(isinstance(cause, ProjectError) for cause in chain):
+        return False
+    silent = (_STORE_SILENT, f"the registry failed: {_DATABASE_SILENT}", f"the registry failed: {_DATABASE_LOCKED}")
+    return explain(error) in silent or any(isinstance(cause, ConnectionError | TimeoutError) for cause in chain)
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:

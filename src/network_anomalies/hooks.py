@@ -1,12 +1,9 @@
 """Kedro's hooks: a run's row is opened before work and closed after it, and nothing else."""
 
 import logging
-import signal
-import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import date
-from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from kedro.framework.hooks import hook_impl
@@ -14,8 +11,9 @@ from kedro.io import DataCatalog
 from kedro.pipeline import Pipeline
 from kedro.pipeline.node import Node
 
-from network_anomalies.errors import Interrupted, explain
+from network_anomalies.errors import explain
 from network_anomalies.parameters import digest_parameters
+from network_anomalies.signals import raise_on_signals
 from network_anomalies.version import read_code_version
 
 if TYPE_CHECKING:
@@ -61,7 +59,7 @@ class RunHooks:
             "code_version": read_code_version(),
             "params_sha256": digest_parameters(_to_plain(parameters)),
         }
-        self._opened[run_id] = _Opened(open_run(engine, row), _raise_on_signals())
+        self._opened[run_id] = _Opened(open_run(engine, row), raise_on_signals())
 
     @hook_impl
     def before_node_run(self, node: Node, catalog: DataCatalog) -> None:
@@ -132,23 +130,3 @@ def _to_plain(parameters: dict[str, Any]) -> dict[str, Any]:
     """Return the parameters without the run's own ids, models as dicts."""
     chosen = {name: value for name, value in parameters.items() if name not in ("run_id", "parent_run_id")}
     return {name: getattr(value, "model_dump", lambda value=value: value)() for name, value in chosen.items()}
-
-
-def _raise_on_signals() -> Callable[[], None]:
-    """Turn SIGTERM and SIGINT into an ``Exception``, the only kind that Kedro's hooks see; return the undoing.
-
-    Python delivers signals to the main thread only, and so only there is there anything to set.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        return lambda: None
-    before = {number: signal.signal(number, _interrupt) for number in (signal.SIGTERM, signal.SIGINT)}
-
-    def restore() -> None:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-    return restore
-
-
-def _interrupt(number: int, _frame: FrameType | None) -> None:
-    raise Interrupted(f"interrupted by {signal.Signals(number).name}: run again, nothing is stored twice")

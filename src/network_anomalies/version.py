@@ -2,11 +2,13 @@
 
 import os
 import subprocess
+from functools import cache
 from pathlib import Path
 
 from network_anomalies import __version__
 
 
+@cache
 def read_code_version() -> str:
     """Return the package's version and, where it can be known, the commit (``CODE_REVISION`` in an image, else Git)."""
     revision = os.environ.get("CODE_REVISION") or _describe_checkout()

@@ -1,19 +1,51 @@
-"""Anomaly detection on the six columns of events: pure functions of frames, without Kedro and without I/O."""
+"""Anomaly detection on the six columns of events: pure functions of frames, without Kedro and without I/O.
 
-from network_anomalies.detection.context import add_context
+On slices of whole UTC hours: ``add_context``, ``summarise`` and ``merge_summaries`` (a day), ``remember`` and
+``merge_histories`` (the past), ``fit``, ``judge_slice``; then ``conclude``. ``AnomalyDetector`` is the same on one
+frame.
+"""
+
+from network_anomalies.detection.alerts import choose_alerts, find_anomalies, flag_conversations
+from network_anomalies.detection.context import CONTEXT_COLUMNS, add_context
 from network_anomalies.detection.detector import AnomalyDetector
-from network_anomalies.detection.history import merge_histories, remember
-from network_anomalies.detection.judging import Evidence, conclude, judge_slice
-from network_anomalies.detection.model import fit, score
-from network_anomalies.detection.storage import from_bytes, pack_summary, to_bytes, unpack_summary
-from network_anomalies.detection.summary import merge_summaries, summarise
+from network_anomalies.detection.explain import explain_events, explain_sources
+from network_anomalies.detection.findings import FINDING_COLUMNS, TECHNIQUES
+from network_anomalies.detection.history import History, merge_histories, remember
+from network_anomalies.detection.judging import conclude, judge_slice, take_hours
+from network_anomalies.detection.model import Model, Parameters, fit, fit_reference, score
+from network_anomalies.detection.named import detect
+from network_anomalies.detection.storage import (
+    FEATURE_SPEC,
+    feature_spec_sha256,
+    from_bytes,
+    pack_summary,
+    to_bytes,
+    unpack_summary,
+)
+from network_anomalies.detection.summary import Summary, describe_slice, merge_summaries, summarise
 
 __all__ = [
+    "CONTEXT_COLUMNS",
+    "FEATURE_SPEC",
+    "FINDING_COLUMNS",
+    "TECHNIQUES",
     "AnomalyDetector",
-    "Evidence",
+    "History",
+    "Model",
+    "Parameters",
+    "Summary",
     "add_context",
+    "choose_alerts",
     "conclude",
+    "describe_slice",
+    "detect",
+    "explain_events",
+    "explain_sources",
+    "feature_spec_sha256",
+    "find_anomalies",
     "fit",
+    "fit_reference",
+    "flag_conversations",
     "from_bytes",
     "judge_slice",
     "merge_histories",
@@ -22,6 +54,7 @@ __all__ = [
     "remember",
     "score",
     "summarise",
+    "take_hours",
     "to_bytes",
     "unpack_summary",
 ]

@@ -13,6 +13,7 @@ from network_anomalies.errors import ProjectError
 SECOND = 1_000_000
 MINUTE, HOUR = 60 * SECOND, 3_600 * SECOND
 SIZE_BINS_PER_E = 4  # a size bin spans a factor of e ** (1 / 4) = 1.28 in bytes
+SIZE_BINS = 4_096  # more than any number of bytes needs
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from network_anomalies.detection.columns import HOUR, to_micros
+from network_anomalies.detection.explain import explain_events
 from network_anomalies.detection.history import History, remember
 from network_anomalies.detection.model import Model, Parameters, Slice, fit, fit_reference, score
 from network_anomalies.detection.summary import merge_summaries, summarise
@@ -44,6 +45,17 @@ class AnomalyDetector:
         slices, history = _reference(events)
         self.model = fit_reference(slices, history, self.parameters)
         return _score_all(events, self.model, inside=True)
+
+    def explain(self, events: pd.DataFrame) -> pd.DataFrame:
+        """Return, per event, what is unusual about it beside the fitted past.
+
+        Returns:
+            Frame on the events' index, see ``explain.explain_events``. ``explain.explain_sources`` sums it up per host.
+        """
+        model = self._fitted()
+        parts = [explain_events(events.iloc[rows], model) for rows in split_hours(events)]
+        explained = pd.concat(parts).iloc[np.argsort(np.concatenate(split_hours(events)), kind="stable")]
+        return explained
 
     def _fitted(self) -> Model:
         if self.model is None:

@@ -7,6 +7,7 @@ from ipaddress import ip_address
 import numpy as np
 import pandas as pd
 
+from network_anomalies.detection import limits
 from network_anomalies.detection.columns import SECOND, Groups
 from network_anomalies.detection.history import COUNTS, KEYS, History, find_rows, group_by
 from network_anomalies.detection.limits import WITH_PAST, WITHOUT_PAST, Limits
@@ -48,15 +49,23 @@ class Day:
         """Conversations over the whole day, with ``hours``, and gaps across hours counted in."""
         return self.add_past(_describe(join_hours(self.summary.conversations)))
 
+    def are_passers(self) -> pd.Series:
+        """Return which rows of ``talks`` are of sources that the day sees at one destination, within two hours."""
+        source = group_by(self.talks, ["src_ip"])
+        destinations = group_by(self.talks, ["src_ip", "dst_ip"]).count_within(source)
+        hours = group_by(self.talks, ["src_ip", "hour"]).count_within(source)
+        return pd.Series(((destinations == 1) & (hours <= 2))[source.codes], self.talks.index)  # noqa: PLR2004
+
     def add_past(self, table: pd.DataFrame) -> pd.DataFrame:
         """Add ``past_<key>_<count>`` columns for source, destination and pair; all 0 without a past."""
         columns = {}
         for name in ("source", "destination", "pair"):
-            known = None if self.history is None else self.history.tables[name]
-            place = np.full(len(table), -1) if known is None else _find(known, KEYS[name], table)
+            place = None if self.history is None else find_rows(self.history, name, _codes(table, KEYS[name]))
             for count in COUNTS[name]:
-                values = np.zeros(0) if known is None else known[count].to_numpy(dtype="float64")
-                columns[f"past_{name}_{count}"] = np.append(values, 0.0)[place]
+                columns[f"past_{name}_{count}"] = np.zeros(len(table))
+                if self.history is not None and place is not None:
+                    values = self.history.tables[name][count].to_numpy(dtype="float64")
+                    columns[f"past_{name}_{count}"][place >= 0] = values[place[place >= 0]]
         return table.assign(**columns)
 
 
@@ -98,8 +107,8 @@ def join_hours(talks: pd.DataFrame) -> pd.DataFrame:
 
 
 def total(groups: Groups, values: pd.Series) -> np.ndarray:
-    """Return the sum per group."""
-    return np.bincount(groups.codes, values.to_numpy(), len(groups))
+    """Return the sum per group, of the values' type."""
+    return np.bincount(groups.codes, values.to_numpy(), len(groups)).astype(values.dtype)
 
 
 def are_private(addresses: pd.Series) -> np.ndarray:
@@ -137,8 +146,8 @@ def _describe(table: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def _find(known: pd.DataFrame, keys: list[str], table: pd.DataFrame) -> np.ndarray:
-    return find_rows(known, keys, [(table[key].cat.codes.to_numpy(), table[key].cat.categories) for key in keys])
+def _codes(table: pd.DataFrame, keys: list[str]) -> list[tuple[np.ndarray, pd.Index | None]]:
+    return [(table[key].cat.codes.to_numpy(), table[key].cat.categories) for key in keys]
 
 
 def name_pairs(table: pd.DataFrame, entity: str = "src_ip", peer: str = "dst_ip") -> pd.DataFrame:
@@ -170,6 +179,19 @@ def count_sources(calls: pd.DataFrame) -> np.ndarray:
     groups = group_by(calls, ["dst_ip"])
     sources: np.ndarray = group_by(calls, ["dst_ip", "src_ip"]).count_within(groups)[groups.codes]
     return sources
+
+
+def are_exceptions(calls: pd.DataFrame) -> np.ndarray:
+    """Return which destinations only one source of the day talks to, although it shares most of its others.
+
+    Where a source has few others, the whole day's share counts with it, as ``limits.HABIT_WEIGHT`` of them.
+    """
+    shared = count_sources(calls) > 1
+    source = group_by(calls, ["src_ip"])
+    own = total(source, pd.Series(shared).astype("float64"))[source.codes]
+    others = source.sizes[source.codes] - 1
+    share = (own + limits.HABIT_WEIGHT * shared.mean()) / (others + limits.HABIT_WEIGHT)
+    return np.asarray(~shared & (share >= limits.SHARED))
 
 
 def before(words: str, day: Day) -> str:

@@ -14,6 +14,7 @@ TECHNIQUES = {
     "ddos": "T1498",
     "beaconing": "T1071",
     "lateral_movement": "T1021",
+    "new_service": "T1571",
     "anomaly": "",
 }
 FINDING_COLUMNS = {

@@ -2,11 +2,12 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
 
-from network_anomalies.detection.columns import Coded, Groups, group_rows
+from network_anomalies.detection.columns import SIZE_BINS, Coded, Groups, group_rows
 from network_anomalies.detection.limits import PROBE_BYTES, PROBE_SPREAD
 from network_anomalies.detection.summary import Summary, sort_by_keys, stack
 
@@ -42,6 +43,11 @@ class History:
 
     tables: Mapping[str, pd.DataFrame]
     total_hours: int
+
+    @cached_property
+    def packed(self) -> dict[str, np.ndarray]:
+        """The keys of each table as one whole number a row, to look them up by."""
+        return {name: _pack(self.tables[name], keys) for name, keys in KEYS.items()}
 
 
 def remember(summary: Summary) -> History:
@@ -80,50 +86,61 @@ def merge_histories(histories: Iterable[History]) -> History:
     return History(tables, sum(part.total_hours for part in parts))
 
 
-def look_up(table: pd.DataFrame, keys: list[str], coded: Coded, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def look_up(history: History, name: str, coded: Coded, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return the ``flows`` and ``hours`` of the keys of some rows, 0 where a key is unknown.
 
     Args:
-        table: one of a history's.
-        keys: its key columns.
+        history: the past.
+        name: one of its tables.
         coded: the events.
         rows: places of the events to look up.
     """
-    columns = {
+    columns: dict[str, tuple[np.ndarray, pd.Index | None]] = {
         "src_ip": (coded.source[rows], coded.sources),
         "dst_ip": (coded.destination[rows], coded.destinations),
         "protocol": (coded.protocol[rows], coded.protocols),
         "size_bin": (coded.size_bin[rows], None),
     }
-    place = find_rows(table, keys, [columns[key] for key in keys])
-    flows, hours = (np.append(table[name].to_numpy(), 0)[place] for name in SUMS)
+    place = find_rows(history, name, [columns[key] for key in KEYS[name]])
+    flows, hours = (np.append(history.tables[name][count].to_numpy(), 0)[place] for count in SUMS)
     return flows, hours
 
 
-def find_rows(table: pd.DataFrame, keys: list[str], wanted: list[tuple[np.ndarray, pd.Index | None]]) -> np.ndarray:
-    """Return the places of keys in a table that is in the order of its keys; -1 where it does not have them.
+def find_rows(history: History, name: str, wanted: list[tuple[np.ndarray, pd.Index | None]]) -> np.ndarray:
+    """Return the places of keys in a table of a history; -1 where it does not have them.
 
     Args:
-        table: any table of a history.
-        keys: its key columns.
-        wanted: per key the codes looked for and their vocabulary, or None if the key is a number.
+        history: the past.
+        name: one of its tables.
+        wanted: per key column the codes looked for and their vocabulary, or None if the key is a number.
     """
-    packed = np.zeros(len(table), dtype=np.int64)
+    table, packed = history.tables[name], history.packed[name]
     sought = np.zeros(len(wanted[0][0]), dtype=np.int64)
-    known = np.full(len(sought), len(table) > 0)
-    for key, (codes, names) in zip(keys, wanted, strict=True):
-        if names is None:
-            own, values = table[key].to_numpy(), codes
-        else:
-            own = table[key].cat.codes.to_numpy().astype(np.int64)
-            values = table[key].cat.categories.get_indexer(names)[codes]
-        width = max(int(own.max(initial=0)), int(values.max(initial=0))) + 1
-        packed, sought = packed * width + own, sought * width + values
+    known = np.ones(len(sought), dtype=bool)
+    for key, (codes, names) in zip(KEYS[name], wanted, strict=True):
+        values = codes if names is None else table[key].cat.categories.get_indexer(names)[codes]
+        sought = sought * _width(table, key) + values
         known &= values >= 0
-    if not known.any():
-        return np.full(len(sought), -1)
-    place = np.minimum(np.searchsorted(packed, sought), len(packed) - 1)
-    return np.where(known & (packed[place] == sought), place, -1)
+    # Sorted, the searches walk through the table once instead of jumping about in it.
+    order = np.argsort(sought)
+    place = np.empty(len(sought), dtype=np.int64)
+    place[order] = np.searchsorted(packed, sought[order])
+    place[place == len(packed)] = 0
+    found = known & (packed[place] == sought) if len(packed) else np.zeros(len(sought), dtype=bool)
+    return np.where(found, place, -1)
+
+
+def _pack(table: pd.DataFrame, keys: list[str]) -> np.ndarray:
+    """Return one whole number per row, in order as the rows are."""
+    packed = np.zeros(len(table), dtype=np.int64)
+    for key in keys:
+        codes = table[key].cat.codes if isinstance(table[key].dtype, pd.CategoricalDtype) else table[key]
+        packed = packed * _width(table, key) + codes.to_numpy()
+    return packed
+
+
+def _width(table: pd.DataFrame, key: str) -> int:
+    return SIZE_BINS if key == "size_bin" else len(table[key].cat.categories)
 
 
 def aggregate(

@@ -6,7 +6,15 @@ import pandas as pd
 from network_anomalies.detection import limits
 from network_anomalies.detection.columns import Groups
 from network_anomalies.detection.context import group_moments
-from network_anomalies.detection.dialogues import Day, are_private, before, hours_of, name_groups, name_pairs
+from network_anomalies.detection.dialogues import (
+    Day,
+    are_private,
+    before,
+    count_sources,
+    hours_of,
+    name_groups,
+    name_pairs,
+)
 from network_anomalies.detection.findings import to_findings
 from network_anomalies.detection.history import are_probes, group_by
 
@@ -51,22 +59,29 @@ def _are_alike(probes: pd.DataFrame, groups: Groups) -> np.ndarray:
 def find_brute_force(day: Day) -> pd.DataFrame:
     """Find bursts of short alike TCP sessions from one source to one destination, as guessing passwords makes them.
 
-    Many more in an hour than the pair ever had; without a past, from a pair that talks in few hours of the day.
+    Many more in an hour than the pair ever had; without a past, in the day, from a pair that talks in few of its hours.
     Known hosts that do it together are a crowd.
     """
-    limit = np.maximum(day.limits.logins, limits.LOGIN_FACTOR * day.talks["past_pair_peak_flows"])
-    talks = day.talks.assign(strength=day.talks["flows"] / limit)
-    brief = hours_of(talks, ["src_ip", "dst_ip"]) <= day.limits.burst_hours
+    talks = day.talks.assign(hours=1) if day.has_past else day.dialogues.assign(hour=day.dialogues["first_hour"])
+    limit = np.maximum(day.limits.logins, limits.LOGIN_FACTOR * talks["past_pair_peak_flows"])
+    talks = talks.assign(strength=talks["flows"] / limit)
+    brief = talks["hours"] <= day.limits.burst_hours
     alike = talks["flow_bytes"].between(*limits.LOGIN_BYTES) & (talks["size_spread"] <= limits.LOGIN_SPREAD)
     rapid = (talks["strength"] >= 1) & (talks["pace"] >= limits.LOGIN_PACE)
     hit = talks[(talks["protocol"] == "TCP") & alike & brief & rapid]
     hit = hit[(hit["past_source_hours"] == 0) | (_count_fellows(hit) <= limits.LOGIN_FELLOWS)]
     table = name_pairs(hit)
     sentences = [
-        f"{source} opened {flows:,} sessions of about {size:,.0f} bytes to {target} within an hour; "
+        f"{source} opened {flows:,} sessions of about {size:,.0f} bytes to {target} in {minutes:,} busy minutes; "
         f"{before(f'at most {past:,.0f} in an hour before', day)}"
-        for source, target, flows, size, past in zip(
-            table["entity"], table["peer"], table["flows"], hit["flow_bytes"], hit["past_pair_peak_flows"], strict=True
+        for source, target, flows, size, minutes, past in zip(
+            table["entity"],
+            table["peer"],
+            table["flows"],
+            hit["flow_bytes"],
+            hit["minutes"],
+            hit["past_pair_peak_flows"],
+            strict=True,
         )
     ]
     return to_findings("brute_force", table, sentences)
@@ -79,28 +94,30 @@ def _count_fellows(talks: pd.DataFrame) -> np.ndarray:
 
 
 def find_lateral_movement(day: Day) -> pd.DataFrame:
-    """Find known private hosts that open TCP sessions to several private hosts they never met.
+    """Find private hosts that open TCP sessions to several private hosts they never met, and that are clients.
 
-    Only with a past: it must know the peers as clients, and the source as one that does not do so every day.
+    A source that the past does not know may be a new administrator's: it takes more peers, which nobody else
+    opens sessions to on the day.
     """
     calls = day.dialogues
     private = are_private(calls["src_ip"]) & are_private(calls["dst_ip"])
-    sessions = (calls["protocol"] == "TCP") & (calls["flow_bytes"] >= limits.SESSION_BYTES)
-    known = (calls["past_source_hours"] > 0) & _are_known_clients(day, calls)
-    hit = calls[private & sessions & known & (calls["past_pair_flows"] == 0) & day.has_past]
+    sessions = calls[private & (calls["protocol"] == "TCP") & (calls["flow_bytes"] >= limits.SESSION_BYTES)]
+    known = sessions["past_source_hours"] > 0
+    fresh = (sessions["past_pair_flows"] == 0) & _are_clients(day, sessions)
+    hit = sessions[fresh & (known | (count_sources(sessions) == 1))]
     groups = group_by(hit, ["src_ip"])
-    scanned = hit["past_source_day_probes"].to_numpy()[groups.first]
-    strength = groups.sizes / np.maximum(limits.PEERS, scanned)
+    least = np.where(hit["past_source_hours"] > 0, limits.PEERS, limits.LONE_PEERS)
+    strength = groups.sizes / np.maximum(least, hit["past_source_day_probes"].to_numpy())[groups.first]
     table = name_groups(hit, groups, entity="src_ip").assign(peers=groups.sizes, strength=strength)
     table = table[strength >= 1]
     sentences = [
-        f"{source} opened sessions to {peers:,} hosts of this network that it had never met"
+        f"{source} opened sessions to {peers:,} clients of this network that it had not met before"
         for source, peers in zip(table["entity"], table["peers"], strict=True)
     ]
     return to_findings("lateral_movement", table, sentences)
 
 
-def _are_known_clients(day: Day, calls: pd.DataFrame) -> np.ndarray:
-    """Return which destinations are sources in the history."""
-    known = [] if day.history is None else day.history.tables["source"]["src_ip"].cat.categories
-    return np.asarray(calls["dst_ip"].cat.categories.isin(known)[calls["dst_ip"].cat.codes])
+def _are_clients(day: Day, calls: pd.DataFrame) -> np.ndarray:
+    """Return which destinations are sources in the past or, without one, on the day."""
+    table = day.summary.conversations if day.history is None else day.history.tables["source"]
+    return np.asarray(calls["dst_ip"].cat.categories.isin(table["src_ip"].cat.categories)[calls["dst_ip"].cat.codes])

@@ -1,40 +1,54 @@
 """A day judged slice by slice: scores as they go, findings at the end."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
 
+import numpy as np
 import pandas as pd
 
-from network_anomalies.detection.alerts import find_anomalies, flag_conversations
-from network_anomalies.detection.findings import rank_findings
+from network_anomalies.detection.alerts import choose_alerts, find_anomalies, flag_conversations
 from network_anomalies.detection.model import Model, score
 from network_anomalies.detection.named import detect
-from network_anomalies.detection.summary import Summary, merge_summaries, summarise
+from network_anomalies.detection.summary import Summary
+
+HOURS_A_DAY = 24
 
 
-@dataclass(frozen=True)
-class Evidence:
-    """What a slice tells of the day: its summary, and its conversation-hours that reach the model's alert score."""
+def judge_slice(events: pd.DataFrame, model: Model) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return the scores of whole hours of events, as ``model.score`` gives them, and what they flag.
 
-    summary: Summary
-    flagged: pd.DataFrame
-
-
-def judge_slice(events: pd.DataFrame, model: Model) -> tuple[pd.DataFrame, Evidence]:
-    """Return the scores of whole hours of events, as ``model.score`` gives them, and their evidence."""
+    The second frame is of ``flag_conversations``: the conversation-hours that reach the model's alert score.
+    """
     scores = score(events, model)
-    return scores, Evidence(summarise(events), flag_conversations(events, scores, model))
+    return scores, flag_conversations(events, scores, model)
 
 
-def conclude(evidence: Sequence[Evidence], model: Model, has_past: bool) -> pd.DataFrame:
+def conclude(flagged: Sequence[pd.DataFrame], summary: Summary, model: Model, has_past: bool) -> pd.DataFrame:
     """Return the findings of a day, one row per entity and kind, the highest score first.
 
     Args:
-        evidence: of all slices.
+        flagged: what each slice of the day flagged.
+        summary: of those slices.
         model: the model that judged them.
         has_past: whether the model knows the days before and not this one; without a past the named detectors go by
             the day alone, and are stricter.
     """
-    named = detect(merge_summaries(each.summary for each in evidence), model.history if has_past else None)
-    anomalies = find_anomalies([each.flagged for each in evidence], named)
-    return rank_findings([named, anomalies])
+    named = detect(summary, model.history if has_past else None)
+    anomalies = find_anomalies(flagged)
+    return choose_alerts([named, anomalies], most=len(named) + len(anomalies))
+
+
+def take_hours(summary: Summary, hours: Collection[int]) -> Summary:
+    """Return what a summary tells of some hours of its day."""
+    tables = {name: getattr(summary, name) for name in ("conversations", "sizes")}
+    return Summary(
+        **{
+            name: _tidy(table[np.isin(table["hour"].to_numpy() % HOURS_A_DAY, list(hours))])
+            for name, table in tables.items()
+        }
+    )
+
+
+def _tidy(table: pd.DataFrame) -> pd.DataFrame:
+    """Return a table with a fresh index whose categories are those in use."""
+    text = {name: table[name].cat.remove_unused_categories() for name in table.columns if hasattr(table[name], "cat")}
+    return table.assign(**text).reset_index(drop=True)

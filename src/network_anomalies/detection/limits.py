@@ -15,7 +15,8 @@ LOGIN_FACTOR = 4  # times the pair's busiest hour of the past
 
 EMPTY_BYTES, EMPTY_SECONDS = 2_000, 0.1
 FLOOD_PACE = 100  # flows per active minute
-FLOOD_FACTOR = 10  # times the pair's busiest hour of the past, or the destination's median hour of the day
+FLOOD_FACTOR = 10  # times the pair's busiest hour of the past, or a destination's strangers in its median hour
+CROWD_FLOWS, CROWD_SOURCES = 500, 30  # of a destination in an hour
 CROWD_FLOWS_FACTOR, CROWD_SOURCES_FACTOR = 5, 3  # times the destination's busiest hour of the past
 CROWD_STRANGERS = 0.5  # share of sources that nobody knew
 
@@ -23,18 +24,27 @@ LEAK_FACTOR = 3  # times the source's largest day with any destination
 DRIP_FLOWS, DRIP_HOURS = 20, 3
 DRIP_LARGEST = 0.2  # share of the largest flow in the bytes of the day
 DRIP_FACTOR = 5  # times the pair's largest day
-LONE_LEAK_FACTOR = 10  # without a past: times all else that the source moved
+LONE_LEAK_FACTOR = 3  # without a past: times all else that the source moved
 
 BEACON_SECONDS = (20, 5 * 3_600)
 BEACON_SPREAD = 0.45  # standard deviation of ln(gap): uniform jitter of 50 % has 0.31, chance 1.28
 SHORT_BEACON_SPREAD = 0.35  # of a few calls, which then are to be an hour apart
 SHORT_BEACON_SECONDS = 3_000
 BEACON_SIZE_SPREAD = 0.5
-CLOCK_BYTES = 200  # a time query and its answer
+BEACON_BYTES = 1e6  # a call; more is a transfer
+BEACON_HOURS = 3  # without a past: hours of the day with calls
+CLOCK_BYTES = 400  # a time query or two, and the answers
 HABIT_HOURS = 6
 
 SESSION_BYTES = 500
-PEERS = 5  # private hosts that a private source never met
+PEERS, LONE_PEERS = 5, 8  # clients that a private source never met; ... of a source that nobody knew
+
+CONTROL_PROTOCOLS = ("ICMP", "IPV6-ICMP", "IGMP")
+SERVICE_FLOWS, SERVICE_SOURCES = 20, 2
+SPEAKERS = 0.05  # share of the day's sources that speak a rare protocol at most
+
+HABIT_WEIGHT = 2  # destinations of the whole day that count beside a source's own
+SHARED = 0.5  # share of a source's other destinations that others talk to as well
 
 
 @dataclass(frozen=True)
@@ -44,9 +54,8 @@ class Limits:
     Attributes:
         scan_hour: unmet destinations of a source in an hour.
         scan_day: ... and in a day.
-        logins: sessions of a pair in an hour.
-        crowd_sources: sources of a destination in an hour.
-        crowd_flows: ... and their flows.
+        logins: sessions of a pair in an hour; without a past, in its few hours of the day.
+        strangers: sources of a destination in an hour that talk to nobody else.
         flood: flows of a pair in an hour.
         leak_bytes: bytes of a pair in a day.
         beacon_flows: calls of a pair in a day.
@@ -58,8 +67,7 @@ class Limits:
     scan_hour: int
     scan_day: int
     logins: int
-    crowd_sources: int
-    crowd_flows: int
+    strangers: int
     flood: int
     leak_bytes: float
     beacon_flows: int
@@ -72,10 +80,9 @@ WITH_PAST = Limits(
     scan_hour=20,
     scan_day=30,
     logins=60,
-    crowd_sources=30,
-    crowd_flows=500,
+    strangers=30,
     flood=1_000,
-    leak_bytes=20e6,
+    leak_bytes=50e6,
     beacon_flows=5,
     long_beacon_flows=8,
     beacon_sources=2,
@@ -84,11 +91,10 @@ WITH_PAST = Limits(
 WITHOUT_PAST = Limits(
     scan_hour=100,
     scan_day=100,
-    logins=150,
-    crowd_sources=100,
-    crowd_flows=1_000,
+    logins=100,
+    strangers=50,
     flood=3_000,
-    leak_bytes=1e9,
+    leak_bytes=300e6,
     beacon_flows=12,
     long_beacon_flows=12,
     beacon_sources=1,

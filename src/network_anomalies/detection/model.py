@@ -7,16 +7,14 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 
-from network_anomalies.contract import COLUMNS
 from network_anomalies.detection.columns import Coded, Groups, encode_events, group_rows
 from network_anomalies.detection.context import CONTEXT_COLUMNS, compute_context
-from network_anomalies.detection.features import FACETS, FEATURES, LEVELS, LEVELS_PER_E, compute_levels
-from network_anomalies.detection.history import History, merge_histories, remember
-from network_anomalies.detection.summary import summarise_coded
+from network_anomalies.detection.features import FACETS, FEATURES, LEVELS, compute_levels
+from network_anomalies.detection.history import History
+from network_anomalies.detection.surprise import MASS_UNIT, compute_surprise
 
 Slice = Callable[[], pd.DataFrame]
-MASS_UNIT = 2**24  # the mass of a conversation-hour; whole numbers add up to the same sum in any order
-_HOURS_A_DAY = 24
+HOURS_A_DAY = 24
 
 
 @dataclass(frozen=True)
@@ -70,12 +68,15 @@ class Model:
     @cached_property
     def surprise(self) -> dict[str, np.ndarray]:
         """Surprise of each level of each feature, for rows outside the reference."""
-        return {name: _surprise(name, masses, 1, self.parameters) for name, masses in self.masses.items()}
+        return {name: self._surprise(name, masses, 1) for name, masses in self.masses.items()}
 
     @cached_property
     def surprise_inside(self) -> dict[str, np.ndarray]:
         """Surprise of each level, for rows of the reference, each leaving itself out."""
-        return {name: _surprise(name, masses, 0, self.parameters) for name, masses in self.masses.items()}
+        return {name: self._surprise(name, masses, 0) for name, masses in self.masses.items()}
+
+    def _surprise(self, name: str, masses: np.ndarray, added: int) -> np.ndarray:
+        return compute_surprise(name, masses, added, self.parameters.tail, self.parameters.cap)
 
 
 def fit(slices: Sequence[Slice], history: History, parameters: Parameters | None = None) -> Model:
@@ -89,17 +90,12 @@ def fit(slices: Sequence[Slice], history: History, parameters: Parameters | None
     parameters = parameters or Parameters()
     first = Model(history, _weigh(slices, history), parameters)
     scored = [_score_conversations(each(), first) for each in slices]
-    scores = np.concatenate([np.zeros(0), *(each[1] for each in scored)])
-    if parameters.left_out == 0 or len(scores) == 0:
-        return replace(first, alert_score=_alert_score(scores, parameters, history))
-    limit = float(np.quantile(scores, 1 - parameters.left_out))
-    calm = [_Kept(each, (own <= limit)[codes]) for each, (codes, own) in zip(slices, scored, strict=True)]
-    remembered = merge_histories([remember(summarise_coded(encode_events(each()))) for each in calm])
-    remembered = replace(remembered, total_hours=history.total_hours)
-    model = Model(remembered, _weigh(calm, remembered), parameters)
-    kept_scores = [_score_conversations(each(), model)[1] for each in calm]
-    left_out = np.full(int((scores > limit).sum()), np.inf)
-    return replace(model, alert_score=_alert_score(np.concatenate([*kept_scores, left_out]), parameters, history))
+    if parameters.left_out == 0:
+        return replace(first, alert_score=_alert_score(scored, first))
+    limit = _quantile([each.scores for each in scored], 1 - parameters.left_out)
+    suspect = [(each.scores > limit)[each.codes] for each in scored]
+    model = Model(history, _weigh(slices, history, suspect), parameters)
+    return replace(model, alert_score=_alert_score([_score_conversations(each(), model) for each in slices], model))
 
 
 def fit_reference(slices: Sequence[Slice], history: History, parameters: Parameters | None = None) -> Model:
@@ -140,15 +136,24 @@ def prepare(events: pd.DataFrame) -> tuple[Coded, Mapping[str, np.ndarray]]:
 
 def compute_facets(coded: Coded, context: Mapping[str, np.ndarray], model: Model, inside: bool) -> np.ndarray:
     """Return the mean surprise of each facet's features, an array (facets, rows)."""
-    surprise = model.surprise_inside if inside else model.surprise
-    facets = np.zeros((len(FACETS), len(coded)))
+    levels = compute_levels(coded, context, model.history, inside)
+    return _compute_facets(levels, model.surprise_inside if inside else model.surprise)
+
+
+def _compute_facets(levels: Mapping[str, np.ndarray], surprise: Mapping[str, np.ndarray]) -> np.ndarray:
+    facets = np.zeros((len(FACETS), len(next(iter(levels.values())))))
     members = np.zeros((len(FACETS), 1))
-    for name, levels in compute_levels(coded, context, model.history, inside).items():
+    for name, values in levels.items():
         place = FACETS.index(FEATURES[name].facet)
-        facets[place] += surprise[name][levels]
+        facets[place] += surprise[name][values]
         members[place] += 1
     facets /= members
     return facets
+
+
+def group_conversations(coded: Coded) -> Groups:
+    """Return the conversation-hours: source, destination, protocol and hour."""
+    return group_rows(coded.hour).refine(coded.source).refine(coded.destination).refine(coded.protocol)
 
 
 def combine(coded: Coded, facets: np.ndarray, parameters: Parameters) -> np.ndarray:
@@ -165,35 +170,54 @@ def combine(coded: Coded, facets: np.ndarray, parameters: Parameters) -> np.ndar
     return final
 
 
-@dataclass(frozen=True)
-class _Kept:
-    """A slice of which some rows are kept; context is theirs alone."""
-
-    slice: Slice
-    rows: np.ndarray
-
-    def __call__(self) -> pd.DataFrame:
-        return self.slice().loc[self.rows, list(COLUMNS)]
-
-
-def _weigh(slices: Sequence[Slice], history: History) -> dict[str, np.ndarray]:
-    """Return the masses of the reference."""
+def _weigh(
+    slices: Sequence[Slice], history: History, suspect: Sequence[np.ndarray] | None = None
+) -> dict[str, np.ndarray]:
+    """Return the masses of the reference without suspect rows, unless their pair was seen in other hours too."""
     masses = {name: np.zeros((2, LEVELS), dtype=np.int64) for name in FEATURES}
-    for each in slices:
+    for place, each in enumerate(slices):
         coded, context = prepare(each())
-        weights = (MASS_UNIT // context["conversation_flows_hour"].astype(np.int64)).astype(np.float64)
-        for name, levels in compute_levels(coded, context, history, inside=True).items():
-            masses[name][0] += np.bincount(levels, minlength=LEVELS)
-            masses[name][1] += np.bincount(levels, weights, LEVELS).astype(np.int64)
+        all_levels = compute_levels(coded, context, history, inside=True)
+        rows = np.ones(len(coded), dtype=bool)
+        if suspect is not None:
+            rows = ~suspect[place] | (all_levels["pair_hours"] > 0)
+        weights = (MASS_UNIT // context["conversation_flows_hour"][rows].astype(np.int64)).astype(np.float64)
+        for name, levels in all_levels.items():
+            masses[name][0] += np.bincount(levels[rows], minlength=LEVELS)
+            masses[name][1] += np.bincount(levels[rows], weights, LEVELS).astype(np.int64)
     return masses
 
 
-def _score_conversations(events: pd.DataFrame, model: Model) -> tuple[np.ndarray, np.ndarray]:
-    """Return each row's conversation-hour, and the score of each conversation-hour inside the reference."""
+@dataclass(frozen=True)
+class _Scored:
+    """Conversation-hours of a slice of the reference: each row's, their scores, and their sources' habits.
+
+    ``habits`` has the highest score per source and day of what the pair does in other hours too.
+    """
+
+    codes: np.ndarray
+    scores: np.ndarray
+    habits: pd.DataFrame
+
+
+def _score_conversations(events: pd.DataFrame, model: Model) -> _Scored:
     coded, context = prepare(events)
-    scores = combine(coded, compute_facets(coded, context, model, inside=True), model.parameters)
-    talk = group_rows(coded.hour).refine(coded.source).refine(coded.destination).refine(coded.protocol)
-    return talk.codes.astype(np.int32), scores[talk.first]
+    levels = compute_levels(coded, context, model.history, inside=True)
+    scores = combine(coded, _compute_facets(levels, model.surprise_inside), model.parameters)
+    talk = group_conversations(coded)
+    rows = talk.first[levels["pair_hours"][talk.first] > 0]
+    habits = pd.DataFrame(
+        {
+            "source": coded.sources.to_numpy()[coded.source[rows]],
+            "day": coded.hour[rows] // HOURS_A_DAY,
+            "score": scores[rows],
+        }
+    )
+    return _Scored(talk.codes.astype(np.int32), scores[talk.first], _highest(habits))
+
+
+def _highest(habits: pd.DataFrame) -> pd.DataFrame:
+    return habits.sort_values("score", ascending=False, kind="stable").drop_duplicates(["source", "day"])
 
 
 def _spread_mean(groups: Groups, values: np.ndarray) -> np.ndarray:
@@ -201,44 +225,25 @@ def _spread_mean(groups: Groups, values: np.ndarray) -> np.ndarray:
     return means
 
 
-def _alert_score(scores: np.ndarray, parameters: Parameters, history: History) -> float:
-    """Return the score that about ``alerts_per_day`` conversation-hours reach, judged by the upper fifth.
+def _alert_score(scored: Sequence[_Scored], model: Model) -> float:
+    """Return the score that a normal day's conversation-hours reach about ``alerts_per_day`` times.
 
     The highest scores of a reference may be attacks. Scores are sums of -ln of shares, so their upper tail falls off
-    about exponentially: its scale is read between the 80th and the 90th percentile, which few attacks reach.
+    about exponentially: its scale is read between the 80th and the 90th percentile, which few attacks reach. What
+    a pair does in several hours is taken for a habit, and has to stay below as well, but for as many sources.
     """
-    if len(scores) == 0:
+    scores = [each.scores for each in scored]
+    size = sum(len(each) for each in scores)
+    if size == 0:
         return np.inf
-    alerts = parameters.alerts_per_day * max(history.total_hours / _HOURS_A_DAY, 1.0)
-    upper, high = np.quantile(scores, [0.80, 0.90])
-    return float(upper + (high - upper) / np.log(2) * np.log(max(0.2 * len(scores) / alerts, 1.0)))
+    alerts = model.parameters.alerts_per_day * max(model.history.total_hours / HOURS_A_DAY, 1.0)
+    upper, high = _quantile(scores, 0.80), _quantile(scores, 0.90)
+    extrapolated = upper + (high - upper) / np.log(2) * np.log(max(0.2 * size / alerts, 1.0))
+    habits = _highest(pd.concat([each.habits for each in scored]))["score"].to_numpy()
+    highest = habits[int(alerts)] if len(habits) > int(alerts) else 0.0
+    return float(max(extrapolated, highest))
 
 
-def _surprise(name: str, masses: np.ndarray, added: int, parameters: Parameters) -> np.ndarray:
-    """Return the surprise of each level: the larger one of both ways to weigh, in nats."""
-    feature = FEATURES[name]
-    sides = []
-    for side in ("low", "high"):
-        if feature.side in (side, "both"):
-            weighed = zip(masses, (1, MASS_UNIT), strict=True)
-            sides.append(np.maximum(*(_tail_surprise(mass, unit, added, side) for mass, unit in weighed)))
-    if feature.side != "both":
-        return np.asarray(np.minimum(sides[0], parameters.cap))
-    low, high = (_stretch(each, parameters.tail) for each in (sides[0], sides[1][::-1]))
-    either = np.maximum(np.maximum(low, high[::-1]) - np.log(2), 0.0)
-    return np.asarray(np.minimum(either, parameters.cap))
-
-
-def _tail_surprise(mass: np.ndarray, unit: int, added: int, side: str) -> np.ndarray:
-    """Return -ln of the share of the mass at or beyond each level, a judged row outside it counted in."""
-    at_or_beyond = np.cumsum(mass) if side == "low" else np.cumsum(mass[::-1])[::-1]
-    share = np.maximum(at_or_beyond + added * unit, unit) / max(int(mass.sum()) + added * unit, unit)
-    surprise: np.ndarray = -np.log(np.minimum(share, 1.0))
-    return surprise
-
-
-def _stretch(surprise: np.ndarray, tail: float) -> np.ndarray:
-    """Let surprise grow by 1 per factor of e below the lowest level that is within ``tail`` (levels ascending)."""
-    edge = int(np.argmax(surprise <= -np.log(tail)))
-    distance = edge - 1 - np.arange(len(surprise))
-    return np.where(distance >= 0, -np.log(tail) + distance / LEVELS_PER_E, surprise)
+def _quantile(scores: Sequence[np.ndarray], share: float) -> float:
+    values = np.concatenate([np.zeros(0), *scores])
+    return float(np.quantile(values, share)) if len(values) else np.inf

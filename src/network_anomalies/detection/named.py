@@ -1,7 +1,7 @@
-"""Named detectors: what a scan, a brute force, a flood, a leak, a beacon or lateral movement looks like in flows.
+"""Named detectors: what scans, brute force, floods, leaks, beacons, lateral movement and new services look like.
 
 Each looks at a day's summary beside the history of the past. What a host, pair or destination did before is normal.
-Without a past the limits are higher, and what may well be a service stays unreported.
+Without a past the rest of the day stands for it: normal is what others do too, and the limits are higher.
 """
 
 import pandas as pd
@@ -11,6 +11,7 @@ from network_anomalies.detection.dialogues import Day
 from network_anomalies.detection.findings import rank_findings
 from network_anomalies.detection.history import History
 from network_anomalies.detection.intrusion import find_brute_force, find_lateral_movement, find_scans
+from network_anomalies.detection.services import find_new_services
 from network_anomalies.detection.summary import Summary
 from network_anomalies.detection.volume import find_exfiltration, find_floods
 
@@ -27,5 +28,6 @@ def detect(summary: Summary, history: History | None = None) -> pd.DataFrame:
         ``flows``, ``score`` (50 to 100), ``sentence`` and ``technique`` (MITRE ATT&CK), one row per entity and kind.
     """
     day = Day(summary, history)
-    detectors = (find_scans, find_brute_force, find_floods, find_exfiltration, find_beacons, find_lateral_movement)
+    intrusion = (find_scans, find_brute_force, find_lateral_movement)
+    detectors = (*intrusion, find_floods, find_exfiltration, find_beacons, find_new_services)
     return rank_findings([find(day) for find in detectors])

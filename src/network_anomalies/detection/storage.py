@@ -13,13 +13,14 @@ from network_anomalies.detection.columns import SIZE_BINS_PER_E
 from network_anomalies.detection.context import CONTEXT_COLUMNS
 from network_anomalies.detection.features import FEATURES, LEVELS, LEVELS_PER_E, ZERO
 from network_anomalies.detection.history import COUNTS, KEYS, History
-from network_anomalies.detection.model import MASS_UNIT, Model, Parameters
+from network_anomalies.detection.model import Model, Parameters
 from network_anomalies.detection.summary import Summary
+from network_anomalies.detection.surprise import MASS_UNIT
 from network_anomalies.errors import ProjectError
 
 FEATURE_SPEC: dict[str, Any] = {
     "version": 1,
-    "context": CONTEXT_COLUMNS,
+    "context": list(CONTEXT_COLUMNS),
     "features": {name: [feature.facet, feature.side] for name, feature in FEATURES.items()},
     "history": {name: [*keys, *COUNTS[name]] for name, keys in KEYS.items()},
     "levels": LEVELS,
@@ -93,7 +94,9 @@ def _to_arrow(table: pd.DataFrame) -> pa.Table:
         values = table[name]
         if isinstance(values.dtype, pd.CategoricalDtype):
             codes = pa.array(values.cat.codes.to_numpy().astype(np.int32))
-            columns[name] = pa.DictionaryArray.from_arrays(codes, pa.array(values.cat.categories, pa.string()))
+            columns[name] = pa.DictionaryArray.from_arrays(
+                codes, pa.array(values.cat.categories.to_numpy(dtype=object), pa.string())
+            )
         else:
             columns[name] = pa.array(values.to_numpy())
     return pa.table(columns)
@@ -102,12 +105,14 @@ def _to_arrow(table: pd.DataFrame) -> pa.Table:
 def _to_pandas(table: pa.Table) -> pd.DataFrame:
     columns: dict[str, Any] = {}
     for name in table.column_names:
-        values = table[name].combine_chunks()
-        if pa.types.is_dictionary(values.type):
-            names = pd.Index(values.dictionary.to_pylist(), dtype="str")
-            columns[name] = pd.Categorical.from_codes(values.indices.to_numpy(), names)
-        else:
+        values = table[name]
+        if not pa.types.is_dictionary(values.type):
             columns[name] = values.to_numpy()
+        elif values.num_chunks == 0:  # Arrow writes no chunk for no rows
+            columns[name] = pd.Categorical.from_codes([], pd.Index([], dtype="str"))
+        else:
+            names = pd.Index(values.chunk(0).dictionary.to_pylist(), dtype="str")
+            columns[name] = pd.Categorical.from_codes(values.chunk(0).indices.to_numpy(), names)
     return pd.DataFrame(columns)
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from network_anomalies.detection.columns import Coded, encode_events, group_rows
-from network_anomalies.detection.context import group_moments, log_gaps
+from network_anomalies.detection.context import compute_context, group_moments, log_gaps
 from network_anomalies.errors import ProjectError
 
 CONVERSATION = ["src_ip", "dst_ip", "protocol", "hour"]
@@ -42,6 +42,12 @@ def summarise(events: pd.DataFrame) -> Summary:
     return summarise_coded(encode_events(events))
 
 
+def describe_slice(events: pd.DataFrame) -> tuple[pd.DataFrame, Summary]:
+    """Return whole UTC hours of events with their context columns, and their summary: one coding for both."""
+    coded = encode_events(events)
+    return events.assign(**compute_context(coded)), summarise_coded(coded)
+
+
 def summarise_coded(coded: Coded) -> Summary:
     """Summarise coded events."""
     # Sorted at once, moments come out the same to the last bit whatever order the rows stood in.
@@ -65,9 +71,9 @@ def summarise_coded(coded: Coded) -> Summary:
             "hour": hour[talk.first],
             "flows": talk.sizes,
             "minutes": talk.refine(coded.minute_of_hour[order]).count_within(talk),
-            "bytes": np.bincount(talk.codes, coded.bytes[order], len(talk)),
+            "bytes": np.bincount(talk.codes, coded.bytes[order], len(talk)).astype(np.float64),
             "largest": largest,
-            "seconds": np.bincount(talk.codes, coded.duration[order], len(talk)),
+            "seconds": np.bincount(talk.codes, coded.duration[order], len(talk)).astype(np.float64),
             "first": micros[talk.first],
             "last": last,
             "gaps": gaps,

@@ -4,18 +4,19 @@ import numpy as np
 import pandas as pd
 
 from network_anomalies.detection import limits
+from network_anomalies.detection.columns import Groups
 from network_anomalies.detection.dialogues import (
     Day,
+    are_exceptions,
     are_private,
     before,
-    count_sources,
     hours_of,
     name_groups,
     name_pairs,
     total,
 )
 from network_anomalies.detection.findings import rank_findings, to_findings
-from network_anomalies.detection.history import aggregate, group_by
+from network_anomalies.detection.history import group_by
 
 _MEGABYTE = 1e6
 
@@ -28,24 +29,14 @@ def find_floods(day: Day) -> pd.DataFrame:
 
 
 def _find_crowds(day: Day, empty: pd.DataFrame) -> pd.DataFrame:
-    """Find destinations with far more sources and flows in an hour than ever, most of them strangers."""
+    """Find destinations where more strangers meet in an hour than in others, or a crowd as they never had it."""
     groups = group_by(empty, ["dst_ip", "hour"])
     sources = group_by(empty, ["dst_ip", "hour", "src_ip"]).count_within(groups)
     table = name_groups(empty, groups, entity="dst_ip").assign(sources=sources)
+    strength = _compare_strangers(day, empty, groups)
     if day.has_past:
-        strange = (
-            total(groups, (empty["past_source_flows"] == 0).astype("int64")) >= limits.CROWD_STRANGERS * groups.sizes
-        )
-        usual_flows = limits.CROWD_FLOWS_FACTOR * empty["past_destination_peak_flows"].to_numpy()[groups.first]
-        usual_sources = limits.CROWD_SOURCES_FACTOR * empty["past_destination_peak_sources"].to_numpy()[groups.first]
-    else:
-        strange = np.ones(len(groups), dtype=bool)
-        usual_flows = limits.FLOOD_FACTOR * _median_hour(day.talks).reindex(table["entity"]).to_numpy(dtype="float64")
-        usual_sources = np.zeros(len(groups))
-    flows_ratio = table["flows"] / np.maximum(day.limits.crowd_flows, usual_flows)
-    sources_ratio = sources / np.maximum(day.limits.crowd_sources, usual_sources)
-    table = table.assign(strength=np.minimum(flows_ratio, sources_ratio))
-    table = table[strange & (table["strength"] >= 1)]
+        strength = np.maximum(strength, _compare_crowds(empty, groups, table))
+    table = table.assign(strength=strength)[strength >= 1]
     sentences = [
         f"{target} received {flows:,} all but empty flows from {count:,} sources within an hour"
         for target, flows, count in zip(table["entity"], table["flows"], table["sources"], strict=True)
@@ -53,12 +44,28 @@ def _find_crowds(day: Day, empty: pd.DataFrame) -> pd.DataFrame:
     return to_findings("ddos", table, sentences)
 
 
-def _median_hour(talks: pd.DataFrame) -> pd.Series:
-    """Return the median of a destination's flows in its hours of the day, 0 if it has but one."""
-    hours = aggregate(talks, ["dst_ip", "hour"], ["flows"])
-    by_destination = hours.groupby(hours["dst_ip"].astype("str"))["flows"]
-    median: pd.Series = by_destination.median().where(by_destination.size() > 1, 0)
-    return median
+def _compare_strangers(day: Day, empty: pd.DataFrame, groups: Groups) -> np.ndarray:
+    """Return how many times the limit the sources are that nobody knew, and that came for this destination only."""
+    strange = (day.are_passers() & (day.talks["past_source_flows"] == 0)).loc[empty.index]
+    table = pd.DataFrame({name: empty[name].to_numpy()[groups.first] for name in ("dst_ip", "hour")})
+    table["strangers"] = total(groups, strange.astype("int64"))
+    many = table[table["dst_ip"].isin(table["dst_ip"][table["strangers"] >= day.limits.strangers])]
+    wide = many.astype({"dst_ip": "str"}).pivot(index="dst_ip", columns="hour", values="strangers")
+    usual = wide.reindex(columns=day.summary.hours).fillna(0).median(axis=1).reindex(table["dst_ip"].astype("str"))
+    limit = np.fmax(day.limits.strangers, limits.FLOOD_FACTOR * usual.to_numpy(dtype="float64"))
+    return np.asarray(table["strangers"] / limit)
+
+
+def _compare_crowds(empty: pd.DataFrame, groups: Groups, table: pd.DataFrame) -> np.ndarray:
+    """Return how many times its limit a crowd is in flows and sources, 0 unless the past knows at most half of them."""
+    strangers = total(groups, (empty["past_source_flows"] == 0).astype("int64"))
+    peak_flows, peak_sources = (
+        empty[f"past_destination_peak_{name}"].to_numpy()[groups.first] for name in ("flows", "sources")
+    )
+    flows_ratio = table["flows"] / np.maximum(limits.CROWD_FLOWS, limits.CROWD_FLOWS_FACTOR * peak_flows)
+    sources_ratio = table["sources"] / np.maximum(limits.CROWD_SOURCES, limits.CROWD_SOURCES_FACTOR * peak_sources)
+    known = strangers < limits.CROWD_STRANGERS * groups.sizes
+    return np.where(known, 0.0, np.minimum(flows_ratio, sources_ratio))
 
 
 def _find_single_floods(day: Day, empty: pd.DataFrame) -> pd.DataFrame:
@@ -108,9 +115,9 @@ def _judge_by_past(day: Day, pairs: pd.DataFrame) -> tuple[pd.Series, pd.Series]
 
 
 def _judge_by_day(day: Day, pairs: pd.DataFrame) -> tuple[pd.Series, pd.Series]:
-    """Return the limit of bytes, and whether the destination is a public one that no other source talks to."""
+    """Return the limit of bytes, and whether the destination is a public one where, for once, nobody else goes."""
     source = group_by(day.dialogues, ["src_ip"])
     of_source = pd.Series(total(source, day.dialogues["bytes"])[source.codes], day.dialogues.index)
     others = of_source.loc[pairs.index] - pairs["bytes"]
-    lone = pd.Series(count_sources(day.dialogues) == 1, day.dialogues.index).loc[pairs.index]
-    return (limits.LONE_LEAK_FACTOR * others).clip(lower=day.limits.leak_bytes), lone & ~are_private(pairs["dst_ip"])
+    alone = pd.Series(are_exceptions(day.dialogues), day.dialogues.index).loc[pairs.index]
+    return (limits.LONE_LEAK_FACTOR * others).clip(lower=day.limits.leak_bytes), alone & ~are_private(pairs["dst_ip"])

@@ -43,8 +43,20 @@ def ensure_schema(engine: Engine) -> None:
     if engine.dialect.name == "sqlite":
         migrate(engine)
         return
+    raise ProjectError(describe_misfit(version))
+
+
+def describe_misfit(version: str | None) -> str | None:
+    """Say how a served registry's schema differs from the one this code writes, and the way out; None if it does not.
+
+    Versions are numbers of four digits, so that their order is that of the strings.
+    """
+    if version == HEAD:
+        return None
+    if version and version > HEAD:
+        return f"the registry has schema version {version}, newer than this code's {HEAD}: update this code"
     found = f"has schema version {version}, this code needs {HEAD}" if version else "has no schema"
-    raise ProjectError(f"the registry {found}: run `kedro setup` for this environment")
+    return f"the registry {found}: run `kedro setup` for this environment"
 
 
 def read_version(engine: Engine) -> str | None:

@@ -70,6 +70,13 @@ def open_run(engine: Engine, row: dict[str, Any]) -> Run:
     return Run(engine, row["run_id"], release)
 
 
+def read_run(engine: Engine, run_id: str) -> dict[str, Any]:
+    """Return the row of a run, which must be in the registry."""
+    with engine.connect() as connection:
+        query = select(pipeline_runs).where(pipeline_runs.c.run_id == run_id)
+        return dict(connection.execute(query).mappings().one())
+
+
 def abandon_dead_runs(engine: Engine, holding: tuple[str, date] | None = None) -> int:
     """Mark ``RUNNING`` rows whose lock is free as ``ABANDONED``; ``holding`` is a lock the caller has.
 

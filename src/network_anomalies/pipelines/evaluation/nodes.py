@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from network_anomalies.detection import Evidence, conclude, from_bytes, judge_slice
+from network_anomalies.detection import conclude, from_bytes, judge_slice, take_hours, unpack_summary
 from network_anomalies.errors import ContractError, ProjectError
 from network_anomalies.generator.truth import find_keys
 from network_anomalies.parameters import AlertsParameters, EvaluationParameters
@@ -26,6 +26,7 @@ def score_test_flows(
     training_events: Report,
     anomaly_model: bytes,
     previous_champion: Report,
+    silver_day: list[Report],
     logical_date: str,
 ) -> Report:
     """Score the flows of the date that the model was not trained on, with the model and with the present champion.
@@ -57,16 +58,18 @@ def score_test_flows(
         except ProjectError as error:
             note = str(error)
     flows: list[pd.DataFrame] = []
-    evidence: dict[str, list[Evidence]] = {name: [] for name in models}
+    flagged: dict[str, list[pd.DataFrame]] = {name: [] for name in models}
     for hour in hours:
         events = silver_events[hour]()
         judged = {name: judge_slice(events, model) for name, model in models.items()}
         scores = {name: scored["score"].to_numpy() for name, (scored, _) in judged.items()}
         flows.append(pd.DataFrame({"event_key": find_keys(events), **scores}))
-        for name, (_, told) in judged.items():
-            evidence[name].append(told)
+        for name, (_, some) in judged.items():
+            flagged[name].append(some)
+    summary = unpack_summary(silver_day[-1]["summary"]())
+    tested = take_hours(summary, _list_hours(silver_day[-1]["objects"], hours)) if trained else summary
     # Hours of the same day are too short a past for the named detectors.
-    findings = {name: conclude(evidence[name], model, has_past=not trained) for name, model in models.items()}
+    findings = {name: conclude(flagged[name], tested, model, has_past=not trained) for name, model in models.items()}
     return {
         "flows": pd.concat(flows, ignore_index=True),
         "findings": findings,
@@ -136,3 +139,9 @@ def assemble_evaluation(evaluation_metrics: Report, run_id: str) -> Report:
         "labelled": evaluation_metrics["labelled"],
         "metrics": evaluation_metrics,
     }
+
+
+def _list_hours(objects: list[Report], slices: list[str]) -> list[int]:
+    """Return the hours of the day that some slices cover."""
+    lengths = {item["hour"]: item["hours"] for item in objects if item["kind"] == "slice"}
+    return [hour for name in slices for hour in range(int(name), int(name) + lengths[name])]

@@ -17,10 +17,7 @@ def create_pipeline() -> Pipeline:
             Node(
                 score_test_flows,
                 inputs=[
-                    "silver_events",
-                    "training_events",
-                    "anomaly_model",
-                    "previous_champion",
+                    *("silver_events", "training_events", "anomaly_model", "previous_champion", "silver_day"),
                     "params:logical_date",
                 ],
                 outputs="test_scores",

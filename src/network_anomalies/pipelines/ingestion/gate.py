@@ -4,15 +4,15 @@ import hashlib
 import logging
 from collections import Counter
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import date
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from network_anomalies.ahead import work_ahead
 from network_anomalies.contract import CONTRACT_VERSION, coerce_events, find_violations, to_text
 from network_anomalies.errors import ContractError
 from network_anomalies.parameters import GateParameters, digest_parameters
@@ -23,7 +23,6 @@ logger = logging.getLogger(__name__)
 
 Objects = dict[str, bytes]
 Report = dict[str, Any]
-Result = TypeVar("Result")
 FATES = ("not_a_flow", "unparsable", "early", "late", "rejected", "duplicates_dropped", "accepted")
 NOTED = ("duplicates", "imputed")
 
@@ -60,7 +59,7 @@ def validate_events(
     }
     stored = current_objects.set_index("part")
     judge = partial(_validate_part, stored, gate, date.fromisoformat(logical_date), run_id, provenance)
-    for part in _work_ahead([partial(judge, part, read) for part, read in enumerate(event_parts.values(), start=1)]):
+    for part in work_ahead([partial(judge, part, read) for part, read in enumerate(event_parts.values(), start=1)]):
         yield part
         # Saved by now. Kedro's streams (itertools.tee) hold up to 57 yields, and would hold their bytes too.
         for saved in part[:3]:
@@ -88,18 +87,6 @@ def _validate_part(
         if report["object"]["object_sha256"] == manifest["object_sha256"]:
             objects = {manifest["file_name"].removesuffix(".parquet"): data}
     return _encode_rejects(rejects, part, run_id, provenance), objects, objects, report
-
-
-def _work_ahead(calls: list[Callable[[], Result]]) -> Iterator[Result]:
-    """Yield the calls' results in order, the next one being worked on while the last is being saved."""
-    with ThreadPoolExecutor(max_workers=1) as worker:
-        pending: Future[Result] | None = None
-        for call in calls:
-            done, pending = pending, worker.submit(call)
-            if done:
-                yield done.result()
-        if pending:
-            yield pending.result()
 
 
 def judge_events(

@@ -2,11 +2,13 @@
 
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import pandas as pd
 
-from network_anomalies.detection import Evidence, conclude, from_bytes, judge_slice
+from network_anomalies.ahead import work_ahead
+from network_anomalies.detection import Model, conclude, from_bytes, judge_slice, unpack_summary
 from network_anomalies.detection.triage import allow_findings, rate_severity, take_budget
 from network_anomalies.parameters import AlertsParameters
 from network_anomalies.pipelines.scoring.report import render_report
@@ -21,7 +23,7 @@ ALERT_COLUMNS = [
 
 def score_slices(
     silver_events: dict[str, Callable[[], pd.DataFrame]], champion_model: Report, transformation_events: Report
-) -> Iterator[tuple[dict[str, pd.DataFrame], Evidence]]:
+) -> Iterator[tuple[dict[str, pd.DataFrame], pd.DataFrame]]:
     """Score a day's silver with the champion, a slice at a time.
 
     Args:
@@ -31,18 +33,17 @@ def score_slices(
 
     Yields:
         The slice's flows with ``score`` (higher is more anomalous), the three strongest facets and their surprise, and
-        ``model_sha256``; and what the slice tells of the day.
+        ``model_sha256``; and the conversation-hours of the slice that reach the model's alert score.
     """
     model = from_bytes(champion_model["data"])
-    for hour, read in silver_events.items():
-        events = read()
-        scores, evidence = judge_slice(events, model)
-        flows = pd.concat([events[KEPT_COLUMNS], scores], axis=1)
-        yield {f"scores_{hour}": flows.assign(model_sha256=champion_model["model_sha256"])}, evidence
+    judged = work_ahead([partial(_judge, read, model) for read in silver_events.values()])
+    for hour, (flows, flagged) in zip(silver_events, judged, strict=True):
+        yield {f"scores_{hour}": flows.assign(model_sha256=champion_model["model_sha256"])}, flagged
 
 
 def raise_alerts(
-    score_evidence: list[Evidence],
+    flagged_conversations: list[pd.DataFrame],
+    silver_day: list[Report],
     champion_model: Report,
     transformation_events: Report,
     alerts: AlertsParameters,
@@ -51,7 +52,8 @@ def raise_alerts(
     """Raise the day's alerts: one per entity and kind, at most ``budget``, and those that somebody answers for."""
     day = transformation_events["logical_date"]
     has_past = champion_model["train_end"] <= datetime(day.year, day.month, day.day, tzinfo=UTC)
-    findings = conclude(score_evidence, from_bytes(champion_model["data"]), has_past)
+    summary = unpack_summary(silver_day[-1]["summary"]())
+    findings = conclude(flagged_conversations, summary, from_bytes(champion_model["data"]), has_past)
     judged = allow_findings(findings, alerts.allowlist, day)
     rows = pd.concat([take_budget(judged, alerts.budget), judged[judged["suppressed_by"].notna()]])
     rows = rows.assign(
@@ -100,3 +102,9 @@ def write_report(
 ) -> str:
     """Write the day's report as one self-contained HTML page."""
     return render_report(alerts, champion_model, transformation_events, alerts_parameters.budget)
+
+
+def _judge(read: Callable[[], pd.DataFrame], model: Model) -> tuple[pd.DataFrame, pd.DataFrame]:
+    events = read()
+    scores, flagged = judge_slice(events, model)
+    return pd.concat([events[KEPT_COLUMNS], scores], axis=1), flagged

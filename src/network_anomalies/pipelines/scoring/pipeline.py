@@ -12,12 +12,15 @@ def create_pipeline() -> Pipeline:
             Node(
                 score_slices,
                 inputs=["silver_events", "champion_model", "transformation_events"],
-                outputs=["scores", "score_evidence"],
+                outputs=["scores", "flagged_conversations"],
                 name="score_slices",
             ),
             Node(
                 raise_alerts,
-                inputs=["score_evidence", "champion_model", "transformation_events", "params:alerts", "params:run_id"],
+                inputs=[
+                    *("flagged_conversations", "silver_day", "champion_model", "transformation_events"),
+                    *("params:alerts", "params:run_id"),
+                ],
                 outputs="alerts",
                 name="raise_alerts",
             ),

@@ -2,13 +2,15 @@
 
 import hashlib
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from network_anomalies.detection import add_context, merge_summaries, pack_summary, summarise
+from network_anomalies.ahead import work_ahead
+from network_anomalies.detection import Summary, describe_slice, merge_summaries, pack_summary
 from network_anomalies.detection.storage import feature_spec_sha256
 from network_anomalies.parameters import TransformationParameters
 from network_anomalies.parts import encode_part
@@ -37,21 +39,17 @@ def transform_slices(
     """
     provenance = {"revision": str(ingestion_events["revision"].iloc[0]), "feature_spec_sha256": feature_spec_sha256()}
     summaries = []
-    for hour, read in raw_slices.items():
-        events = read()
-        if events.empty:
+    for hour, (silver, summary) in zip(
+        raw_slices, work_ahead([partial(_make_slice, read) for read in raw_slices.values()]), strict=True
+    ):
+        if silver.empty:
             continue
-        silver = add_silver_columns(events)
-        summaries.append(summarise(silver))
+        summaries.append(summary)
         data = encode_part(pa.Table.from_pandas(silver, preserve_index=False), provenance)
         name = f"silver_events_{hour}_{_digest(data)[:12]}"
+        facts = {"hour": hour, "hours": transformation.slice_hours, "record_count": len(silver)}
         objects = {name: data}
-        yield (
-            objects,
-            {},
-            _describe("slice", f"{name}.parquet", data)
-            | {"hour": hour, "hours": transformation.slice_hours, "record_count": len(silver)},
-        )
+        yield objects, {}, _describe("slice", f"{name}.parquet", data) | facts
         objects.clear()  # saved by now; Kedro's streams would hold it
     data = pack_summary(merge_summaries(summaries))
     name = f"day_summary_{_digest(data)[:12]}"
@@ -59,20 +57,18 @@ def transform_slices(
 
 
 def add_silver_columns(events: pd.DataFrame) -> pd.DataFrame:
-    """Return whole hours of events with three columns for people and the context that detectors share.
+    """Return events with three columns for people.
 
-    Added are ``bytes_per_second`` (null for a duration of zero), ``timestamp_hour`` (hour of the UTC day),
-    ``flow_size_category`` (small < 500 <= medium < 1500 <= large bytes), and ``detection.context.CONTEXT_COLUMNS``.
+    They are ``bytes_per_second`` (null for a duration of zero), ``timestamp_hour`` (hour of the UTC day) and
+    ``flow_size_category`` (small < 500 <= medium < 1500 <= large bytes).
     """
     with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
         rate = events["bytes"].to_numpy() / events["duration"].to_numpy()
     size = np.searchsorted(SIZE_EDGES, events["bytes"].to_numpy(), side="right")
-    return add_context(
-        events.assign(
-            bytes_per_second=np.where(np.isfinite(rate), rate, np.nan),
-            timestamp_hour=events["timestamp"].dt.hour.astype("int8"),
-            flow_size_category=pd.Categorical.from_codes(size, pd.Index(SIZE_CATEGORIES, dtype="str"), ordered=True),
-        )
+    return events.assign(
+        bytes_per_second=np.where(np.isfinite(rate), rate, np.nan),
+        timestamp_hour=events["timestamp"].dt.hour.astype("int8"),
+        flow_size_category=pd.Categorical.from_codes(size, pd.Index(SIZE_CATEGORIES, dtype="str"), ordered=True),
     )
 
 
@@ -88,6 +84,10 @@ def assemble_transformation(silver_reports: list[Report], ingestion_events: pd.D
         "input_objects": raw.rename(columns={"object_uri": "uri", "object_sha256": "sha256"}).to_dict("records"),
         "output_objects": silver_reports,
     }
+
+
+def _make_slice(read: Callable[[], pd.DataFrame]) -> tuple[pd.DataFrame, Summary]:
+    return describe_slice(add_silver_columns(read()))
 
 
 def _describe(kind: str, file_name: str, data: bytes) -> Report:

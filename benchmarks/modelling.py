@@ -1,0 +1,174 @@
+"""Silver and scoring of a day beside pandas reading and writing the same events, as ratios within one run.
+
+python benchmarks/modelling.py [--events N] [--rounds R]
+
+Each is a process of its own that times its work without start-up and tells its peak memory: ``copy`` is pandas reading
+one Parquet file and writing it again; ``silver`` reads it by hours, adds the columns, summarises and writes;
+``scoring`` reads silver by hours, scores with a model of half the day, concludes and writes. ``full`` compares whole
+processes: `kedro run` with 100,000 events on a fresh project, and its ten-event ingestion.
+"""
+
+import argparse
+import json
+import os
+import resource
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from datetime import date
+from functools import partial
+from pathlib import Path
+
+import pandas as pd
+import pyarrow.parquet as pq
+import yaml
+
+ROOT = Path(__file__).parent.parent
+DAY = date(2026, 11, 18)
+HOURS = 24
+
+
+def main() -> None:
+    """Run every contender in turn, print medians and ratios."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("work", nargs="?", choices=["copy", "silver", "scoring"])
+    parser.add_argument("--folder", type=Path)
+    parser.add_argument("--events", type=int, default=1_000_000)
+    parser.add_argument("--rounds", type=int, default=3)
+    options = parser.parse_args()
+    if options.work:
+        print(json.dumps(measure(options.work, options.folder)))
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        prepare(Path(folder), options.events)
+        compare(Path(folder), options.rounds)
+        compare_runs(Path(folder), options.rounds)
+
+
+def prepare(folder: Path, events: int) -> None:
+    """Write a synthetic day as one Parquet file."""
+    from network_anomalies.generator import draw_part, plan_day
+    from network_anomalies.parameters import GeneratorParameters
+
+    raw = yaml.safe_load((ROOT / "conf/base/parameters_ingestion.yml").read_text())["generator"]
+    day = plan_day(GeneratorParameters(**raw | {"n_events": events, "part_events": events}), DAY)
+    draw_part(day, 1).to_parquet(folder / "events.parquet", row_group_size=100_000)
+
+
+def compare(folder: Path, rounds: int) -> None:
+    """Time the three kinds of work in turn."""
+    results: dict[str, list[dict[str, float]]] = {"copy": [], "silver": [], "scoring": []}
+    for _ in range(rounds):
+        for work, rows in results.items():
+            command = [sys.executable, __file__, work, "--folder", str(folder)]
+            rows.append(json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout))
+    copies = [row["seconds"] for row in results["copy"]]
+    for work, rows in results.items():
+        seconds = statistics.median(row["seconds"] for row in rows)
+        ratio = statistics.median(row["seconds"] / copy for row, copy in zip(rows, copies, strict=True))
+        print(f"{work:10}{seconds:8.2f} s {max(row['megabytes'] for row in rows):7.0f} MB {ratio:6.2f}")
+
+
+def compare_runs(folder: Path, rounds: int) -> None:
+    """Time `kedro run` of a fresh project beside its ten-event ingestion."""
+    project = folder / "project"
+    for name in ("conf", "pyproject.toml", ".telemetry"):
+        source = ROOT / name
+        shutil.copytree(source, project / name) if source.is_dir() else shutil.copy(source, project / name)
+    (project / "src").symlink_to(ROOT / "src")
+    pairs = []
+    for turn in range(rounds):
+        shutil.rmtree(project / "data", ignore_errors=True)
+        tiny = ["--pipeline", "ingestion", "--params", f"generator.n_events=10,logical_date=2026-01-{turn + 1:02d}"]
+        small = run_project(project, tiny)
+        shutil.rmtree(project / "data", ignore_errors=True)
+        pairs.append((run_project(project, ["--params", f"logical_date={DAY}"]), small))
+    full, small = (statistics.median(seconds) for seconds in zip(*pairs, strict=True))
+    print(
+        f"full      {full:8.2f} s, ten-event ingestion {small:.2f} s, {statistics.median(a / b for a, b in pairs):.2f}"
+    )
+
+
+def run_project(project: Path, arguments: list[str]) -> float:
+    """Return the seconds of a run."""
+    start = time.perf_counter()
+    command = [sys.executable, "-m", "network_anomalies", "run", *arguments]
+    subprocess.run(command, cwd=project, env=os.environ | {"DO_NOT_TRACK": "1"}, check=True, capture_output=True)
+    return time.perf_counter() - start
+
+
+def measure(work: str, folder: Path) -> dict[str, float]:
+    """Return the seconds and peak megabytes of one kind of work in this process."""
+    task: Callable[[], None] = {"copy": copy_events, "silver": make_silver, "scoring": score_silver}[work](folder)
+    start = time.perf_counter()
+    task()
+    seconds = time.perf_counter() - start
+    return {"seconds": seconds, "megabytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}
+
+
+def copy_events(folder: Path) -> Callable[[], None]:
+    """Return the work of reading and writing once with pandas."""
+    return lambda: pd.read_parquet(folder / "events.parquet").to_parquet(folder / "copy.parquet")
+
+
+def make_silver(folder: Path) -> Callable[[], None]:
+    """Return the work of the transformation."""
+    from network_anomalies.parameters import TransformationParameters
+    from network_anomalies.pipelines.transformation.nodes import transform_slices
+
+    receipt = pd.DataFrame({"revision": [1]})
+    slices = {f"{hour:02d}": partial(read_hour, folder / "events.parquet", hour) for hour in range(HOURS)}
+
+    def work() -> None:
+        (folder / "silver").mkdir(exist_ok=True)
+        parameters = TransformationParameters(slice_hours=1)
+        for number, yielded in enumerate(transform_slices(slices, receipt, parameters)):
+            for data in (*yielded[0].values(), *yielded[1].values()):
+                (folder / "silver" / f"{number:02d}.parquet").write_bytes(data)
+
+    return work
+
+
+def score_silver(folder: Path) -> Callable[[], None]:
+    """Return the work of the scoring, with a model that is fitted before the clock starts."""
+    from network_anomalies.detection import (
+        conclude,
+        fit,
+        merge_summaries,
+        remember,
+        summarise,
+        to_bytes,
+        unpack_summary,
+    )
+    from network_anomalies.pipelines.scoring.nodes import score_slices
+
+    files = sorted((folder / "silver").glob("*.parquet"))
+    slices = {file.stem: partial(pd.read_parquet, file) for file in files[:HOURS]}
+    past = list(slices.values())[: HOURS // 2]
+    model = fit(past, remember(merge_summaries(summarise(read()) for read in past)))
+    champion = {"data": to_bytes(model), "model_sha256": "0" * 64}
+
+    def work() -> None:
+        flagged: list[pd.DataFrame] = []
+        for scores, some in score_slices(slices, champion, {}):
+            flagged.append(some)
+            for name, flows in scores.items():
+                flows.to_parquet(folder / f"{name}.parquet")
+        conclude(flagged, unpack_summary(files[-1].read_bytes()), model, has_past=False)
+
+    return work
+
+
+def read_hour(path: Path, hour: int) -> pd.DataFrame:
+    """Return the events of an hour."""
+    first = pd.Timestamp(DAY, tz="UTC") + pd.Timedelta(hours=hour)
+    within = [("timestamp", ">=", first), ("timestamp", "<", first + pd.Timedelta(hours=1))]
+    return pq.read_table(path, filters=within).to_pandas()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,170 @@
+"""Processes that run days: given one day after another, replaced when they die.
+
+They are forked from one that has imported what a run needs (Python's `forkserver`), so that a worker starts at once.
+"""
+
+import logging
+import multiprocessing
+import multiprocessing.forkserver
+import os
+import signal
+import time
+from collections import deque
+from collections.abc import Generator, Iterable
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from typing import Any
+
+from network_anomalies.config import make_run_id
+from network_anomalies.errors import explain
+
+CONTEXT = multiprocessing.get_context("forkserver")
+PRELOADED = [
+    f"network_anomalies.{name}"
+    for name in ("backfill.workers", "settings", "pipeline_registry", "datasets", "registry.batches", "registry.runs")
+]
+STOP_SECONDS = 5
+"""How long a day that is told to stop may take to close its run before its process is killed."""
+
+
+@dataclass(frozen=True)
+class Day:
+    """A day, the pipelines that it misses in their order, and the events of its current batch if it has one."""
+
+    logical_date: date
+    missing: tuple[str, ...]
+    accepted: int | None = None
+
+
+@dataclass(frozen=True)
+class RunSettings:
+    """What the runs of all days share.
+
+    Attributes:
+        root: of the project.
+        env: Kedro's environment.
+        params: runtime parameters, the source among them.
+        registry: URL of that environment's registry.
+        jobs: how many days are at work at once.
+    """
+
+    root: Path
+    env: str | None
+    params: dict[str, Any]
+    registry: str
+    jobs: int
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a day."""
+
+    logical_date: date
+    status: str
+    accepted: int | None = None
+    seconds: float | None = None
+    error: str = ""
+
+
+@dataclass(frozen=True)
+class _Worker:
+    process: BaseProcess
+    pipe: "Connection[Any, Any]"
+
+
+def run_days(days: Iterable[Day], settings: RunSettings) -> Generator[Outcome]:
+    """Yield the outcomes of ``days`` as they end.
+
+    Closing the iterator, or an exception in it, stops the processes: a run at work becomes ``FAILED``.
+    """
+    waiting = deque(days)
+    idle: list[_Worker] = []
+    busy: dict[Any, tuple[_Worker, Day, float]] = {}
+    try:
+        while waiting or busy:
+            while waiting and len(busy) < settings.jobs:
+                worker, day = idle.pop() if idle else _start_worker(settings), waiting.popleft()
+                busy[worker.pipe] = worker, day, time.monotonic()
+                worker.pipe.send(day)
+            for pipe in wait(list(busy)):
+                worker, day, started = busy.pop(pipe)
+                try:
+                    outcome = worker.pipe.recv()
+                    idle.append(worker)
+                except EOFError:
+                    worker.process.join()
+                    error = f"its process ended with exit code {worker.process.exitcode}: run again"
+                    outcome = Outcome(day.logical_date, "FAILED", None, time.monotonic() - started, error)
+                yield outcome
+    finally:
+        _stop_workers([*idle, *(worker for worker, _, _ in busy.values())])
+
+
+def warm_up() -> None:
+    """Start the process that workers are forked from; it imports while the caller goes on."""
+    CONTEXT.set_forkserver_preload(PRELOADED)
+    # Ctrl-C at a terminal goes to every process of the group: those that start here inherit a deaf ear.
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    multiprocessing.forkserver.ensure_running()
+    signal.signal(signal.SIGINT, before)
+
+
+def _start_worker(settings: RunSettings) -> _Worker:
+    warm_up()
+    ours, theirs = CONTEXT.Pipe()
+    process = CONTEXT.Process(target=serve_days, args=(theirs, settings, dict(os.environ)))
+    process.start()
+    theirs.close()
+    return _Worker(process, ours)
+
+
+def _stop_workers(workers: list[_Worker]) -> None:
+    for worker in workers:
+        worker.pipe.close()
+        worker.process.terminate()
+    deadline = time.monotonic() + STOP_SECONDS
+    for worker in workers:
+        worker.process.join(max(0, deadline - time.monotonic()))
+        worker.process.kill()
+        worker.process.join()
+
+
+def serve_days(pipe: "Connection[Any, Any]", settings: RunSettings, environment: dict[str, str]) -> None:
+    """Run the days that come through the pipe until it closes; send back an ``Outcome`` for each."""
+    from kedro.framework.project import configure_project
+
+    os.setpgrp()  # a run that was told to stop is told once, by the caller
+    os.environ.update(environment)  # the forkserver may be older than the caller's
+    configure_project(__package__.partition(".")[0])
+    for name in ("kedro", "kedro.runner", "network_anomalies"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    while True:
+        try:
+            day: Day = pipe.recv()
+            pipe.send(run_day(day, settings))
+        except (EOFError, BrokenPipeError):
+            return
+
+
+def run_day(day: Day, settings: RunSettings) -> Outcome:
+    """Run the pipelines that a day misses, in one session."""
+    from network_anomalies.registry.batches import read_batch
+    from network_anomalies.registry.engine import connect
+    from network_anomalies.registry.runs import read_run
+    from network_anomalies.session import start_session
+
+    started = time.monotonic()
+    run_id = make_run_id(datetime.now(UTC))
+    params = settings.params | {"logical_date": str(day.logical_date), "run_id": run_id}
+    try:
+        with start_session(settings.root, settings.env, params) as session:
+            session.run(pipeline_names=list(day.missing))
+        engine = connect(settings.registry)
+        batch = read_batch(engine, settings.params["source"], day.logical_date)
+        status = read_run(engine, run_id)["status"]
+    except Exception as error:
+        return Outcome(day.logical_date, "FAILED", None, time.monotonic() - started, explain(error))
+    return Outcome(day.logical_date, status, batch["accepted"] if batch else None, time.monotonic() - started)

@@ -1,0 +1,35 @@
+"""What a flow shows in Prefect's UI."""
+
+from prefect.artifacts import create_markdown_artifact
+
+from network_anomalies.orchestration.tasks import Outcome
+
+
+def publish_report(outcomes: list[Outcome], key: str) -> None:
+    """Keep a Markdown report of the flow's pipelines; the UI shows the versions of a ``key`` side by side."""
+    create_markdown_artifact(format_report(outcomes), key=key, description=f"{key} on {outcomes[-1].logical_date}")
+
+
+def format_report(outcomes: list[Outcome]) -> str:
+    """Return the state of the day as the last outcome knows it, and a row per pipeline."""
+    day = outcomes[-1]
+    facts = {
+        "events accepted": "none" if day.accepted is None else f"{day.accepted:,}",
+        "events rejected": "none" if day.rejected is None else f"{day.rejected:,}",
+        "objects": "<br>".join(f"`{uri}`" for uri in day.uris) or "none",
+    }
+    if day.alerts is not None:
+        facts["alerts"] = f"{day.alerts:,}"
+    return "\n".join(
+        [
+            f"# {day.source}, {day.logical_date}",
+            "",
+            "| pipeline | status | run |",
+            "|---|---|---|",
+            *(f"| {outcome.pipeline} | {outcome.status} | `{outcome.run_id}` |" for outcome in outcomes),
+            "",
+            "| | |",
+            "|---|---|",
+            *(f"| {name} | {value} |" for name, value in facts.items()),
+        ]
+    )

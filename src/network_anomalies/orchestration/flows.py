@@ -1,0 +1,97 @@
+"""The flows: a day's ingestion, and a day from its events to its alerts."""
+
+from datetime import UTC, date, timedelta
+from typing import Any, Literal, NamedTuple
+
+from prefect import flow
+from prefect.runtime import flow_run
+
+from network_anomalies.orchestration.artifacts import publish_report
+from network_anomalies.orchestration.project import list_modelling, require_variables
+from network_anomalies.orchestration.tasks import Outcome, run_pipeline
+
+IngestionPipeline = Literal["ingestion", "log_ingestion"]
+
+
+class Ingested(NamedTuple):
+    """What a day's ingestion left behind.
+
+    Attributes:
+        source: whose events.
+        logical_date: the UTC day.
+        run_id: of the run, as in the registry.
+        status: ``SUCCESS``, or ``UNCHANGED`` if the same batch was there.
+        accepted: events in RAW.
+        local_path: the day's local copy, relative to the project's root; of several parts, their folder.
+        object_uri: the day's object in the lake; of several parts, their prefix.
+    """
+
+    source: str
+    logical_date: date
+    run_id: str
+    status: str
+    accepted: int
+    local_path: str
+    object_uri: str
+
+
+@flow(name="data-ingestion")
+def data_ingestion_flow(
+    logical_date: date | None = None,
+    env: str | None = None,
+    params: dict[str, Any] | None = None,
+    pipeline: IngestionPipeline = "ingestion",
+) -> Ingested:
+    """Ingest a day.
+
+    Args:
+        logical_date: the UTC day; None is the day before the one that the run was scheduled for.
+        env: Kedro's environment; None is `embedded`.
+        params: other runtime parameters, nested as in `conf`: ``{"generator": {"n_events": 1000}}``.
+        pipeline: which ingestion; real logs take `log_ingestion`.
+    """
+    require_variables(env)
+    outcome = run_pipeline(pipeline, env, fix_identity(logical_date, params))
+    publish_report([outcome], key="data-ingestion")
+    return summarise(outcome)
+
+
+@flow(name="full-mlops")
+def full_mlops_flow(
+    logical_date: date | None = None,
+    env: str | None = None,
+    params: dict[str, Any] | None = None,
+    pipeline: IngestionPipeline = "ingestion",
+) -> Ingested:
+    """Ingest a day, then take it through the modelling pipelines; the arguments are those of the ingestion flow."""
+    require_variables(env)
+    fixed = fix_identity(logical_date, params)
+    ingested = data_ingestion_flow(date.fromisoformat(fixed["logical_date"]), env, fixed, pipeline)
+    fixed |= {"source": ingested.source}
+    outcomes = [run_pipeline(stage, env, fixed) for stage in list_modelling()]
+    if outcomes:
+        publish_report(outcomes, key="full-mlops")
+    return ingested
+
+
+def fix_identity(logical_date: date | None, params: dict[str, Any] | None) -> dict[str, Any]:
+    """Return ``params`` with the date that every task is about, and the outermost flow run's id as their parent."""
+    given = params or {}
+    scheduled = flow_run.scheduled_start_time.astimezone(UTC).date()
+    day = logical_date or given.get("logical_date") or scheduled - timedelta(days=1)
+    return {"parent_run_id": flow_run.id} | given | {"logical_date": str(day)}
+
+
+def summarise(outcome: Outcome) -> Ingested:
+    """Name the places of an ingestion's objects."""
+    folder, _, name = outcome.uris[0].rpartition("/")
+    single = len(outcome.uris) == 1
+    return Ingested(
+        source=outcome.source,
+        logical_date=outcome.logical_date,
+        run_id=outcome.run_id,
+        status=outcome.status,
+        accepted=outcome.accepted or 0,
+        local_path=f"{outcome.local_copies}/{name}" if single else outcome.local_copies,
+        object_uri=outcome.uris[0] if single else folder,
+    )

@@ -1,0 +1,102 @@
+"""Whether this machine, its configuration, the lake and the registry are fit for a run."""
+
+from pathlib import Path
+from typing import Any
+
+from kedro.framework.project import settings
+from sqlalchemy import make_url
+
+from network_anomalies.lake import open_lake
+from network_anomalies.upkeep.doctor_conf import (
+    Variables,
+    check_configuration,
+    check_variables,
+    find_variables,
+    resolve_credentials,
+)
+from network_anomalies.upkeep.doctor_host import check_folder, check_packages, check_python
+from network_anomalies.upkeep.doctor_links import check_database_link, check_name, check_store_link, to_host
+from network_anomalies.upkeep.doctor_registry import check_registry
+from network_anomalies.upkeep.doctor_store import check_bucket, check_clock
+from network_anomalies.upkeep.findings import Check, Finding, run_checks
+
+LIMIT_SECONDS = 20.0
+"""Above what the store's and the database's own limits add up to, so that their words are seen rather than ours."""
+
+AWS_ENDPOINT = "https://s3.amazonaws.com"
+"""Where s3fs goes when the credentials name no endpoint."""
+
+
+def examine(env: str | None, project_path: Path | None = None, seconds: float = LIMIT_SECONDS) -> list[Finding]:
+    """Check everything that a run in environment ``env`` relies on; nothing is left behind.
+
+    Args:
+        env: Kedro environment; None is the default one.
+        project_path: root of the project; None is that of the working directory.
+        seconds: when checks that have not answered are given up.
+    """
+    session = settings.SESSION_CLASS.create(project_path, env=env)
+    root = Path(session._project_path)
+    checks: dict[str, Check] = {
+        "python": check_python,
+        "packages": lambda: check_packages(root / "constraints.txt"),
+        "data folder": lambda: check_folder("data folder", root / "data/ingested"),
+    }
+    try:
+        loader = session._get_config_loader()
+    except Exception as error:  # there is nothing to ask about servers without a configuration
+        return run_checks(checks | {"configuration": _failing(error)}, seconds)
+    checks["configuration"] = lambda: check_configuration(loader)
+    variables = find_variables(Path(loader.conf_source) / (loader.env or loader.default_run_env))
+    if variables:
+        checks["variables"] = lambda: check_variables(variables)
+    checks |= _plan_store(loader, variables, root) | _plan_registry(loader, variables)
+    return run_checks(checks, seconds)
+
+
+def _plan_store(loader: Any, variables: Variables, root: Path) -> dict[str, Check]:
+    try:
+        places = loader["globals"]
+        credentials = resolve_credentials(loader, "minio", variables)
+        if "://" not in places["lake"]:
+            return {"lake": lambda: check_folder("lake", root / places["lake"])}
+        endpoint = str(credentials.get("endpoint_url") or AWS_ENDPOINT)
+        host = to_host(endpoint)
+        lake, _ = open_lake(places["lake"], credentials)
+        lake.connect()  # one client for the checks below, which run side by side
+    except Exception as error:
+        return {"store": _failing(error)}
+    buckets = list(places["buckets"].values())
+    checks: dict[str, Check] = {
+        "store name": lambda: check_name("store name", host),
+        "store link": lambda: check_store_link(endpoint),
+        "store clock": lambda: check_clock(lake, buckets[0]),
+    }
+    return checks | {f"bucket {name}": _bucket(lake, name) for name in buckets}
+
+
+def _plan_registry(loader: Any, variables: Variables) -> dict[str, Check]:
+    try:
+        url = resolve_credentials(loader, "postgres", variables)["con"]
+        place = make_url(url)
+    except Exception as error:
+        return {"registry": _failing(error)}
+    checks: dict[str, Check] = {"registry": lambda: check_registry(url)}
+    if place.get_backend_name() == "sqlite":
+        return checks
+    host, mode = str(place.host), str(place.query.get("sslmode"))
+    return {
+        "registry name": lambda: check_name("registry name", host),
+        "registry link": lambda: check_database_link(host, mode),
+    } | checks
+
+
+def _bucket(lake: Any, name: str) -> Check:
+    return lambda: check_bucket(lake, name)
+
+
+def _failing(error: Exception) -> Check:
+    def check() -> list[Finding]:
+        raise error
+
+    return check

@@ -1,0 +1,84 @@
+"""The doctor on the configuration: that it loads, and that the environment variables it names are set."""
+
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from omegaconf import OmegaConf
+from omegaconf.resolvers import oc
+
+from network_anomalies.errors import ProjectError, explain
+from network_anomalies.upkeep.findings import Finding
+
+Variables = dict[str, dict[str, bool]]
+"""By section of the credentials, the environment variables it names, and whether each must be set."""
+
+_REFERENCE = re.compile(r"\$\{oc\.env:\s*(\w+)\s*(,)?")
+
+
+def find_variables(folder: Path) -> Variables:
+    """Return the variables that the credentials of an environment's folder refer to."""
+    sections = _read_credentials(folder)
+    return {
+        name: required
+        for name, section in sections.items()
+        if (required := {variable: not comma for variable, comma in _REFERENCE.findall(str(section))})
+    }
+
+
+def check_variables(variables: Variables) -> Iterator[Finding]:
+    """Say of each variable whether it is set, never to what."""
+    for variable, required in {name: need for section in variables.values() for name, need in section.items()}.items():
+        if os.environ.get(variable):
+            yield Finding(variable, "OK", "set")
+        elif required:
+            yield Finding(variable, "FAIL", "not set: export it, or choose another --env")
+        elif variable in os.environ:
+            yield Finding(variable, "FAIL", "set to nothing: unset it for its default, or give it a value")
+        else:
+            yield Finding(variable, "OK", "not set, its default is used")
+
+
+def check_configuration(loader: Any) -> Iterator[Finding]:
+    """Load globals, parameters and catalog as a run would; parameters are checked by their types."""
+    faults = []
+    for part in ("globals", "parameters", "catalog"):
+        try:
+            loader[part]
+        except Exception as error:
+            faults.append(explain(error))
+    for fault in dict.fromkeys(faults):
+        yield Finding("configuration", "FAIL", fault)
+    if not faults:
+        yield Finding("configuration", "OK", f"{loader.env or loader.default_run_env}: parameters and catalog load")
+
+
+def resolve_credentials(loader: Any, section: str, variables: Variables) -> dict[str, Any]:
+    """Return one section of the credentials: Kedro's loader gives all or, where a variable is missing, none.
+
+    Raises:
+        ProjectError: variables of the section are not set, or there is no such section.
+    """
+    missing = [name for name, need in variables.get(section, {}).items() if need and not os.environ.get(name)]
+    if missing:
+        raise ProjectError(f"not looked at, for {', '.join(missing)} must be set first")
+    loader["globals"]  # makes the project's resolvers this loader's own
+    folder = Path(loader.conf_source) / (loader.env or loader.default_run_env)
+    sections = _read_credentials(folder)
+    if section not in sections:
+        raise ProjectError(f"{folder}/credentials.yml has no section {section}: copy that of conf/minio")
+    # Kedro knows this resolver only while it reads credentials; so do we.
+    OmegaConf.register_new_resolver("oc.env", oc.env, replace=True)
+    try:
+        resolved: Any = OmegaConf.to_container(OmegaConf.create(sections[section]), resolve=True)
+    finally:
+        OmegaConf.clear_resolver("oc.env")
+    return dict(resolved)
+
+
+def _read_credentials(folder: Path) -> dict[str, Any]:
+    files: list[Any] = [OmegaConf.load(path) for path in sorted(folder.glob("credentials*.yml"))]
+    merged: Any = OmegaConf.to_container(OmegaConf.merge(*files), resolve=False)
+    return dict(merged)

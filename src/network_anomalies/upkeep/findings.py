@@ -1,0 +1,58 @@
+"""What a check of the doctor finds, and how checks are run: side by side, none stopping another, all within a limit."""
+
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+from network_anomalies.errors import explain
+
+State = Literal["OK", "WARN", "FAIL"]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line of the doctor's table: what was looked at, how it is, and the way out where it is not well."""
+
+    check: str
+    state: State
+    said: str
+
+
+Check = Callable[[], Iterable[Finding]]
+
+
+def run_checks(checks: dict[str, Check], seconds: float) -> list[Finding]:
+    """Run every check in a thread of its own and return what they found, in the checks' order.
+
+    A check that raises is a FAIL in ``explain``'s words, and so is one that is not done after ``seconds``: its thread
+    is a daemon, which the end of the process does not wait for.
+    """
+    found: dict[str, list[Finding]] = {}
+    threads = [threading.Thread(target=_run, args=(name, check, found), daemon=True) for name, check in checks.items()]
+    deadline = time.monotonic() + seconds
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(max(0.0, deadline - time.monotonic()))
+    late = f"no answer within {seconds:g} s: see that what it asks is up and reachable from here"
+    return [finding for name in checks for finding in found.get(name) or [Finding(name, "FAIL", late)]]
+
+
+def to_table(findings: list[Finding]) -> Iterator[str]:
+    """Say the findings line by line in columns, the sum last."""
+    width = max((len(finding.check) for finding in findings), default=0)
+    for finding in findings:
+        yield f"{finding.state:<4}  {finding.check:<{width}}  {finding.said}"
+    counts = {state: sum(finding.state == state for finding in findings) for state in ("OK", "WARN", "FAIL")}
+    yield ", ".join(f"{count} {state}" for state, count in counts.items())
+
+
+def _run(name: str, check: Check, found: dict[str, list[Finding]]) -> None:
+    findings: list[Finding] = []
+    try:
+        findings.extend(check())
+    except Exception as error:
+        findings.append(Finding(name, "FAIL", explain(error)))
+    found[name] = findings

@@ -1,0 +1,84 @@
+"""Detection on public labelled flows: the bars that the method has to clear, with one setting for all sets."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import SHARED
+
+from network_anomalies.detection import AnomalyDetector
+
+EVAL = SHARED / "data/eval"
+SETS = ("feel008-d5", "feel011-d5", "ctusme11-mix", "ctusme11-mix-blk2", "iot34-scan", "iot34-cc10", "cic17-a")
+needs_flows = pytest.mark.skipif(not EVAL.is_dir(), reason="needs the labelled flows of ../shared")
+
+
+def average_precision(attack: np.ndarray, anomaly: np.ndarray) -> float:
+    """Return the mean of precision over the attacks, events of equal score taken together."""
+    order = np.argsort(-anomaly, kind="stable")
+    last_of_tie = np.append(np.diff(anomaly[order]) != 0, True)
+    found = np.cumsum(attack[order])[last_of_tie]
+    precision = found / (np.flatnonzero(last_of_tie) + 1)
+    return float((np.diff(found, prepend=0) * precision).sum() / attack.sum())
+
+
+def roc_auc(attack: np.ndarray, anomaly: np.ndarray) -> float:
+    """Return how likely an attack scores above another event (Mann and Whitney)."""
+    ranks = pd.Series(anomaly).rank().to_numpy()
+    n = attack.sum()
+    return float((ranks[attack].sum() - n * (n + 1) / 2) / (n * (len(attack) - n)))
+
+
+def read(name: str) -> tuple[pd.DataFrame, np.ndarray]:
+    events = pd.read_csv(EVAL / f"{name}.csv").sort_values("timestamp", kind="stable", ignore_index=True)
+    return events.drop(columns=["label", "detail"]), (events["label"] == "attack").to_numpy()
+
+
+def judge_batch(name: str) -> tuple[float, float]:
+    events, attack = read(name)
+    anomaly = -AnomalyDetector().fit_score_samples(events)
+    return average_precision(attack, anomaly), roc_auc(attack, anomaly)
+
+
+def judge_clean_past(name: str) -> tuple[float, float]:
+    events, attack = read(name)
+    benign = np.flatnonzero(~attack)
+    past = np.isin(np.arange(len(events)), benign[: len(benign) // 2])
+    anomaly = -AnomalyDetector().fit(events[past]).score_samples(events[~past])
+    return average_precision(attack[~past], anomaly), roc_auc(attack[~past], anomaly)
+
+
+def judge_uncleaned_past(name: str) -> tuple[float, float]:
+    events, attack = read(name)
+    half = len(events) // 2
+    anomaly = -AnomalyDetector().fit(events[:half]).score_samples(events[half:])
+    return average_precision(attack[half:], anomaly), roc_auc(attack[half:], anomaly)
+
+
+@needs_flows
+def test_a_batch_is_judged_against_itself():
+    precision, auc = np.array([judge_batch(name) for name in SETS]).T
+    assert precision.mean() >= 0.95
+    assert precision.min() >= 0.85
+    assert auc.mean() >= 0.99
+
+
+@needs_flows
+def test_a_clean_past_separates_almost_all():
+    precision, auc = np.array([judge_clean_past(name) for name in SETS]).T
+    assert precision.mean() >= 0.99
+    assert precision.min() >= 0.98
+    assert auc.mean() >= 0.997
+
+
+@needs_flows
+def test_attacks_in_the_past_do_not_hide_those_to_come():
+    with_attack_to_find = [name for name in SETS if name != "iot34-cc10"]  # its second half has none
+    precision = np.array([judge_uncleaned_past(name)[0] for name in with_attack_to_find])
+    assert precision.mean() >= 0.85
+
+
+def test_the_metrics_are_those_of_the_books():
+    attack = np.array([True, False, True, False])
+    assert average_precision(attack, np.array([4.0, 3.0, 2.0, 1.0])) == pytest.approx((1 + 2 / 3) / 2)
+    assert average_precision(attack, np.ones(4)) == pytest.approx(0.5)
+    assert roc_auc(attack, np.array([4.0, 3.0, 2.0, 1.0])) == pytest.approx(0.75)
