@@ -30,7 +30,7 @@ ROOT = Path(__file__).parent.parent
 SHARED = ROOT.parent / "shared"
 DAY_BEFORE, DAY, NEXT_DAY = "2024-04-18", "2024-04-19", "2024-04-20"
 # In the last slice, which the first day's model is tested on.
-LOUD = {"fast_scan": {"share": 0.03, "start_hour": [19, 19]}, "brute_force": {"share": 0.03, "start_hour": [20, 20]}}
+LOUD = {"fast_scan": {"share": 0.1, "start_hour": [19, 19]}, "brute_force": {"share": 0.05, "start_hour": [20, 20]}}
 SMALL_DAY = {"generator__n_events": 3000, "generator__attacks": LOUD, "transformation__slice_hours": 6}
 
 # One profile: the same examples on every machine, and no verdict on a busy one's speed.

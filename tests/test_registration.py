@@ -153,7 +153,10 @@ def command(project, monkeypatch, *arguments):
 def test_a_champion_can_be_chosen_by_hand_and_the_choice_undone(anywhere, engine, monkeypatch):
     for number in (1, 2, 3):
         register_model(engine, make_model(engine, number), number < 3, f"{number - 1:064d}")
-    statuses = lambda: list_models(engine, "lab")["status"].tolist()  # noqa: E731
+
+    def statuses():
+        return list_models(engine, "lab")["status"].tolist()
+
     assert statuses() == ["RETIRED", "CHAMPION", "CHALLENGER"]
     assert "champion of lab is version 1 (000000000000)" in command(anywhere, monkeypatch, "--rollback").output
     assert statuses() == ["CHAMPION", "RETIRED", "CHALLENGER"]

@@ -128,7 +128,7 @@ def test_the_first_exception_that_holds_answers(make_events):
 @pytest.mark.parametrize("entity", ["10.0.0.1/8", "10.0.0", "host.example", ""])
 def test_an_exception_for_no_network_is_refused_by_name(embedded, entity):
     with pytest.raises(Exception, match=r"parameter alerts.allowlist.0.entity is"):
-        embedded.session(logical_date=DAY, alerts__allowlist=[allow(entity)]).load_context()
+        embedded.load("params:alerts", alerts__allowlist=[allow(entity)])
 
 
 @given(st.lists(st.floats(0, 100), max_size=12), st.integers(1, 15))
