@@ -43,7 +43,11 @@ ATTACKS = {
     "leak in pieces": ("exfiltration", CLIENTS[3], scenarios.leak(TODAY, 300, 60, STRANGER, 6)),
     "drip to a known one": ("exfiltration", CLIENTS[3], scenarios.leak(TODAY, 300, 200, scenarios.WEB[0], 10)),
     "lateral movement": ("lateral_movement", CLIENTS[7], scenarios.move_laterally(TODAY, 8)),
-    "rare protocol": ("new_service", STRANGER, pd.concat([scenarios.speak(TODAY, "SCTP", client, STRANGER) for client in CLIENTS[:3]])),
+    "rare protocol": (
+        "new_service",
+        STRANGER,
+        pd.concat([scenarios.speak(TODAY, "SCTP", client, STRANGER) for client in CLIENTS[:3]]),
+    ),
 }
 BEACONS = [
     (period, jitter, kind)

@@ -43,7 +43,7 @@ PEERS, LONE_PEERS = 5, 8  # clients that a private source never met; ... of a so
 
 CONTROL_PROTOCOLS = ("ICMP", "IPV6-ICMP", "IGMP")
 SERVICE_FLOWS, SERVICE_SOURCES = 20, 2
-SPEAKERS = 0.05  # share of the day's sources that speak a rare protocol at most
+SPEAKERS = 0.1  # share of the day's sources that speak a rare protocol at most
 
 HABIT_WEIGHT = 2  # destinations of the whole day that count beside a source's own
 SHARED = 0.5  # share of a source's other destinations that others talk to as well
