@@ -155,3 +155,9 @@ def move_laterally(day: int, hosts: int, src_ip: str = CLIENTS[7]) -> pd.DataFra
     targets = [client for client in CLIENTS if client != src_ip][:hosts] * 3
     times = MONDAY + DAY * day + 57_600 + np.sort(random.uniform(0, 3600, len(targets)))
     return make_flows(times, src_ip, targets, random.lognormal(9, 0.8, len(targets)), 3.0)
+
+
+def speak(day: int, protocol: str, src_ip: str, dst_ip: str) -> pd.DataFrame:
+    random = np.random.default_rng([7, len(src_ip)])
+    times = MONDAY + DAY * day + 43_200 + np.sort(random.uniform(0, 14_400, 15))
+    return make_flows(times, src_ip, dst_ip, random.lognormal(6.5, 0.6, 15), 1.0, protocol)

@@ -1,7 +1,5 @@
 """From scores to alerts: a normal day raises next to none, an attack one, and at most fifty in all."""
 
-from datetime import date
-
 import pandas as pd
 import pytest
 import scenarios
@@ -20,7 +18,6 @@ from network_anomalies.detection import (
     score,
     summarise,
 )
-from network_anomalies.generator import build_tables, draw_part
 
 TODAY = 3
 
@@ -47,16 +44,6 @@ def office() -> Model:
 def test_a_normal_day_of_a_network_raises_next_to_no_alert(office):
     today = to_utc(make_day(TODAY))
     assert len(choose_alerts([find(today, office), detect(summarise(today), office.history)])) <= 5
-
-
-def test_a_normal_day_of_100000_synthetic_events_raises_next_to_no_alert():
-    tables = build_tables()
-    days = [
-        pd.concat([draw_part(tables, 0, date(2026, 1, day), part, 4, 25_000) for part in range(1, 5)])
-        for day in range(1, 4)
-    ]
-    model = train(days[:2])
-    assert len(choose_alerts([find(days[2], model), detect(summarise(days[2]), model.history)])) <= 5
 
 
 def test_an_attack_is_one_alert_of_its_host(office):

@@ -43,6 +43,11 @@ ATTACKS = {
     "leak in pieces": ("exfiltration", CLIENTS[3], scenarios.leak(TODAY, 300, 60, STRANGER, 6)),
     "drip to a known one": ("exfiltration", CLIENTS[3], scenarios.leak(TODAY, 300, 200, scenarios.WEB[0], 10)),
     "lateral movement": ("lateral_movement", CLIENTS[7], scenarios.move_laterally(TODAY, 8)),
+    "rare protocol": (
+        "new_service",
+        STRANGER,
+        pd.concat([scenarios.speak(TODAY, "SCTP", client, STRANGER) for client in CLIENTS[:3]]),
+    ),
 }
 BEACONS = [
     (period, jitter, kind)
@@ -68,12 +73,20 @@ def test_a_beacon_is_found_beside_the_past(period, jitter, kind, today, past):
     assert found[["kind", "entity"]].to_numpy().tolist() == [["beaconing", CLIENTS[5]]]
 
 
-@pytest.mark.parametrize("name", ["wide scan", "fast guesses", "wide flood"])
+STRONG = ["fast scan", "slow scan", "wide scan", "fast guesses", "slower guesses", "small flood", "wide flood"]
+
+
+@pytest.mark.parametrize("name", [*STRONG, "flood by one", "leak in one go", "lateral movement", "rare protocol"])
 def test_a_strong_attack_is_found_without_a_past(name, today):
     kind, entity, attack = ATTACKS[name]
     assert (kind, entity) in set(
         detect(summary_with(today, attack))[["kind", "entity"]].itertuples(index=False, name=None)
     )
+
+
+def test_an_even_call_to_where_nobody_else_goes_is_found_without_a_past_whenever_it_begins(today):
+    found = detect(summary_with(today, scenarios.beacon(TODAY, 300, 0.2)))
+    assert ("beaconing", CLIENTS[5]) in set(found[["kind", "entity"]].itertuples(index=False, name=None))
 
 
 def test_a_beacon_that_begins_at_noon_is_found_without_a_past(today):
@@ -114,6 +127,46 @@ def look_alikes() -> dict[str, pd.DataFrame]:
         ),
         "a new mirror of some megabytes": make_flows(start + 40_000 + np.arange(4), CLIENTS[4], "104.17.1.1", 4e6, 4.0),
     }  # fmt: skip
+
+
+def lone_look_alikes() -> dict[str, pd.DataFrame]:
+    """What a day alone must not take for an attack."""
+    random = np.random.default_rng(1)
+    start = MONDAY + DAY * TODAY
+    every_hour = start + random.uniform(0, DAY, 24 * 200)
+    visitors = [f"203.0.{113 + n // 250}.{1 + n % 250}" for n in range(len(every_hour))]
+    lone_host = [f"93.190.1.{1 + n % 90}" for n in range(90)]
+    return {
+        "a public server that strangers ask all day": make_flows(every_hour, visitors, SERVERS[1], 300, 0.02, "UDP"),
+        "strangers who load pages in one hour": make_flows(
+            start + 36_000 + random.uniform(0, 600, 200), visitors[:200], SERVERS[1], 40_000, 2.0
+        ),
+        "a host of other habits that moves a lot": make_flows(
+            start + np.arange(90) * 600.0, "10.0.1.250", lone_host, 2e7, 20.0
+        ),
+        "a tunnel that the whole office uses": pd.concat(
+            [scenarios.speak(TODAY, "ESP", client, "195.113.2.2") for client in CLIENTS[:10]]
+        ),
+        "routers that greet each other": pd.concat(
+            [scenarios.speak(TODAY, "OSPFIGP", server, "224.0.0.5") for server in SERVERS[:3]]
+        ),
+        "pings of a gateway": pd.concat(
+            [scenarios.speak(TODAY, "ICMP", server, "195.113.2.3") for server in SERVERS[:3]]
+        ),
+    }
+
+
+@pytest.mark.parametrize("name", [*look_alikes(), *lone_look_alikes()])
+def test_what_merely_looks_like_an_attack_is_left_alone_without_a_past(name, today):
+    found = detect(summary_with(today, (look_alikes() | lone_look_alikes())[name]))
+    assert set(found["entity"]) <= {scenarios.SCANNER}, found.to_string()
+
+
+def test_a_tunnel_of_every_day_is_no_new_service(today):
+    tunnel = [pd.concat([scenarios.speak(day, "ESP", client, STRANGER) for client in CLIENTS[:2]]) for day in (2, 3)]
+    known = remember(summarise(pd.concat([make_day(2), tunnel[0]], ignore_index=True)))
+    assert detect(summary_with(today, tunnel[1]), known).empty
+    assert detect(summary_with(today, tunnel[1]))["kind"].tolist().count("new_service") == 1
 
 
 @pytest.mark.parametrize("name", look_alikes())

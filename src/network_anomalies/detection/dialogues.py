@@ -49,13 +49,6 @@ class Day:
         """Conversations over the whole day, with ``hours``, and gaps across hours counted in."""
         return self.add_past(_describe(join_hours(self.summary.conversations)))
 
-    def are_passers(self) -> pd.Series:
-        """Return which rows of ``talks`` are of sources that the day sees at one destination, within two hours."""
-        source = group_by(self.talks, ["src_ip"])
-        destinations = group_by(self.talks, ["src_ip", "dst_ip"]).count_within(source)
-        hours = group_by(self.talks, ["src_ip", "hour"]).count_within(source)
-        return pd.Series(((destinations == 1) & (hours <= 2))[source.codes], self.talks.index)  # noqa: PLR2004
-
     def add_past(self, table: pd.DataFrame) -> pd.DataFrame:
         """Add ``past_<key>_<count>`` columns for source, destination and pair; all 0 without a past."""
         columns = {}
@@ -181,6 +174,13 @@ def count_sources(calls: pd.DataFrame) -> np.ndarray:
     return sources
 
 
+def count_destinations(calls: pd.DataFrame) -> np.ndarray:
+    """Return how many destinations the source of each row has in the day."""
+    groups = group_by(calls, ["src_ip"])
+    destinations: np.ndarray = group_by(calls, ["src_ip", "dst_ip"]).count_within(groups)[groups.codes]
+    return destinations
+
+
 def are_exceptions(calls: pd.DataFrame) -> np.ndarray:
     """Return which destinations only one source of the day talks to, although it shares most of its others.
 
@@ -190,7 +190,7 @@ def are_exceptions(calls: pd.DataFrame) -> np.ndarray:
     source = group_by(calls, ["src_ip"])
     own = total(source, pd.Series(shared).astype("float64"))[source.codes]
     others = source.sizes[source.codes] - 1
-    share = (own + limits.HABIT_WEIGHT * shared.mean()) / (others + limits.HABIT_WEIGHT)
+    share = (own + limits.HABIT_WEIGHT * shared.sum() / max(len(calls), 1)) / (others + limits.HABIT_WEIGHT)
     return np.asarray(~shared & (share >= limits.SHARED))
 
 

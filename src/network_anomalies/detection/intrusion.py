@@ -10,6 +10,7 @@ from network_anomalies.detection.dialogues import (
     Day,
     are_private,
     before,
+    count_destinations,
     count_sources,
     hours_of,
     name_groups,
@@ -23,7 +24,8 @@ def find_scans(day: Day) -> pd.DataFrame:
     """Find sources that probe many destinations they never met, within an hour or over the day.
 
     A probe is small, alike, and over UDP unanswered. A host that scanned before (a scanner, a resolver, a monitor)
-    is reported only far beyond its own widest hour or day.
+    is reported only far beyond its own widest hour or day. Without a past fewer are enough of private hosts that
+    nobody else talks to.
     """
     talks = day.talks
     unmet = (talks["past_pair_flows"] == 0) if day.has_past else (hours_of(talks, ["src_ip", "dst_ip"]) == 1)
@@ -32,7 +34,9 @@ def find_scans(day: Day) -> pd.DataFrame:
     day_limit = np.maximum(day.limits.scan_day, limits.SCAN_DAY_FACTOR * probes["past_source_day_probes"])
     fast = _find_wide(probes, ["src_ip", "protocol", "hour"], hour_limit).assign(words="an hour")
     slow = _find_wide(probes, ["src_ip", "protocol"], day_limit).assign(words="the day")
-    table = pd.concat([fast, slow], ignore_index=True)
+    dark = probes[(count_sources(talks) == 1)[probes.index] & are_private(probes["dst_ip"]) & (not day.has_past)]
+    blind = _find_wide(dark, ["src_ip", "protocol"], limits.SCAN_DARK)
+    table = pd.concat([fast, slow, blind.assign(words="the day")], ignore_index=True)
     sentences = [
         f"{source} probed {count:,} destinations it had never met within {words}, with {flows:,} small, alike flows"
         for source, count, words, flows in zip(
@@ -42,11 +46,11 @@ def find_scans(day: Day) -> pd.DataFrame:
     return to_findings("horizontal_scan", table, sentences)
 
 
-def _find_wide(probes: pd.DataFrame, keys: list[str], limit: pd.Series) -> pd.DataFrame:
+def _find_wide(probes: pd.DataFrame, keys: list[str], limit: pd.Series | int) -> pd.DataFrame:
     """Return the groups of alike probes that reach their limit of distinct destinations."""
     groups = group_by(probes, keys)
     distinct = group_by(probes, [*keys, "dst_ip"]).count_within(groups)
-    strength = distinct / limit.to_numpy()[groups.first]
+    strength = distinct / np.broadcast_to(limit, len(probes))[groups.first]
     table = name_groups(probes, groups, entity="src_ip").assign(distinct=distinct, strength=strength)
     return table[_are_alike(probes, groups) & (strength >= 1)]
 
@@ -60,16 +64,17 @@ def find_brute_force(day: Day) -> pd.DataFrame:
     """Find bursts of short alike TCP sessions from one source to one destination, as guessing passwords makes them.
 
     Many more in an hour than the pair ever had; without a past, in the day, from a pair that talks in few of its hours.
-    Known hosts that do it together are a crowd.
+    Known hosts that do it together are a crowd; without a past, those are known that talk to others as well.
     """
     talks = day.talks.assign(hours=1) if day.has_past else day.dialogues.assign(hour=day.dialogues["first_hour"])
     limit = np.maximum(day.limits.logins, limits.LOGIN_FACTOR * talks["past_pair_peak_flows"])
-    talks = talks.assign(strength=talks["flows"] / limit)
+    strange = (talks["past_source_hours"] == 0) if day.has_past else (count_destinations(talks) == 1)
+    talks = talks.assign(strength=talks["flows"] / limit, strange=strange)
     brief = talks["hours"] <= day.limits.burst_hours
     alike = talks["flow_bytes"].between(*limits.LOGIN_BYTES) & (talks["size_spread"] <= limits.LOGIN_SPREAD)
     rapid = (talks["strength"] >= 1) & (talks["pace"] >= limits.LOGIN_PACE)
     hit = talks[(talks["protocol"] == "TCP") & alike & brief & rapid]
-    hit = hit[(hit["past_source_hours"] == 0) | (_count_fellows(hit) <= limits.LOGIN_FELLOWS)]
+    hit = hit[hit["strange"] | (_count_fellows(hit) <= limits.LOGIN_FELLOWS)]
     table = name_pairs(hit)
     sentences = [
         f"{source} opened {flows:,} sessions of about {size:,.0f} bytes to {target} in {minutes:,} busy minutes; "

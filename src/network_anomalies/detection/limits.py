@@ -5,6 +5,7 @@ from dataclasses import dataclass
 PROBE_BYTES = 200  # an unanswered or refused probe, headers both ways
 PROBE_SPREAD = 0.35  # standard deviation of ln(bytes) between the flows of one pair
 SCAN_SPREAD = 0.5  # ... and between the pairs of one scan
+SCAN_DARK = 20  # without a past: private hosts that nobody else talks to
 SCAN_HOUR_FACTOR, SCAN_DAY_FACTOR = 3, 2  # times the widest hour and day of the past
 
 LOGIN_BYTES = (300, 20_000)
@@ -16,6 +17,7 @@ LOGIN_FACTOR = 4  # times the pair's busiest hour of the past
 EMPTY_BYTES, EMPTY_SECONDS = 2_000, 0.1
 FLOOD_PACE = 100  # flows per active minute
 FLOOD_FACTOR = 10  # times the pair's busiest hour of the past, or a destination's strangers in its median hour
+PASSING_HOURS = 2  # an hour seldom begins on the hour
 CROWD_FLOWS, CROWD_SOURCES = 500, 30  # of a destination in an hour
 CROWD_FLOWS_FACTOR, CROWD_SOURCES_FACTOR = 5, 3  # times the destination's busiest hour of the past
 CROWD_STRANGERS = 0.5  # share of sources that nobody knew
@@ -41,7 +43,7 @@ PEERS, LONE_PEERS = 5, 8  # clients that a private source never met; ... of a so
 
 CONTROL_PROTOCOLS = ("ICMP", "IPV6-ICMP", "IGMP")
 SERVICE_FLOWS, SERVICE_SOURCES = 20, 2
-SPEAKERS = 0.05  # share of the day's sources that speak a rare protocol at most
+SPEAKERS = 0.1  # share of the day's sources that speak a rare protocol at most
 
 HABIT_WEIGHT = 2  # destinations of the whole day that count beside a source's own
 SHARED = 0.5  # share of a source's other destinations that others talk to as well

@@ -10,6 +10,7 @@ from network_anomalies.detection.dialogues import (
     are_exceptions,
     are_private,
     before,
+    count_destinations,
     hours_of,
     name_groups,
     name_pairs,
@@ -46,7 +47,8 @@ def _find_crowds(day: Day, empty: pd.DataFrame) -> pd.DataFrame:
 
 def _compare_strangers(day: Day, empty: pd.DataFrame, groups: Groups) -> np.ndarray:
     """Return how many times the limit the sources are that nobody knew, and that came for this destination only."""
-    strange = (day.are_passers() & (day.talks["past_source_flows"] == 0)).loc[empty.index]
+    passing = (count_destinations(day.talks) == 1) & (hours_of(day.talks, ["src_ip"]) <= limits.PASSING_HOURS)
+    strange = (passing & (day.talks["past_source_flows"] == 0)).loc[empty.index]
     table = pd.DataFrame({name: empty[name].to_numpy()[groups.first] for name in ("dst_ip", "hour")})
     table["strangers"] = total(groups, strange.astype("int64"))
     many = table[table["dst_ip"].isin(table["dst_ip"][table["strangers"] >= day.limits.strangers])]
