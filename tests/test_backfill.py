@@ -107,7 +107,7 @@ def test_a_day_that_fails_stops_no_other_and_is_the_only_one_that_is_run_again(e
     rows = table_of(output)
     assert [rows[day][0] for day in DAYS] == ["SUCCESS", "FAILED", "SUCCESS", "SUCCESS"]
     assert "Error" in output
-    assert errors.splitlines()[-1] == "Error: 1 days failed: see the table, mend the cause, then run again"
+    assert errors.splitlines()[-1] == "Error: 1 of 4 days failed: see the table, mend the cause, then run again"
     assert "Traceback" not in errors
     blocked.unlink()
     code, output, _ = backfill(embedded, *RANGE)

@@ -132,6 +132,9 @@ def lint_imports(root: Path) -> subprocess.CompletedProcess[str]:
         ("contract.py", "import kedro.io", "does not depend on Kedro"),
         ("parts.py", "import network_anomalies.datasets", "Layers"),
         ("generator/day.py", "import sklearn", "Heavy libraries"),
+        ("cli.py", "import prefect", "Heavy libraries"),
+        ("cli.py", "import network_anomalies.orchestration.flows", "Layers"),
+        ("upkeep/stores.py", "import network_anomalies.orchestration.flows", "Layers"),
     ],
 )
 def test_the_import_rules_break_when_they_should(embedded, module, line, contract):

@@ -123,16 +123,14 @@ def run_backfill(plan: list[Day], settings: RunSettings, echo: Callable[[str], N
         with closing(run_days(missing, settings)) as finished:
             for outcome in finished:
                 outcomes[outcome.logical_date] = outcome
-                logger.info(
-                    "%s: %s, %d days done of %d", outcome.logical_date, outcome.status, len(outcomes), len(plan)
-                )
+                logger.info("%s: %s, %d of %d days", outcome.logical_date, outcome.status, len(outcomes), len(plan))
     finally:
         restore_signals()
         echo(format_table([outcomes.get(day.logical_date, Outcome(day.logical_date, "STOPPED")) for day in plan]))
     failed = sum(outcome.status not in (*DONE, "THERE") for outcome in outcomes.values())
     echo(f"{len(missing)} of {len(plan)} days were missing, {failed} failed; {time.monotonic() - started:.1f} s")
     if failed:
-        raise ProjectError(f"{failed} days failed: see the table, mend the cause, then run again")
+        raise ProjectError(f"{failed} of {len(plan)} days failed: see the table, mend the cause, then run again")
 
 
 def format_table(outcomes: Iterable[Outcome]) -> str:
