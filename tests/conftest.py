@@ -34,7 +34,7 @@ LOUD = {"fast_scan": {"share": 0.1, "start_hour": [19, 19]}, "brute_force": {"sh
 SMALL_DAY = {"generator__n_events": 3000, "generator__attacks": LOUD, "transformation__slice_hours": 6}
 
 # One profile: the same examples on every machine, and no verdict on a busy one's speed.
-settings.register_profile("project", deadline=None, derandomize=True, max_examples=30)
+settings.register_profile("project", deadline=None, derandomize=True, max_examples=12)
 settings.load_profile("project")
 
 

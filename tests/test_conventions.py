@@ -60,8 +60,8 @@ def test_base_declares_the_lake_and_the_registry_that_are_served():
     catalog = read_catalog(ROOT, "base")
     assert catalog["raw_parts"]["path"].startswith("s3://cybersec-ml-raw/synthetic/")
     assert {name for name, entry in catalog.items() if entry.get("credentials") == "postgres"} == {
-        "current_objects",
-        "ingestion_events",
+        *("alerts", "current_objects", "ingestion_events"),
+        *("evaluation_events", "training_events", "transformation_events"),
     }
     assert catalog["raw_parts"]["credentials"] == catalog["quarantined_events"]["credentials"] == "minio"
     assert not list((ROOT / "conf/base").glob("credentials*"))
@@ -161,8 +161,13 @@ def test_a_session_outside_the_working_directory_uses_its_own_registry(embedded,
 
 
 def test_no_node_but_evaluations_reaches_the_truth():
-    allowed = {node.name for node in pipelines["evaluation"].nodes} if "evaluation" in pipelines else set()
-    assert {name for pipeline in pipelines.values() for name in find_truth_readers(pipeline)} <= allowed
+    readers = {node.name for pipeline in pipelines.values() for node in pipeline.nodes if "ground_truth" in node.inputs}
+    assert readers == {"evaluate_models", "plot_evaluation"}
+
+
+def test_nothing_made_of_the_truth_reaches_what_learns():
+    learning = {node.name for name in ("transformation", "training") for node in pipelines[name].nodes}
+    assert not find_truth_readers(pipelines["full"]) & learning
 
 
 def test_a_node_that_peeks_at_the_truth_is_noticed():

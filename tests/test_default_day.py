@@ -43,7 +43,8 @@ def alert(slices: Sequence[pd.DataFrame], past: Sequence[pd.DataFrame]) -> pd.Da
     """Return a day's alerts by a model of the past or, where there is none, of the day's own first half."""
     known = list(past or slices[:FIRST_HALF])
     model = fit([lambda part=part: part for part in known], remember(merge_summaries(map(summarise, known))))
-    findings = conclude([judge_slice(part, model)[1] for part in slices], model, has_past=bool(past))
+    flagged = [judge_slice(part, model)[1] for part in slices]
+    findings = conclude(flagged, merge_summaries(map(summarise, slices)), model, has_past=bool(past))
     return choose_alerts([findings[findings["entity"] != ALLOWED_SCANNER]])
 
 

@@ -220,7 +220,8 @@ def test_a_role_that_may_only_read_is_told_what_it_lacks(ready, monkeypatch):
     make_role(ready, monkeypatch, "GRANT SELECT ON ALL TABLES IN SCHEMA public TO {role}")
     ((check, said),) = failed(diagnose(ready)).items()
     assert check == "registry rights"
-    assert "PG_USER lacks INSERT on ingestion_batches, UPDATE on ingestion_batches" in said
+    assert "PG_USER lacks INSERT on alerts, UPDATE on alerts" in said
+    assert "INSERT on ingestion_batches, UPDATE on ingestion_batches" in said
     assert "GRANT SELECT, INSERT, UPDATE ON ALL TABLES IN SCHEMA public TO PG_USER" in said
 
 

@@ -39,6 +39,11 @@ GOOD = {
     "generator": GENERATOR,
     "logs": {"path": "x", "format": "zeek", "missing_duration": "zero", "part_events": 1, "block_bytes": 2**20},
     "gate": {"max_rejected_share": 0.05, "drop_duplicates": False, "preview_rows": 5},
+    "transformation": {"slice_hours": 1},
+    "training": {"window_days": 14, "row_cap": 1000, "train_share": 0.5},
+    "evaluation": {"drift_psi": 0.25, "drift_rows": 1000},
+    "registration": {"min_gain": 0.01, "max_age_days": 7, "max_alert_ratio": 1.5},
+    "alerts": {"budget": 50, "allowlist": []},
     "retention": {"local_days": 0, "quarantine_days": 90, "orphan_days": 1},
 }
 
