@@ -64,13 +64,10 @@ def test_a_correction_changes_neither_the_alerts_nor_where_they_lead(modelled):
 
 
 def make_log():
-    """Return a day in which one host tries out 600 others and all the rest talk to two servers."""
+    """Return a day in which one host tries passwords at one server and all the rest talk to two servers."""
     calm = [zeek_line(second, host=f"10.0.1.{second % 40}") for second in range(60, 86_000, 60)]
-    scan = [
-        zeek_line(50_000 + flow / 10, duration="0.0", host="10.0.9.9", server=f"10.8.{flow // 250}.{flow % 250}")
-        for flow in range(600)
-    ]
-    return HEADER + "".join(calm + scan)
+    guesses = [zeek_line(50_000 + guess, duration="0.5", host="10.0.9.9", server="10.8.0.1") for guess in range(900)]
+    return HEADER + "".join(calm + guesses)
 
 
 def test_an_alert_about_logs_leads_to_the_file(embedded):
