@@ -84,7 +84,7 @@ def test_a_store_that_fails_between_two_parts_is_healed_by_a_rerun(ready, monkey
     assert len(ready.objects()) == 4
 
 
-def test_a_store_or_database_that_accepts_and_stays_silent_is_an_error_within_15_seconds(ready):
+def test_a_store_or_database_that_accepts_and_stays_silent_is_an_error_within_20_seconds(ready):
     database = f"http://{ready.variables['PG_HOST']}:{ready.variables['PG_PORT']}"
     store = ready.variables["MINIO_ENDPOINT_URL"]
     command = ["run", "--pipeline", "ingestion", "--env", "minio", "--params", f"logical_date={DAY}"]
@@ -93,7 +93,7 @@ def test_a_store_or_database_that_accepts_and_stays_silent_is_an_error_within_15
         for variables, name in zip(silent, ("the object store", "the registry"), strict=True):
             started = time.monotonic()
             done = ready.cli(*command, **variables)
-            assert time.monotonic() - started < 15
+            assert time.monotonic() - started < 20  # its start-up included, beside a second worker
             assert done.returncode == 1
             assert done.stderr.splitlines()[-1].startswith(f"Error: {name}")
     run = last_run(ready)

@@ -173,7 +173,7 @@ def test_real_logs_take_their_own_pipeline(here, client):
 def test_a_served_schedule_runs_daily_and_on_the_day_it_was_meant_for(here, client, api):
     served = {"PREFECT_API_URL": api, "PREFECT_RUNNER_POLL_FREQUENCY": "1"}
     names = ["data-ingestion/ingestion", "full-mlops/full"]
-    arguments = ("serve", "--params", "generator.n_events=10")
+    arguments = ("serve", "--params", "generator.n_events=2000")
     with process("network_anomalies.orchestration", *arguments, log=here.root / "log", **served):
         deadline = time.monotonic() + 60
         while len(client.read_deployments()) < 2:
