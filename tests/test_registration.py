@@ -14,8 +14,10 @@ from click.testing import CliRunner
 from conftest import DAY, DAY_BEFORE
 from sqlalchemy import insert
 from sqlalchemy.exc import IntegrityError
+from test_transformation import fails
 
 from network_anomalies.cli import cli
+from network_anomalies.errors import ContractError
 from network_anomalies.parameters import RegistrationParameters
 from network_anomalies.pipelines.registration.nodes import decide_promotion
 from network_anomalies.registry.engine import open_registry
@@ -37,7 +39,11 @@ def decide(candidate, champion, age=0, rules=RULES, **known):
     previous = {"model_sha256": "old", "reason": "it was best", "train_end": TRAINED - timedelta(days=age)}
     # When somebody registered it says nothing about its age: a past year may be run today.
     previous = previous | {"registered_at": datetime.now(UTC)} | known
-    return decide_promotion(metrics, {"model_sha256": "new", "train_end": TRAINED}, previous, rules)
+    return decide_promotion(evaluated(metrics), {"model_sha256": "new", "train_end": TRAINED}, previous, rules)
+
+
+def evaluated(metrics, model_sha256="new"):
+    return {"model_sha256": model_sha256, "metrics": metrics}
 
 
 @pytest.mark.parametrize(
@@ -78,7 +84,7 @@ def test_without_truth_age_and_volume_decide(age, alerts, promoted):
 
 def test_the_first_model_and_one_in_place_of_a_champion_that_cannot_score_are_promoted():
     metrics = {"candidate": {"average_precision": 0.0, "alerts": 0}, "champion": None}
-    first = decide_promotion(metrics, {"model_sha256": "new"}, {}, RULES)
+    first = decide_promotion(evaluated(metrics), {"model_sha256": "new"}, {}, RULES)
     assert first == {"promote": True, "reason": "first model of this source"}
     assert decide((0.0, 99), None) == {"promote": True, "reason": "the champion cannot score: it was altered"}
 
@@ -86,6 +92,15 @@ def test_the_first_model_and_one_in_place_of_a_champion_that_cannot_score_are_pr
 def test_the_champion_itself_stays_champion_for_its_own_reason():
     decision = decide((0.5, 1), (0.5, 1), model_sha256="new")
     assert decision == {"promote": True, "reason": "it was best"}
+
+
+def test_a_model_that_was_not_evaluated_is_not_judged_by_the_figures_of_another(modelled):
+    with pytest.raises(ContractError, match="model new was trained and not evaluated"):
+        decide_promotion(evaluated({}, "other"), {"model_sha256": "new"}, {}, RULES)
+    before = modelled.rows("models")
+    modelled.run("training", training__row_cap=1000)
+    assert "was trained and not evaluated: run the evaluation pipeline" in fails(modelled, "registration")
+    assert modelled.rows("models").equals(before)
 
 
 def make_model(engine, number, source="lab"):

@@ -122,7 +122,8 @@ def _describe_models(run: "Run", parameters: dict[str, Any], pipeline: Pipeline,
     if "alerts" in made:
         alerts = read_alerts(run.engine, source, day)
         suppressed = int(alerts["suppressed_by"].notna().sum())
-        where = catalog["daily_report"]._describe()["filepath"]
+        report = catalog["daily_report"]._describe()
+        where = f"{report['protocol']}://{report['filepath']}".removeprefix("file://")
         yield f"alerts of {source} on {day}: {len(alerts) - suppressed}, {suppressed} suppressed; report {where}"
 
 

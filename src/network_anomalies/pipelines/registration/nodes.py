@@ -3,13 +3,14 @@
 from datetime import datetime
 from typing import Any
 
+from network_anomalies.errors import ContractError
 from network_anomalies.parameters import RegistrationParameters
 
 Report = dict[str, Any]
 
 
 def decide_promotion(
-    evaluation_metrics: Report, training_events: Report, previous_champion: Report, registration: RegistrationParameters
+    evaluation_events: Report, training_events: Report, previous_champion: Report, registration: RegistrationParameters
 ) -> Report:
     """Decide whether the date's model becomes champion: a worse one never does.
 
@@ -18,14 +19,22 @@ def decide_promotion(
 
     Returns:
         ``promote`` and ``reason``.
+
+    Raises:
+        ContractError: what was evaluated last is another model.
     """
-    candidate, champion = evaluation_metrics["candidate"], evaluation_metrics["champion"]
+    if evaluation_events["model_sha256"] != training_events["model_sha256"]:
+        raise ContractError(
+            f"model {training_events['model_sha256'][:12]} was trained and not evaluated: run the evaluation pipeline"
+        )
+    metrics = evaluation_events["metrics"]
+    candidate, champion = metrics["candidate"], metrics["champion"]
     if not previous_champion:
         return {"promote": True, "reason": "first model of this source"}
     if previous_champion["model_sha256"] == training_events["model_sha256"]:
         return {"promote": True, "reason": previous_champion["reason"]}
     if champion is None:
-        return {"promote": True, "reason": f"the champion cannot score: {evaluation_metrics['champion_note']}"}
+        return {"promote": True, "reason": f"the champion cannot score: {metrics['champion_note']}"}
     if candidate["average_precision"] is not None:
         gain = candidate["average_precision"] - champion["average_precision"]
         facts = f"average precision {candidate['average_precision']:.3f} against {champion['average_precision']:.3f}"
@@ -35,11 +44,11 @@ def decide_promotion(
 
 
 def write_model_card(
-    decision: Report, evaluation_metrics: Report, training_events: Report, logical_date: str
+    decision: Report, evaluation_events: Report, training_events: Report, logical_date: str
 ) -> dict[str, str]:
     """Write the Markdown card that lies beside the model: data, metrics, limits, decision."""
-    days = training_events["input_objects"]
-    candidate = evaluation_metrics["candidate"]
+    days, metrics = training_events["input_objects"], evaluation_events["metrics"]
+    candidate = metrics["candidate"]
     rows = [f"| {name} | {_show(value)} |" for name, value in candidate.items() if not isinstance(value, (list, dict))]
     attacks = [
         f"| {attack['scenario']} | {attack['kind']} | {attack['stealth']} | {'yes' if attack['found'] else 'no'} | "
@@ -58,14 +67,14 @@ def write_model_card(
         f"{_show(training_events['train_end'])}, of {len(days)} days: "
         + ", ".join(f"{one['logical_date']} (revision {one['revision']})" for one in days)
         + ".",
-        f"Tested on {evaluation_metrics['test_flows']} later flows, until {_show(training_events['test_end'])}.",
+        f"Tested on {metrics['test_flows']} later flows, until {_show(training_events['test_end'])}.",
         "",
         "## Metrics",
         "",
         "| measure | value |",
         "|---|---|",
         *rows,
-        f"| population stability index of the scores | {_show(evaluation_metrics['drift']['psi'])} |",
+        f"| population stability index of the scores | {_show(metrics['drift']['psi'])} |",
         *found,
         "",
         "## Limits",
@@ -82,7 +91,7 @@ def write_model_card(
 
 
 def assemble_model(
-    decision: Report, model_card: Any, evaluation_metrics: Report, training_events: Report, run_id: str
+    decision: Report, model_card: Any, evaluation_events: Report, training_events: Report, run_id: str
 ) -> Report:
     """Make what the registry decides on in one transaction; the card is there before it."""
     return {
@@ -91,16 +100,17 @@ def assemble_model(
         "model_sha256": training_events["model_sha256"],
         "model_uri": training_events["model_uri"],
         "card_uri": f"{training_events['model_uri'].rpartition('/')[0]}/model_card.md",
-        "tested_against": evaluation_metrics["champion_sha256"],
+        "tested_against": evaluation_events["champion_sha256"],
         **decision,
     }
 
 
 def describe_for_mlflow(
-    decision: Report, evaluation_metrics: Report, training_events: Report, anomaly_model: bytes, *plots: bytes
+    decision: Report, evaluation_events: Report, training_events: Report, anomaly_model: bytes, *plots: bytes
 ) -> Report:
     """Describe the model for MLflow: parameters, metrics, plots, and the bytes themselves."""
-    measured = evaluation_metrics["candidate"].items()
+    metrics = evaluation_events["metrics"]
+    measured = metrics["candidate"].items()
     names = ("score_distribution.png", "precision_recall.png", "alerts_per_hour.png")
     return {
         "name": f"{training_events['source']} {training_events['logical_date']}",
@@ -108,7 +118,7 @@ def describe_for_mlflow(
             name: value for name, value in training_events["parameters"].items() if name != "reference_scores"
         },
         "metrics": {name: value for name, value in measured if isinstance(value, (int, float))}
-        | {"drift_psi": evaluation_metrics["drift"]["psi"]},
+        | {"drift_psi": metrics["drift"]["psi"]},
         "tags": {
             "run_id": training_events["run_id"],
             "model_sha256": training_events["model_sha256"],

@@ -16,26 +16,26 @@ def create_pipeline() -> Pipeline:
         [
             Node(
                 decide_promotion,
-                inputs=["evaluation_metrics", "training_events", "previous_champion", "params:registration"],
+                inputs=["evaluation_events", "training_events", "previous_champion", "params:registration"],
                 outputs="decision",
                 name="decide_promotion",
             ),
             Node(
                 write_model_card,
-                inputs=["decision", "evaluation_metrics", "training_events", "params:logical_date"],
+                inputs=["decision", "evaluation_events", "training_events", "params:logical_date"],
                 outputs="model_card",
                 name="write_model_card",
             ),
             Node(
                 assemble_model,
-                inputs=["decision", "model_card", "evaluation_metrics", "training_events", "params:run_id"],
+                inputs=["decision", "model_card", "evaluation_events", "training_events", "params:run_id"],
                 outputs="champion_model",
                 name="register_model",
             ),
             Node(
                 describe_for_mlflow,
                 inputs=[
-                    *("decision", "evaluation_metrics", "training_events", "anomaly_model"),
+                    *("decision", "evaluation_events", "training_events", "anomaly_model"),
                     *("score_distribution", "precision_recall", "alerts_per_hour"),
                 ],
                 outputs="mlflow_run",
