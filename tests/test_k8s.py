@@ -182,7 +182,6 @@ def check_arguments(arguments):
     return list(manifests.check_arguments(arguments, cli, ROOT / "conf", set(pipelines)))
 
 
-@pytest.mark.skipif("backfill" not in cli.commands, reason="the command comes with another change")
 @pytest.mark.parametrize(("name", "arguments"), arguments_of(render_all()).items(), ids=lambda value: str(value)[:9])
 def test_the_command_line_takes_the_arguments(name, arguments):
     assert check_arguments(arguments) == []
