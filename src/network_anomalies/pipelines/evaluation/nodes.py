@@ -1,6 +1,6 @@
 """Nodes that score the flows after the training window, and measure what that tells of a model."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import date
 from typing import Any
 
@@ -38,18 +38,7 @@ def score_test_flows(
     Raises:
         ContractError: the model was trained on every slice of the date.
     """
-    trained = {
-        item["hour"]
-        for one in training_events["input_objects"]
-        if one["logical_date"] == logical_date
-        for item in one["silver"]
-    }
-    hours = [hour for hour in silver_events if hour not in trained]
-    if not hours:
-        raise ContractError(
-            f"all {len(silver_events)} slices of {logical_date} were trained on, so nothing is left to test: "
-            "ingest another day, or more than one hour of this one"
-        )
+    hours = _find_untrained(silver_events, training_events, logical_date)
     models = {"candidate": from_bytes(anomaly_model)}
     note = ""
     if previous_champion:
@@ -67,9 +56,10 @@ def score_test_flows(
         for name, (_, some) in judged.items():
             flagged[name].append(some)
     summary = unpack_summary(silver_day[-1]["summary"]())
-    tested = take_hours(summary, _list_hours(silver_day[-1]["objects"], hours)) if trained else summary
+    whole = len(hours) == len(silver_events)
+    tested = summary if whole else take_hours(summary, _list_hours(silver_day[-1]["objects"], hours))
     # Hours of the same day are too short a past for the named detectors.
-    findings = {name: conclude(flagged[name], tested, model, has_past=not trained) for name, model in models.items()}
+    findings = {name: conclude(flagged[name], tested, model, has_past=whole) for name, model in models.items()}
     return {
         "flows": pd.concat(flows, ignore_index=True),
         "findings": findings,
@@ -139,6 +129,18 @@ def assemble_evaluation(evaluation_metrics: Report, run_id: str) -> Report:
         "labelled": evaluation_metrics["labelled"],
         "metrics": evaluation_metrics,
     }
+
+
+def _find_untrained(silver_events: Iterable[str], training_events: Report, logical_date: str) -> list[str]:
+    """Return the slices of the date that the model has not seen."""
+    days = [one for one in training_events["input_objects"] if one["logical_date"] == logical_date]
+    trained = {item["hour"] for one in days for item in one["silver"]}
+    if hours := [hour for hour in silver_events if hour not in trained]:
+        return hours
+    raise ContractError(
+        f"all {len(trained)} slices of {logical_date} were trained on, so nothing is left to test: "
+        "ingest another day, or more than one hour of this one"
+    )
 
 
 def _list_hours(objects: list[Report], slices: list[str]) -> list[int]:
