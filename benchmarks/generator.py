@@ -42,7 +42,7 @@ def main() -> None:
 def make_day(generator: GeneratorParameters, day: date) -> None:
     """Draw every part and its truth, one at a time."""
     plan = plan_day(generator, day)
-    for part in range(1, len(plan.edges)):
+    for part in plan.parts:
         draw_part(plan, part)
         label_part(plan, part)
 

@@ -243,7 +243,7 @@ def test_the_pipeline_takes_synthetic_events_to_an_account_of_them():
     catalog = DataCatalog({name: MemoryDataset(data, copy_mode="assign") for name, data in given_data.items()})
     for name in collected:
         catalog[name] = CollectedDataset()
-    for name in ("event_parts", "source_report", "quality_report"):
+    for name in ("synthetic_day", "event_parts", "source_report", "quality_report"):
         catalog[name] = MemoryDataset(copy_mode="assign")
     SequentialRunner().run(create_pipeline().to_outputs("quality_report"), catalog)
     assert catalog.load("quality_report")["counts"]["accepted"] == 25

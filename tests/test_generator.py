@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from network_anomalies.contract import coerce_events, find_violations
+from network_anomalies.parameters import GeneratorParameters
 from network_anomalies.parts import digest_content, to_canonical_table
 from network_anomalies.pipelines.ingestion import sources
 
@@ -19,9 +20,13 @@ SEEDS = st.sampled_from([0, 2**32, 2**63, 2**64 + 1]) | st.integers(0, 2**128)
 DATES = st.dates(date(1678, 1, 1), date(2261, 12, 31))
 
 
+def generate(wanted: GeneratorParameters, logical_date: str) -> tuple[sources.Parts, sources.SourceReport]:
+    return sources.generate_events(sources.plan_events(wanted, logical_date), wanted)
+
+
 def draw(n_events: int = 100, seed: int = 7, part_events: int = 40, logical_date: str = DAY) -> list[pd.DataFrame]:
     wanted = generator_parameters(n_events=n_events, seed=seed, part_events=part_events)
-    return [read() for read in sources.generate_events(wanted, logical_date)[0].values()]
+    return [read() for read in generate(wanted, logical_date)[0].values()]
 
 
 def digest(**choices) -> str:
@@ -35,7 +40,7 @@ def test_the_events_are_these_on_every_machine():
 
 
 def test_the_events_are_the_same_each_time_they_are_drawn():
-    parts, _ = sources.generate_events(generator_parameters(n_events=100, seed=7, part_events=40), DAY)
+    parts, _ = generate(generator_parameters(n_events=100, seed=7, part_events=40), DAY)
     for read in reversed(parts.values()):
         pd.testing.assert_frame_equal(read(), read())
     assert digest() == digest()
@@ -91,7 +96,7 @@ def test_parts_follow_one_another_in_time(n_events, part_events):
 
 def test_a_hundred_million_events_cost_nothing_before_they_are_asked_for():
     tracemalloc.start()
-    parts, _ = sources.generate_events(generator_parameters(n_events=10**8, seed=7, part_events=10**5), DAY)
+    parts, _ = generate(generator_parameters(n_events=10**8, seed=7, part_events=10**5), DAY)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert (len(parts), list(parts)[-1]) == (1000, "1000")
@@ -100,7 +105,7 @@ def test_a_hundred_million_events_cost_nothing_before_they_are_asked_for():
 
 def test_the_report_names_the_parameters_that_decide_the_events():
     wanted = generator_parameters(n_events=100, part_events=40)
-    report = sources.generate_events(wanted, DAY)[1]
+    report = generate(wanted, DAY)[1]
     assert report["files"] == []
     assert {name: report["parameters"][name] for name in ("n_events", "seed", "part_events")} == {
         "n_events": 100,

@@ -22,7 +22,7 @@ GENTLE = {"hosts": 1, "share": 0.05, "start_hour": [2, 4], "minutes": 60, "steal
 
 def draw(generator: GeneratorParameters, day: date = DAY) -> tuple[pd.DataFrame, pd.DataFrame]:
     plan = plan_day(generator, day)
-    parts = range(1, len(plan.edges))
+    parts = plan.parts
     events = pd.concat([draw_part(plan, part) for part in parts], ignore_index=True)
     truth = pd.concat([label_part(plan, part) for part in parts], ignore_index=True)
     return events, truth

@@ -38,6 +38,11 @@ class Day:
     one_offs: np.ndarray
     instances: list[Instance]
 
+    @property
+    def parts(self) -> range:
+        """The parts' numbers, from 1."""
+        return range(1, len(self.edges))
+
 
 def plan_day(generator: GeneratorParameters, logical_date: date) -> Day:
     """Return the plan of a day of exactly ``n_events`` events in parts of at most ``part_events``."""

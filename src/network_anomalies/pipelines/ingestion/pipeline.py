@@ -8,7 +8,13 @@ from network_anomalies.pipelines.ingestion.gate import (
     summarise_quality,
     validate_events,
 )
-from network_anomalies.pipelines.ingestion.sources import generate_events, index_log_files, label_events, slice_logs
+from network_anomalies.pipelines.ingestion.sources import (
+    generate_events,
+    index_log_files,
+    label_events,
+    plan_events,
+    slice_logs,
+)
 
 RUN = ["params:source", "params:logical_date", "params:run_id"]
 
@@ -18,14 +24,20 @@ def create_pipeline() -> Pipeline:
     return _create_gate() + Pipeline(
         [
             Node(
-                generate_events,
+                plan_events,
                 inputs=["params:generator", "params:logical_date"],
+                outputs="synthetic_day",
+                name="plan_events",
+            ),
+            Node(
+                generate_events,
+                inputs=["synthetic_day", "params:generator"],
                 outputs=["event_parts", "source_report"],
                 name="generate_events",
             ),
             Node(
                 label_events,
-                inputs=["params:generator", "params:logical_date", "ingestion_events"],
+                inputs=["synthetic_day", "ingestion_events"],
                 outputs="ground_truth",
                 name="label_events",
             ),

@@ -10,38 +10,40 @@ import pandas as pd
 from network_anomalies.errors import ContractError
 from network_anomalies.formats import FORMATS, OpenFile
 from network_anomalies.formats.slices import SECOND, LogIndex, index_logs, plan_slices, read_slice, start_of
-from network_anomalies.generator import draw_part, label_part, plan_day
+from network_anomalies.generator import Day, draw_part, label_part, plan_day
 from network_anomalies.parameters import GeneratorParameters, LogsParameters
 
 Parts = dict[str, Callable[[], pd.DataFrame]]
 SourceReport = dict[str, Any]
 
 
-def generate_events(generator: GeneratorParameters, logical_date: str) -> tuple[Parts, SourceReport]:
-    """Make the synthetic events of a day, keyed by seed and date.
+def plan_events(generator: GeneratorParameters, logical_date: str) -> Day:
+    """Plan the synthetic events of a day, keyed by seed and date; nothing is drawn yet."""
+    return plan_day(generator, date.fromisoformat(logical_date))
+
+
+def generate_events(synthetic_day: Day, generator: GeneratorParameters) -> tuple[Parts, SourceReport]:
+    """Make the synthetic events of a day.
 
     Returns:
         Parts, a name to a function that draws its events; and the source's report: ``parameters`` that decide the
         content, and no ``files``.
     """
-    day = plan_day(generator, date.fromisoformat(logical_date))
-    parts: Parts = {f"{part:04d}": partial(draw_part, day, part) for part in range(1, len(day.edges))}
+    parts: Parts = {f"{part:04d}": partial(draw_part, synthetic_day, part) for part in synthetic_day.parts}
     chosen = generator.model_dump(exclude={"profiles"}) | {
         "profile": {generator.profile: generator.profiles[generator.profile].model_dump()}
     }
     return parts, {"parameters": chosen, "files": []}
 
 
-def label_events(generator: GeneratorParameters, logical_date: str, ingestion_events: SourceReport) -> Parts:
+def label_events(synthetic_day: Day, ingestion_events: SourceReport) -> Parts:
     """Say what the synthetic events of a committed day really were: see ``generator.truth`` for the columns.
 
     Args:
-        generator: as for ``generate_events``.
-        logical_date: the UTC day, YYYY-MM-DD.
+        synthetic_day: the plan that the events were drawn from.
         ingestion_events: the commit's receipt; there is no truth about a day that was not stored.
     """
-    day = plan_day(generator, date.fromisoformat(logical_date))
-    return {f"{part:04d}": partial(label_part, day, part) for part in range(1, len(day.edges))}
+    return {f"{part:04d}": partial(label_part, synthetic_day, part) for part in synthetic_day.parts}
 
 
 def index_log_files(

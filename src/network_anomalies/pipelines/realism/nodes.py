@@ -82,7 +82,7 @@ def _plot_targets(axes: Any, report: pd.DataFrame) -> None:
 
 def _draw_day(generator: GeneratorParameters, day: date) -> pd.DataFrame:
     plan = plan_day(generator, day)
-    return pd.concat([draw_part(plan, part) for part in range(1, len(plan.edges))], ignore_index=True)
+    return pd.concat([draw_part(plan, part) for part in plan.parts], ignore_index=True)
 
 
 def _split_week(days: dict[str, pd.DataFrame], logical_date: str) -> tuple[list[pd.Series], list[pd.Series]]:
