@@ -12,6 +12,7 @@ from network_anomalies.errors import ProjectError
 
 SECOND = 1_000_000
 MINUTE, HOUR = 60 * SECOND, 3_600 * SECOND
+_DENSE = 8  # up to so many possible keys a row, they are looked up in a table
 SIZE_BINS_PER_E = 4  # a size bin spans a factor of e ** (1 / 4) = 1.28 in bytes
 SIZE_BINS = 4_096  # more than any number of bytes needs
 
@@ -61,7 +62,7 @@ class Coded:
 
 @dataclass(frozen=True)
 class Groups:
-    """A partition of rows: each row's group, numbered by first appearance, and each group's first row."""
+    """A partition of rows: each row's group, numbered from 0, and each group's first row."""
 
     codes: np.ndarray
     first: np.ndarray
@@ -89,10 +90,21 @@ class Groups:
 
 def group_rows(keys: np.ndarray) -> Groups:
     """Return the groups of rows with equal integer keys."""
-    codes, distinct = pd.factorize(keys)
-    first = np.empty(len(distinct), dtype=np.int64)
-    first[codes[::-1]] = np.arange(len(codes) - 1, -1, -1)
-    return Groups(codes, first)
+    low = int(keys.min(initial=0))
+    span = int(keys.max(initial=0)) - low + 1
+    if span > _DENSE * len(keys):
+        codes, distinct = pd.factorize(keys)
+        first = np.empty(len(distinct), dtype=np.int64)
+        first[codes[::-1]] = np.arange(len(codes) - 1, -1, -1)
+        return Groups(codes, first)
+    # Few keys for many rows: a table of them is several times as fast as hashing.
+    places = keys - low
+    table = np.full(span, -1, dtype=np.int64)
+    table[places[::-1]] = np.arange(len(keys) - 1, -1, -1)
+    used = np.flatnonzero(table >= 0)
+    first = table[used]
+    table[used] = np.arange(len(used))
+    return Groups(table[places], first)
 
 
 def encode_events(events: pd.DataFrame) -> Coded:
