@@ -151,13 +151,15 @@ def score_silver(folder: Path) -> Callable[[], None]:
     past = list(slices.values())[: HOURS // 2]
     model = fit(past, remember(merge_summaries(summarise(read()) for read in past)))
     champion = {"data": to_bytes(model), "model_sha256": "0" * 64}
+    catalog = yaml.safe_load((ROOT / "conf/base/catalog_scoring.yml").read_text())
+    arguments = catalog["scores"]["dataset"]["save_args"]
 
     def work() -> None:
         flagged: list[pd.DataFrame] = []
         for scores, some in score_slices(slices, champion, {}):
             flagged.append(some)
             for name, flows in scores.items():
-                flows.to_parquet(folder / f"{name}.parquet")
+                flows.to_parquet(folder / f"{name}.parquet", **arguments)
         conclude(flagged, unpack_summary(files[-1].read_bytes()), model, has_past=False)
 
     return work

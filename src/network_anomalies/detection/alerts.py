@@ -9,7 +9,7 @@ from network_anomalies.detection.columns import encode_events
 from network_anomalies.detection.dialogues import name_groups
 from network_anomalies.detection.findings import rank_findings, to_findings
 from network_anomalies.detection.history import group_by
-from network_anomalies.detection.model import Model, group_conversations
+from network_anomalies.detection.model import Model
 from network_anomalies.detection.summary import stack
 
 MOST_ALERTS = 50
@@ -42,7 +42,7 @@ def flag_conversations(events: pd.DataFrame, scores: pd.DataFrame, model: Model)
     high = scores["score"].to_numpy() >= model.alert_score
     events, scores = events[high], scores[high]
     coded = encode_events(events)
-    talk = group_conversations(coded)
+    talk = coded.conversation_hours
     last = np.zeros(len(talk), dtype=np.int64)
     np.maximum.at(last, talk.codes, coded.micros)
     first = np.full(len(talk), np.iinfo(np.int64).max)

@@ -18,49 +18,6 @@ SIZE_BINS = 4_096  # more than any number of bytes needs
 
 
 @dataclass(frozen=True)
-class Coded:
-    """Events as arrays in row order: codes into the three vocabularies, times in microseconds since 1970."""
-
-    source: np.ndarray
-    destination: np.ndarray
-    protocol: np.ndarray
-    sources: pd.Index
-    destinations: pd.Index
-    protocols: pd.Index
-    micros: np.ndarray
-    bytes: np.ndarray
-    duration: np.ndarray
-
-    def __len__(self) -> int:
-        return len(self.micros)
-
-    @cached_property
-    def hour(self) -> np.ndarray:
-        """Hours since 1970."""
-        return self.micros // HOUR
-
-    @cached_property
-    def minute_of_hour(self) -> np.ndarray:
-        """Minutes from 0 to 59."""
-        return self.micros // MINUTE % 60
-
-    @cached_property
-    def log_bytes(self) -> np.ndarray:
-        """Return ln(1 + bytes)."""
-        return np.asarray(np.log1p(self.bytes))
-
-    @cached_property
-    def log_duration(self) -> np.ndarray:
-        """Return ln(1 + milliseconds)."""
-        return np.log1p(1000.0 * self.duration)
-
-    @cached_property
-    def size_bin(self) -> np.ndarray:
-        """Bin of ``log_bytes``, from 0."""
-        return (SIZE_BINS_PER_E * self.log_bytes).astype(np.int64)
-
-
-@dataclass(frozen=True)
 class Groups:
     """A partition of rows: each row's group, numbered from 0, and each group's first row."""
 
@@ -105,6 +62,79 @@ def group_rows(keys: np.ndarray) -> Groups:
     first = table[used]
     table[used] = np.arange(len(used))
     return Groups(table[places], first)
+
+
+@dataclass(frozen=True)
+class Coded:
+    """Events as arrays in row order: codes into the three vocabularies, times in microseconds since 1970."""
+
+    source: np.ndarray
+    destination: np.ndarray
+    protocol: np.ndarray
+    sources: pd.Index
+    destinations: pd.Index
+    protocols: pd.Index
+    micros: np.ndarray
+    bytes: np.ndarray
+    duration: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.micros)
+
+    @cached_property
+    def hour(self) -> np.ndarray:
+        """Hours since 1970."""
+        return self.micros // HOUR
+
+    @cached_property
+    def minute_of_hour(self) -> np.ndarray:
+        """Minutes from 0 to 59."""
+        return self.micros // MINUTE % 60
+
+    @cached_property
+    def log_bytes(self) -> np.ndarray:
+        """Return ln(1 + bytes)."""
+        return np.asarray(np.log1p(self.bytes))
+
+    @cached_property
+    def log_duration(self) -> np.ndarray:
+        """Return ln(1 + milliseconds)."""
+        return np.log1p(1000.0 * self.duration)
+
+    @cached_property
+    def size_bin(self) -> np.ndarray:
+        """Bin of ``log_bytes``, from 0."""
+        return (SIZE_BINS_PER_E * self.log_bytes).astype(np.int64)
+
+    @cached_property
+    def source_hours(self) -> Groups:
+        """The flows of a source in an hour."""
+        return group_rows(self.hour).refine(self.source)
+
+    @cached_property
+    def destination_hours(self) -> Groups:
+        """The flows to a destination in an hour."""
+        return group_rows(self.hour).refine(self.destination)
+
+    @cached_property
+    def pair_hours(self) -> Groups:
+        """The flows from a source to a destination in an hour."""
+        return self.source_hours.refine(self.destination)
+
+    @cached_property
+    def conversation_hours(self) -> Groups:
+        """The flows of a pair over one protocol in an hour."""
+        return self.pair_hours.refine(self.protocol)
+
+    @cached_property
+    def size_hours(self) -> Groups:
+        """The flows of a source over one protocol and of one size bin in an hour."""
+        return self.source_hours.refine(self.shape)
+
+    @cached_property
+    def shape(self) -> np.ndarray:
+        """Protocol and size bin as one whole number."""
+        return np.asarray(self.protocol * (int(self.size_bin.max(initial=0)) + 1) + self.size_bin)
 
 
 def encode_events(events: pd.DataFrame) -> Coded:
@@ -158,8 +188,10 @@ def _encode_text(values: pd.Series) -> tuple[np.ndarray, pd.Index]:
         codes, names = pd.factorize(values)
     text = pd.Index(names).astype("str")
     text = text.str.upper() if values.name == "protocol" else text
-    used = text[np.bincount(codes, minlength=len(text)) > 0]
-    vocabulary = used.unique().sort_values()
+    used = np.bincount(codes, minlength=len(text)) > 0
+    if text.is_monotonic_increasing and text.is_unique:  # as a part's dictionaries are
+        return (np.cumsum(used) - 1)[codes], text[used]
+    vocabulary = text[used].unique().sort_values()
     return np.asarray(vocabulary.get_indexer(text)[codes]), vocabulary
 
 

@@ -42,15 +42,15 @@ def add_context(events: pd.DataFrame) -> pd.DataFrame:
 
 def compute_context(coded: Coded) -> dict[str, np.ndarray]:
     """Return the context columns of coded events, in row order."""
-    hour = group_rows(coded.hour)
-    source = hour.refine(coded.source)
-    destination = hour.refine(coded.destination)
-    pair = source.refine(coded.destination)
-    source_minute, destination_minute = (groups.refine(coded.minute_of_hour) for groups in (source, destination))
-    pair_minute = pair.refine(coded.minute_of_hour)
-    shape = coded.protocol * (int(coded.size_bin.max(initial=0)) + 1) + coded.size_bin
-    same_size = source.refine(shape)
-    same_size_minute = same_size.refine(coded.minute_of_hour)
+    source, destination, pair, same_size = (
+        coded.source_hours,
+        coded.destination_hours,
+        coded.pair_hours,
+        coded.size_hours,
+    )
+    source_minute, destination_minute, pair_minute, same_size_minute = (
+        groups.refine(coded.minute_of_hour) for groups in (source, destination, pair, same_size)
+    )
     counts = {
         "size_bin": coded.size_bin,
         "source_flows_hour": _sizes(source),
@@ -64,9 +64,9 @@ def compute_context(coded: Coded) -> dict[str, np.ndarray]:
         "pair_flows_hour": _sizes(pair),
         "pair_flows_minute": _sizes(pair_minute),
         "pair_minutes_hour": _distinct(pair_minute, pair),
-        "conversation_flows_hour": _sizes(pair.refine(coded.protocol)),
+        "conversation_flows_hour": _sizes(coded.conversation_hours),
         "source_protocol_flows_hour": _sizes(source.refine(coded.protocol)),
-        "protocol_size_flows_hour": _sizes(hour.refine(shape)),
+        "protocol_size_flows_hour": _sizes(group_rows(coded.hour).refine(coded.shape)),
         "source_protocol_size_flows_hour": _sizes(same_size),
         "same_size_destinations_hour": _distinct(same_size.refine(coded.destination), same_size),
         "same_size_destinations_minute": _distinct(same_size_minute.refine(coded.destination), same_size_minute),
@@ -75,12 +75,22 @@ def compute_context(coded: Coded) -> dict[str, np.ndarray]:
     return context | {"pair_gap_spread_hour": _gap_spread(coded.micros, pair)}
 
 
-def log_gaps(micros: np.ndarray, groups: Groups) -> tuple[np.ndarray, np.ndarray]:
-    """Return ln(1 + ms) between consecutive rows of a group, and the group of each gap."""
-    order = np.lexsort((micros, groups.codes))
-    codes, times = groups.codes[order], micros[order]
+def order_by_group(groups: Groups, micros: np.ndarray) -> np.ndarray:
+    """Return the places of rows in order of their groups, and of time within each."""
+    if (micros[1:] >= micros[:-1]).all():  # as silver and RAW are
+        return np.argsort(groups.codes, kind="stable")
+    return np.lexsort((micros, groups.codes))
+
+
+def log_gaps(codes: np.ndarray, micros: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return ln(1 + ms) between consecutive rows of a group, and the group of each gap.
+
+    Args:
+        codes: groups of rows, in order.
+        micros: times, in order within each group.
+    """
     same = codes[1:] == codes[:-1]
-    return np.log1p(np.diff(times)[same] * (1000 / SECOND)), codes[1:][same]
+    return np.log1p(np.diff(micros)[same] * (1000 / SECOND)), codes[1:][same]
 
 
 def group_moments(values: np.ndarray, codes: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -102,7 +112,8 @@ def _distinct(finer: Groups, groups: Groups) -> np.ndarray:
 
 
 def _gap_spread(micros: np.ndarray, pair: Groups) -> np.ndarray:
-    counts, _, squares = group_moments(*log_gaps(micros, pair), len(pair))
+    order = order_by_group(pair, micros)
+    counts, _, squares = group_moments(*log_gaps(pair.codes[order], micros[order]), len(pair))
     spread = np.sqrt(squares / np.maximum(counts, 1))
     spread[pair.sizes < _LEAST_FLOWS_FOR_RHYTHM] = np.nan
     wide: np.ndarray = spread[pair.codes]

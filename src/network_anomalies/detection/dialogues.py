@@ -1,7 +1,7 @@
 """A day beside the past: conversation-hours and whole-day dialogues, with what the history knows of each."""
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from ipaddress import ip_address
 
 import numpy as np
@@ -110,6 +110,7 @@ def are_private(addresses: pd.Series) -> np.ndarray:
     return np.asarray(np.append(private, False)[addresses.cat.codes])
 
 
+@lru_cache(maxsize=65_536)  # every detector asks about the same hosts
 def _is_private(text: str) -> bool:
     try:
         return ip_address(text).is_private

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from network_anomalies.detection.columns import Coded, Groups, group_rows
-from network_anomalies.detection.history import KEYS, History, look_up
+from network_anomalies.detection.history import History, look_up
 
 LEVELS_PER_E = 8  # a level spans a factor of e ** (1 / 8) = 1.13
 LEVELS = 600
@@ -118,18 +118,18 @@ def compute_familiarity(
     coded: Coded, context: Mapping[str, np.ndarray], history: History, inside: bool
 ) -> dict[str, np.ndarray]:
     """Return for each key of ``KEYS`` the flows and hours of the history that share it, in row order."""
-    columns = {
-        "src_ip": coded.source,
-        "dst_ip": coded.destination,
-        "protocol": coded.protocol,
-        "size_bin": coded.size_bin,
+    # Within an hour, since those groups are there; what is looked up is the same in each.
+    groups = {
+        "source": coded.source_hours,
+        "destination": coded.destination_hours,
+        "pair": coded.pair_hours,
+        "source_protocol": coded.source_hours.refine(coded.protocol),
+        "protocol_size": group_rows(coded.hour).refine(coded.shape),
+        "source_protocol_size": coded.size_hours,
     }
     familiar = {}
-    for name, keys in KEYS.items():
-        groups = group_rows(columns[keys[0]])
-        for key in keys[1:]:
-            groups = groups.refine(columns[key])
-        flows, hours = (counts[groups.codes] for counts in look_up(history, name, coded, groups.first))
+    for name, keyed in groups.items():
+        flows, hours = (counts[keyed.codes] for counts in look_up(history, name, coded, keyed.first))
         # A row of the history leaves its whole hour out: a burst must not make itself familiar.
         familiar[f"{name}_flows"] = flows - context[f"{name}_flows_hour"] if inside else flows
         familiar[f"{name}_hours"] = hours - 1 if inside else hours
@@ -138,7 +138,7 @@ def compute_familiarity(
 
 def _count_new_destinations(coded: Coded, new: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return the unknown destinations that a source sent one protocol and size to, in the hour and in the minute."""
-    same_size = group_rows(coded.hour).refine(coded.source).refine(coded.protocol).refine(coded.size_bin)
+    same_size = coded.size_hours
     return _count_new(same_size, coded, new), _count_new(same_size.refine(coded.minute_of_hour), coded, new)
 
 

@@ -7,7 +7,7 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 
-from network_anomalies.detection.columns import Coded, Groups, encode_events, group_rows
+from network_anomalies.detection.columns import Coded, Groups, encode_events
 from network_anomalies.detection.context import CONTEXT_COLUMNS, compute_context
 from network_anomalies.detection.features import FACETS, FEATURES, LEVELS, compute_levels
 from network_anomalies.detection.history import History
@@ -114,7 +114,8 @@ def score(events: pd.DataFrame, model: Model, inside: bool = False) -> pd.DataFr
 
     Returns:
         Frame on the events' index: ``score`` (higher = more anomalous), the three strongest facets of the flow
-        (``facet_1`` to ``facet_3``, categories) and their surprise (``surprise_1`` to ``surprise_3``, -ln of a share).
+        (``facet_1`` to ``facet_3``, categories) and their surprise (``surprise_1`` to ``surprise_3``, -ln of a share,
+        float32).
     """
     coded, context = prepare(events)
     facets = compute_facets(coded, context, model, inside)
@@ -122,7 +123,7 @@ def score(events: pd.DataFrame, model: Model, inside: bool = False) -> pd.DataFr
     columns: dict[str, object] = {"score": combine(coded, facets, model.parameters)}
     for place, strongest in enumerate(order, start=1):
         columns[f"facet_{place}"] = pd.Categorical.from_codes(strongest, list(FACETS))
-        columns[f"surprise_{place}"] = np.take_along_axis(facets, strongest[None], axis=0)[0]
+        columns[f"surprise_{place}"] = np.take_along_axis(facets, strongest[None], axis=0)[0].astype(np.float32)
     return pd.DataFrame(columns, index=events.index)
 
 
@@ -151,21 +152,13 @@ def _compute_facets(levels: Mapping[str, np.ndarray], surprise: Mapping[str, np.
     return facets
 
 
-def group_conversations(coded: Coded) -> Groups:
-    """Return the conversation-hours: source, destination, protocol and hour."""
-    return group_rows(coded.hour).refine(coded.source).refine(coded.destination).refine(coded.protocol)
-
-
 def combine(coded: Coded, facets: np.ndarray, parameters: Parameters) -> np.ndarray:
     """Return final scores: strongest facets added up, then averaged over a flow's surroundings."""
     strongest = np.partition(facets, -parameters.strongest, axis=0)[-parameters.strongest :].sum(axis=0)
     own = strongest + parameters.rest_weight * (facets.sum(axis=0) - strongest)
-    source = group_rows(coded.hour).refine(coded.source)
-    pair = source.refine(coded.destination)
-    talk = _spread_mean(pair.refine(coded.protocol), own)
-    destination = group_rows(coded.hour).refine(coded.destination)
-    around = (1 - parameters.destination_share) * _spread_mean(source, talk)
-    around += parameters.destination_share * _spread_mean(destination, talk)
+    talk = _spread_mean(coded.conversation_hours, own)
+    around = (1 - parameters.destination_share) * _spread_mean(coded.source_hours, talk)
+    around += parameters.destination_share * _spread_mean(coded.destination_hours, talk)
     final: np.ndarray = parameters.conversation_share * talk + (1 - parameters.conversation_share) * around
     return final
 
@@ -204,7 +197,7 @@ def _score_conversations(events: pd.DataFrame, model: Model) -> _Scored:
     coded, context = prepare(events)
     levels = compute_levels(coded, context, model.history, inside=True)
     scores = combine(coded, _compute_facets(levels, model.surprise_inside), model.parameters)
-    talk = group_conversations(coded)
+    talk = coded.conversation_hours
     rows = talk.first[levels["pair_hours"][talk.first] > 0]
     habits = pd.DataFrame(
         {

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from network_anomalies.detection.columns import Coded, encode_events, group_rows
-from network_anomalies.detection.context import compute_context, group_moments, log_gaps
+from network_anomalies.detection.columns import MINUTE, Coded, Groups, encode_events
+from network_anomalies.detection.context import compute_context, group_moments, log_gaps, order_by_group
 from network_anomalies.errors import ProjectError
 
 CONVERSATION = ["src_ip", "dst_ip", "protocol", "hour"]
@@ -50,32 +50,32 @@ def describe_slice(events: pd.DataFrame) -> tuple[pd.DataFrame, Summary]:
 
 def summarise_coded(coded: Coded) -> Summary:
     """Summarise coded events."""
-    # Sorted at once, moments come out the same to the last bit whatever order the rows stood in.
-    order = np.lexsort((coded.duration, coded.bytes, coded.micros))
-    micros, sizes = coded.micros[order], coded.log_bytes[order]
-    hour, source, destination, protocol = (
-        values[order] for values in (coded.hour, coded.source, coded.destination, coded.protocol)
-    )
-    talk = group_rows(hour).refine(source).refine(destination).refine(protocol)
-    gaps, gap_means, gap_squares = group_moments(*log_gaps(micros, talk), len(talk))
-    _, size_means, size_squares = group_moments(sizes, talk.codes, len(talk))
-    last = np.empty(len(talk), dtype=np.int64)
-    last[talk.codes] = micros  # rows are in order of time: the last one stays
-    largest = np.zeros(len(talk))
-    np.maximum.at(largest, talk.codes, coded.bytes[order])
-    conversations = pd.DataFrame(
+    return Summary(_summarise_conversations(coded), _summarise_sizes(coded))
+
+
+def _summarise_conversations(coded: Coded) -> pd.DataFrame:
+    talk = _number_by_keys(coded.conversation_hours, coded.source, coded.destination, coded.protocol, coded.hour)
+    order = _order_rows(talk, coded)
+    codes, micros, sizes = talk.codes[order], coded.micros[order], coded.log_bytes[order]
+    count = len(talk)
+    starts = np.flatnonzero(np.diff(codes, prepend=-1))
+    new_minute = np.diff(micros // MINUTE, prepend=-1) != 0
+    new_minute[starts] = True
+    gaps, gap_means, gap_squares = group_moments(*log_gaps(codes, micros), count)
+    _, size_means, size_squares = group_moments(sizes, codes, count)
+    return pd.DataFrame(
         {
-            "src_ip": pd.Categorical.from_codes(source[talk.first], coded.sources),
-            "dst_ip": pd.Categorical.from_codes(destination[talk.first], coded.destinations),
-            "protocol": pd.Categorical.from_codes(protocol[talk.first], coded.protocols),
-            "hour": hour[talk.first],
+            "src_ip": pd.Categorical.from_codes(coded.source[talk.first], coded.sources),
+            "dst_ip": pd.Categorical.from_codes(coded.destination[talk.first], coded.destinations),
+            "protocol": pd.Categorical.from_codes(coded.protocol[talk.first], coded.protocols),
+            "hour": coded.hour[talk.first],
             "flows": talk.sizes,
-            "minutes": talk.refine(coded.minute_of_hour[order]).count_within(talk),
-            "bytes": np.bincount(talk.codes, coded.bytes[order], len(talk)).astype(np.float64),
-            "largest": largest,
-            "seconds": np.bincount(talk.codes, coded.duration[order], len(talk)).astype(np.float64),
-            "first": micros[talk.first],
-            "last": last,
+            "minutes": np.bincount(codes[new_minute], minlength=count),
+            "bytes": np.bincount(codes, coded.bytes[order], count).astype(np.float64),
+            "largest": np.maximum.reduceat(coded.bytes[order], starts),
+            "seconds": np.bincount(codes, coded.duration[order], count).astype(np.float64),
+            "first": micros[starts],
+            "last": micros[np.append(starts[1:], len(codes)) - 1] if count else micros,
             "gaps": gaps,
             "gap_mean": gap_means,
             "gap_squares": gap_squares,
@@ -83,17 +83,39 @@ def summarise_coded(coded: Coded) -> Summary:
             "size_squares": size_squares,
         }
     )
-    same = group_rows(hour).refine(source).refine(protocol).refine(coded.size_bin[order])
-    same_sizes = pd.DataFrame(
+
+
+def _summarise_sizes(coded: Coded) -> pd.DataFrame:
+    same = _number_by_keys(coded.size_hours, coded.source, coded.protocol, coded.size_bin, coded.hour)
+    return pd.DataFrame(
         {
-            "src_ip": pd.Categorical.from_codes(source[same.first], coded.sources),
-            "protocol": pd.Categorical.from_codes(protocol[same.first], coded.protocols),
-            "size_bin": coded.size_bin[order][same.first],
-            "hour": hour[same.first],
+            "src_ip": pd.Categorical.from_codes(coded.source[same.first], coded.sources),
+            "protocol": pd.Categorical.from_codes(coded.protocol[same.first], coded.protocols),
+            "size_bin": coded.size_bin[same.first],
+            "hour": coded.hour[same.first],
             "flows": same.sizes,
         }
     )
-    return Summary(sort_by_keys(conversations, CONVERSATION), sort_by_keys(same_sizes, SIZE))
+
+
+def _number_by_keys(groups: Groups, *keys: np.ndarray) -> Groups:
+    """Return the groups numbered in the order of the keys that make them."""
+    order = np.lexsort([key[groups.first] for key in reversed(keys)])
+    place = np.empty(len(order), dtype=np.int64)
+    place[order] = np.arange(len(order))
+    return Groups(place[groups.codes], groups.first[order])
+
+
+def _order_rows(talk: Groups, coded: Coded) -> np.ndarray:
+    """Return the places of rows in order of conversation and time; then of bytes and duration.
+
+    So moments come out the same to the last bit whatever order the rows stood in.
+    """
+    order = order_by_group(talk, coded.micros)
+    codes, micros = talk.codes[order], coded.micros[order]
+    if ((codes[1:] == codes[:-1]) & (micros[1:] == micros[:-1])).any():
+        return np.lexsort((coded.duration, coded.bytes, coded.micros, talk.codes))
+    return order
 
 
 def merge_summaries(summaries: Iterable[Summary]) -> Summary:
@@ -128,10 +150,7 @@ def stack(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
 
 def stack_categories(values: Sequence[pd.Series]) -> pd.Categorical:
     """Concatenate categorical columns over the sorted union of their categories."""
-    names = values[0].cat.categories
-    for value in values[1:]:
-        names = names.union(value.cat.categories, sort=False)
-    names = names.sort_values()
+    names = values[0].cat.categories.append([value.cat.categories for value in values[1:]]).unique().sort_values()
     codes = [names.get_indexer(value.cat.categories)[value.cat.codes] for value in values]
     return pd.Categorical.from_codes(np.concatenate(codes), names)
 

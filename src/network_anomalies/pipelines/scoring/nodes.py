@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from network_anomalies.ahead import work_ahead
@@ -38,7 +39,9 @@ def score_slices(
     model = from_bytes(champion_model["data"])
     judged = work_ahead([partial(_judge, read, model) for read in silver_events.values()])
     for hour, (flows, flagged) in zip(silver_events, judged, strict=True):
-        yield {f"scores_{hour}": flows.assign(model_sha256=champion_model["model_sha256"])}, flagged
+        # One value in all rows: as a category it is neither held nor written once per flow.
+        sha256 = pd.Categorical.from_codes(np.zeros(len(flows), dtype=np.int8), [champion_model["model_sha256"]])
+        yield {f"scores_{hour}": flows.assign(model_sha256=sha256)}, flagged
 
 
 def raise_alerts(
