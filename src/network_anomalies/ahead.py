@@ -1,19 +1,20 @@
 """Work on the next part or slice while the last one is being encoded or saved."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
 Result = TypeVar("Result")
 
 
-def work_ahead(calls: Sequence[Callable[[], Result]]) -> Iterator[Result]:
-    """Yield the calls' results in order; one call runs ahead in a thread, so at most two results are in memory."""
-    with ThreadPoolExecutor(max_workers=1) as worker:
-        pending: Future[Result] | None = None
+def work_ahead(calls: Iterable[Callable[[], Result]], ahead: int = 1) -> Iterator[Result]:
+    """Yield the calls' results in order; ``ahead`` of them run in threads, so one more is in memory at most."""
+    with ThreadPoolExecutor(max_workers=ahead) as workers:
+        pending: deque[Future[Result]] = deque()
         for call in calls:
-            done, pending = pending, worker.submit(call)
-            if done:
-                yield done.result()
-        if pending:
-            yield pending.result()
+            pending.append(workers.submit(call))
+            if len(pending) > ahead:
+                yield pending.popleft().result()
+        while pending:
+            yield pending.popleft().result()

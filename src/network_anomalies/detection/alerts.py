@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
+from network_anomalies.contract import COLUMNS
 from network_anomalies.detection.columns import encode_events
 from network_anomalies.detection.dialogues import name_groups
 from network_anomalies.detection.findings import rank_findings, to_findings
@@ -40,7 +41,7 @@ def flag_conversations(events: pd.DataFrame, scores: pd.DataFrame, model: Model)
     """
     # A conversation-hour has one score, so what reaches the limit is whole ones.
     high = scores["score"].to_numpy() >= model.alert_score
-    events, scores = events[high], scores[high]
+    events, scores = events.loc[high, list(COLUMNS)], scores[high]
     coded = encode_events(events)
     talk = coded.conversation_hours
     last = np.zeros(len(talk), dtype=np.int64)

@@ -157,7 +157,7 @@ def name_groups(table: pd.DataFrame, groups: Groups, entity: str) -> pd.DataFram
     last = np.zeros(len(groups), dtype=np.int64)
     np.maximum.at(last, groups.codes, table["last"].to_numpy())
     flows = np.bincount(groups.codes, table["flows"].to_numpy(), len(groups)).astype(np.int64)
-    entities = table[entity].astype("str").to_numpy()[groups.first]
+    entities = table[entity].iloc[groups.first].astype("str").to_numpy()
     return pd.DataFrame({"entity": entities, "peer": "", "first": first, "last": last, "flows": flows})
 
 

@@ -1,7 +1,5 @@
 """Services over a protocol that the network does not speak."""
 
-from ipaddress import ip_address
-
 import numpy as np
 import pandas as pd
 
@@ -54,12 +52,6 @@ def _are_rare(day: Day, calls: pd.DataFrame) -> np.ndarray:
 
 
 def _are_multicast(addresses: pd.Series) -> np.ndarray:
-    multicast = np.array([_is_multicast(text) for text in addresses.cat.categories], dtype=bool)
+    """Return which addresses are in 224.0.0.0/4 (RFC 5771) or ff00::/8 (RFC 4291)."""
+    multicast = addresses.cat.categories.str.fullmatch(r"(22[4-9]|23\d)(\.\d+){3}|ff[0-9a-f]{2}:.*", case=False)
     return np.asarray(np.append(multicast, False)[addresses.cat.codes])
-
-
-def _is_multicast(text: str) -> bool:
-    try:
-        return ip_address(text).is_multicast
-    except ValueError:
-        return False

@@ -117,8 +117,10 @@ def _to_pandas(table: pa.Table) -> pd.DataFrame:
 
 
 def _to_ipc(table: pa.Table) -> bytes:
+    """Return a table as a stream; what holds streams is not compressed once more."""
     sink = pa.BufferOutputStream()
-    options = pa.ipc.IpcWriteOptions(compression="zstd")
+    nested = all(pa.types.is_large_binary(field.type) for field in table.schema)
+    options = pa.ipc.IpcWriteOptions(compression=None if nested else "zstd")
     with pa.ipc.new_stream(sink, table.schema, options=options) as writer:
         writer.write_table(table)
     data: bytes = sink.getvalue().to_pybytes()

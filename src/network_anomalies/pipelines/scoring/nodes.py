@@ -37,7 +37,7 @@ def score_slices(
         ``model_sha256``; and the conversation-hours of the slice that reach the model's alert score.
     """
     model = from_bytes(champion_model["data"])
-    judged = work_ahead([partial(_judge, read, model) for read in silver_events.values()])
+    judged = work_ahead([partial(_judge, read, model) for read in silver_events.values()], ahead=2)
     for hour, (flows, flagged) in zip(silver_events, judged, strict=True):
         # One value in all rows: as a category it is neither held nor written once per flow.
         sha256 = pd.Categorical.from_codes(np.zeros(len(flows), dtype=np.int8), [champion_model["model_sha256"]])

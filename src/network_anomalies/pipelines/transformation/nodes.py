@@ -40,7 +40,7 @@ def transform_slices(
     provenance = {"revision": str(ingestion_events["revision"].iloc[0]), "feature_spec_sha256": feature_spec_sha256()}
     summaries = []
     for hour, (silver, summary) in zip(
-        raw_slices, work_ahead([partial(_make_slice, read) for read in raw_slices.values()]), strict=True
+        raw_slices, work_ahead([partial(_make_slice, read) for read in raw_slices.values()], ahead=2), strict=True
     ):
         if silver.empty:
             continue
