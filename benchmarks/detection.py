@@ -22,7 +22,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import yaml
+from project import read_generator
 
 from network_anomalies.detection import (
     CONTEXT_COLUMNS,
@@ -36,9 +36,7 @@ from network_anomalies.detection import (
 )
 from network_anomalies.detection.model import combine, compute_facets, prepare
 from network_anomalies.generator import draw_part, plan_day
-from network_anomalies.parameters import GeneratorParameters
 
-PARAMETERS = Path(__file__).parent.parent / "conf/base/parameters_ingestion.yml"
 DATA = Path(__file__).parents[2] / "shared/data/eval"
 SETS = ["feel008-d5", "feel011-d5", "ctusme11-mix", "ctusme11-mix-blk2", "iot34-scan", "iot34-cc10", "cic17-a"]
 Scorer = Callable[[pd.DataFrame, pd.DataFrame | None], np.ndarray]
@@ -167,8 +165,7 @@ def spread(sets: dict[str, tuple[pd.DataFrame, np.ndarray]]) -> None:
 
 def time_parts(size: int) -> None:
     """Print seconds of processor time for context and scores of a day of synthetic events in 24 slices."""
-    raw = yaml.safe_load(PARAMETERS.read_text())["generator"]
-    generator = GeneratorParameters(**raw | {"n_events": size, "part_events": size})
+    generator = read_generator(n_events=size, part_events=size)
     whole = (draw_part(plan_day(generator, date(2026, 11, day)), 1) for day in (17, 18))
     past, day = ([part for _, part in events.groupby(events["timestamp"].dt.hour)] for events in whole)
     history = remember(summarise(pd.concat(past, ignore_index=True)))

@@ -8,16 +8,14 @@ import statistics
 import time
 from collections.abc import Callable
 from datetime import date, timedelta
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import yaml
+from project import read_generator
 
 from network_anomalies.generator import draw_part, label_part, plan_day
 from network_anomalies.parameters import GeneratorParameters
 
-PARAMETERS = Path(__file__).parent.parent / "conf/base/parameters_ingestion.yml"
 DAY = date(2026, 11, 18)
 
 
@@ -27,8 +25,7 @@ def main() -> None:
     parser.add_argument("--events", type=int, default=4_000_000)
     parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args()
-    raw = yaml.safe_load(PARAMETERS.read_text())["generator"]
-    generator = GeneratorParameters(**raw | {"n_events": options.events})
+    generator = read_generator(n_events=options.events)
     rounds = [
         (measure(lambda day=day: make_day(generator, day)), measure(lambda: draw_plainly(options.events)))
         for day in (DAY + timedelta(days=turn) for turn in range(options.rounds))

@@ -26,8 +26,8 @@ from pathlib import Path
 import pandas as pd
 import pyarrow.parquet as pq
 import yaml
+from project import ROOT, read_generator
 
-ROOT = Path(__file__).parent.parent
 DAY = date(2026, 11, 18)
 HOURS = 24
 
@@ -52,10 +52,8 @@ def main() -> None:
 def prepare(folder: Path, events: int) -> None:
     """Write a synthetic day as one Parquet file."""
     from network_anomalies.generator import draw_part, plan_day
-    from network_anomalies.parameters import GeneratorParameters
 
-    raw = yaml.safe_load((ROOT / "conf/base/parameters_ingestion.yml").read_text())["generator"]
-    day = plan_day(GeneratorParameters(**raw | {"n_events": events, "part_events": events}), DAY)
+    day = plan_day(read_generator(n_events=events, part_events=events), DAY)
     draw_part(day, 1).to_parquet(folder / "events.parquet", row_group_size=100_000)
 
 

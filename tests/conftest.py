@@ -146,8 +146,11 @@ class Project:
 
 def generator_parameters(**changes: Any) -> GeneratorParameters:
     """Return the project's own parameters of the generator, some of them changed."""
-    raw = yaml.safe_load((ROOT / "conf/base/parameters_ingestion.yml").read_text())["generator"]
-    return GeneratorParameters(**raw | changes)
+    base = ROOT / "conf/base"
+    raw = yaml.safe_load((base / "parameters_ingestion.yml").read_text())["generator"]
+    files = {path.stem.removeprefix("profile_"): path for path in base.glob("profile_*.yml")}
+    profiles = {name: yaml.safe_load(path.read_text()) for name, path in files.items()}
+    return GeneratorParameters(**raw | {"profiles": profiles} | changes)
 
 
 @pytest.fixture(scope="session", autouse=True)

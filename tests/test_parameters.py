@@ -5,12 +5,13 @@ from copy import deepcopy
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from conftest import ROOT
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 from sqlalchemy import make_url
 
-from network_anomalies.config import fix_identity, postgres_url
+from network_anomalies.config import ProjectConfigLoader, fix_identity, postgres_url
 from network_anomalies.errors import ProjectError
 from network_anomalies.parameters import (
     GateParameters,
@@ -19,6 +20,7 @@ from network_anomalies.parameters import (
     check_parameters,
     digest_parameters,
 )
+from network_anomalies.settings import CONFIG_LOADER_ARGS
 
 SERVICE = {"protocol": "UDP", "share": 1.0, "servers": 2, "per_client": 1, "outside": False, "size": [0.0, 0.5]}
 PROFILE = {
@@ -278,3 +280,33 @@ def test_what_cannot_be_staged_is_refused_by_name(change, words):
     with pytest.raises(ProjectError) as refused:
         check_parameters(GOOD | {"generator": GENERATOR | change})
     assert words in str(refused.value)
+
+
+def read_generator(**changes):
+    loader = ProjectConfigLoader(ROOT / "conf", runtime_params={"generator": changes}, **CONFIG_LOADER_ARGS)
+    return loader["parameters"]["generator"]
+
+
+@pytest.mark.parametrize("name", ["enterprise", "campus", "provider"])
+def test_the_profile_that_is_named_is_read_and_no_other(name):
+    assert list(read_generator(profile=name)["profiles"]) == [name]
+
+
+def test_a_value_of_a_profile_can_be_changed_and_a_profile_given():
+    changed = read_generator(profiles={"enterprise": {"night": 0.5}})["profiles"]["enterprise"]
+    assert changed == read_generator()["profiles"]["enterprise"] | {"night": 0.5}
+    assert read_generator(profile="small", profiles={"small": PROFILE})["profiles"] == {"small": PROFILE}
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"profile": "big"}, "parameter generator.profile is big: there are campus, enterprise, provider"),
+        ({"profile": "*"}, r"parameter generator.profile is \*: there are"),
+        ({"profile": None}, "parameter generator.profile is None: there are"),
+        ({"profiles": 3}, "parameter generator.profiles is 3"),
+    ],
+)
+def test_a_profile_that_does_not_exist_is_refused_by_name(changes, words):
+    with pytest.raises(ProjectError, match=words):
+        read_generator(**changes)

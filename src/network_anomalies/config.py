@@ -47,7 +47,23 @@ class ProjectConfigLoader(OmegaConfigLoader):
         return deepcopy(self._parameters()) if key == "parameters" else self._read(key)
 
     def _read_parameters(self) -> dict[str, Any]:
-        return check_parameters(self._read("parameters"))
+        parameters = self._read("parameters")
+        if isinstance(parameters.get("generator"), dict):
+            self._add_profile(parameters["generator"])
+        return check_parameters(parameters)
+
+    def _add_profile(self, generator: dict[str, Any]) -> None:
+        """Add the profile that the generator is to use; reading them all would take as long as all other parameters."""
+        name, given = str(generator.get("profile")), generator.setdefault("profiles", {})
+        there = {path.stem.removeprefix("profile_") for path in Path(self.conf_source).glob("*/profile_*.yml")}
+        if not isinstance(given, dict):
+            return  # the check names it
+        if name in there:
+            self.config_patterns["profile"] = [f"profile_{name}.yml"]
+            own = self._read("profile")
+            given[name] = OmegaConf.to_container(OmegaConf.merge(own, given[name])) if name in given else own
+        elif name not in given:
+            raise ProjectError(f"parameter generator.profile is {name}: there are {', '.join(sorted(there))}")
 
     def _read(self, key: str) -> dict[str, Any]:
         # Resolvers are global to the process: make them this loader's own before each use.
