@@ -59,13 +59,13 @@ class Project:
         assert isinstance(session, RunSession)
         return session
 
-    def run(self, pipeline: str = "ingestion", **params: Any) -> str:
-        """Run a pipeline in this process, ten events unless told otherwise; return the run's status."""
+    def run(self, pipeline: str = "ingestion", *more: str, **params: Any) -> str:
+        """Run pipelines in this process, ten events unless told otherwise; return the run's status."""
         defaults = (
             {"logical_date": DAY, "generator__n_events": 10} if pipeline == "ingestion" else {"logical_date": DAY}
         )
         with self.session(**(defaults | params)) as session:
-            session.run(pipeline_names=[pipeline])
+            session.run(pipeline_names=[pipeline, *more])
         return str(self.rows("pipeline_runs").sort_values("started_at")["status"].iloc[-1])
 
     def load(self, dataset: str, **params: Any) -> Any:

@@ -116,8 +116,7 @@ def model(project: Project, lines: list[str]) -> pd.DataFrame:
     """Ingest lines of a Zeek log as the day and run every stage on it; return the alerts."""
     write_log(project, "conn.log", HEADER + "".join(lines))
     project.run("log_ingestion")
-    for stage in MODELLING:
-        project.run(stage, source="zeek", transformation__slice_hours=6)
+    project.run(*MODELLING, source="zeek", transformation__slice_hours=6)
     return project.load("alerts", source="zeek")
 
 
@@ -150,8 +149,7 @@ def test_a_day_of_one_kind_goes_all_the_way_and_raises_one_alert_at_most(embedde
 def test_a_single_slice_cannot_be_tested_and_the_run_says_so(embedded):
     write_log(embedded, "conn.log", HEADER + zeek_line(1) + zeek_line(2))
     embedded.run("log_ingestion")
-    for stage in ("transformation", "training"):
-        embedded.run(stage, source="zeek")
+    embedded.run("transformation", "training", source="zeek")
     said = fails(embedded, "evaluation", source="zeek")
     assert said.startswith(f"all 1 slices of {DAY} were trained on") and "ingest another day" in said
 
@@ -172,8 +170,7 @@ def test_logs_are_modelled_without_truth(embedded):
         pytest.skip("needs the logs of ../shared")
     shutil.copy(REAL_DAY, embedded.root / "conn.log")
     embedded.run("log_ingestion", logs__path=str(embedded.root / "conn.log"))
-    with embedded.session(logical_date=DAY, source="zeek") as session:
-        session.run(pipeline_names=list(MODELLING))
+    embedded.run(*MODELLING, source="zeek")
     metrics = embedded.load("evaluation_metrics", source="zeek")
     assert not metrics["labelled"] and metrics["candidate"]["average_precision"] is None
     assert sum(len(read()) for read in embedded.load("scores", source="zeek").values()) == 31_363

@@ -147,7 +147,7 @@ def test_two_runs_of_one_date_end_with_one_content(anywhere):
     assert len(anywhere.objects()) == 4
 
 
-@settings(max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=4, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(choices=st.tuples(st.integers(10, 60), st.integers(5, 60), st.integers(0, 2**63)))
 def test_equal_parameters_give_equal_content(embedded, choices):
     params = dict(zip(("generator__n_events", "generator__part_events", "generator__seed"), choices, strict=True))

@@ -7,6 +7,7 @@ from io import BytesIO
 import pandas as pd
 import pytest
 from conftest import DAY, SMALL_DAY
+from test_full import MODELLING
 from test_ingestion import HEADER, write_log, zeek_line
 
 
@@ -73,8 +74,7 @@ def make_log():
 def test_an_alert_about_logs_leads_to_the_file(embedded):
     path = write_log(embedded, "conn.log", make_log())
     embedded.run("log_ingestion")
-    for stage in ("transformation", "training", "evaluation", "registration", "scoring"):
-        embedded.run(stage, source="zeek", transformation__slice_hours=6)
+    embedded.run(*MODELLING, source="zeek", transformation__slice_hours=6)
     rows = embedded.records("alert_lineage")
     assert "10.0.9.9" in {row["entity"] for row in rows}
     for row in rows:

@@ -120,7 +120,7 @@ def read_attempts(client: SyncPrefectClient) -> int:
 
 
 def test_without_a_server_a_temporary_one_does(here, tmp_path):
-    command = ["full", "--date", DAY, "--params", "generator.n_events=10"]
+    command = ["ingestion", "--date", DAY, "--params", "generator.n_events=10"]
     with process("network_anomalies.orchestration", *command, log=here.root / "log", PREFECT_HOME=str(tmp_path)) as run:
         assert run.wait(120) == 0, (here.root / "log").read_text()
     assert "status='SUCCESS'" in (here.root / "log").read_text()

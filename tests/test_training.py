@@ -140,7 +140,6 @@ def test_after_a_change_of_the_features_nothing_old_is_used_in_silence(modelled,
     assert f"on {DAY_BEFORE} {advice}" in fails(modelled, "training")
     assert "the model was trained on feature specification" in fails(modelled, "scoring")
     modelled.run("transformation", **SMALL_DAY | {"logical_date": DAY_BEFORE})
-    for stage in ("training", "evaluation", "registration", "scoring"):
-        modelled.run(stage)
+    modelled.run("training", "evaluation", "registration", "scoring")
     (champion,) = [row for row in modelled.records("models") if row["status"] == "CHAMPION"]
     assert champion["reason"].startswith("the champion cannot score: the model was trained on feature specification")
