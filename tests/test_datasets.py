@@ -1,7 +1,11 @@
 """The datasets that Kedro lacks, on folders and on the real object store."""
 
+import hashlib
 import os
 import re
+import time
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 
 import fsspec
 import pandas as pd
@@ -10,6 +14,7 @@ from kedro.io import DatasetError
 from sqlalchemy import text
 
 from network_anomalies.datasets import CollectedDataset, LogFilesDataset, OneFrameDataset
+from network_anomalies.datasets.objects import CheckedObjects
 from network_anomalies.errors import ProjectError, explain
 from network_anomalies.registry.engine import connect
 from network_anomalies.registry.tables import ingestion_events
@@ -225,3 +230,26 @@ def test_an_error_of_the_registry_shows_no_credential(ready, servers):
         with pytest.raises(DatasetError) as raised:
             ready.load(name)
         assert servers["PG_PASSWORD"][-11:] not in str(raised.value), name
+
+
+class SlowFilesystem:
+    """Counts how often each object is read, and takes its time."""
+
+    def __init__(self) -> None:
+        self.reads: Counter[str] = Counter()
+
+    def cat_file(self, path: str) -> bytes:
+        self.reads[path] += 1
+        time.sleep(0.02)
+        return path.encode()
+
+
+@pytest.mark.parametrize(("kept", "reads"), [(2, 1), (0, 3)])
+def test_threads_that_want_one_object_fetch_it_once_if_it_is_kept(kept, reads):
+    filesystem = SlowFilesystem()
+    objects = CheckedObjects(filesystem, kept)
+    paths = ["a", "a", "a", "b", "b", "b"]
+    with ThreadPoolExecutor(3) as threads:
+        read = list(threads.map(lambda path: objects.read(path, hashlib.sha256(path.encode()).hexdigest()), paths))
+    assert read == [path.encode() for path in paths]
+    assert filesystem.reads == {"a": reads, "b": reads}
