@@ -26,8 +26,8 @@ from pathlib import Path
 import pandas as pd
 import pyarrow.parquet as pq
 import yaml
-from project import ROOT, read_generator
 
+ROOT = Path(__file__).parent.parent
 DAY = date(2026, 11, 18)
 HOURS = 24
 
@@ -51,6 +51,8 @@ def main() -> None:
 
 def prepare(folder: Path, events: int) -> None:
     """Write a synthetic day as one Parquet file."""
+    from project import read_generator
+
     from network_anomalies.generator import draw_part, plan_day
 
     day = plan_day(read_generator(n_events=events, part_events=events), DAY)
