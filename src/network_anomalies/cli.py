@@ -1,7 +1,9 @@
 """The project's commands: Kedro's `run` with one-line errors, and what the registry and the lake need."""
 
+import atexit
 import copy
 import functools
+import gc
 import logging
 import warnings
 from collections.abc import Callable
@@ -24,6 +26,7 @@ def in_one_line(command: Callable[..., Any]) -> Callable[..., Any]:
 
     @functools.wraps(command)
     def wrapped(*args: Any, **options: Any) -> Any:
+        collect_less()
         try:
             return command(*args, **options)
         except (click.ClickException, click.exceptions.Exit):
@@ -33,6 +36,15 @@ def in_one_line(command: Callable[..., Any]) -> Callable[..., Any]:
             raise click.ClickException(explain(error)) from None
 
     return wrapped
+
+
+def collect_less() -> None:
+    """Let the process of a command look for reference cycles seldom, and not once more when it ends.
+
+    It imports much and leaves few cycles: looking for them took a fifth of a short run.
+    """
+    gc.set_threshold(50_000, 20, 20)
+    atexit.register(gc.freeze)
 
 
 @click.group(context_settings=CONTEXT_SETTINGS)

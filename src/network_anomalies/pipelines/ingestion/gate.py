@@ -59,7 +59,8 @@ def validate_events(
     }
     stored = current_objects.set_index("part")
     judge = partial(_validate_part, stored, gate, date.fromisoformat(logical_date), run_id, provenance)
-    for part in work_ahead([partial(judge, part, read) for part, read in enumerate(event_parts.values(), start=1)]):
+    calls = [partial(judge, part, read) for part, read in enumerate(event_parts.values(), start=1)]
+    for part in work_ahead(calls, ahead=2):
         yield part
         # Saved by now. Kedro's streams (itertools.tee) hold up to 57 yields, and would hold their bytes too.
         for saved in part[:3]:
