@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from project import read_generator
 
-from network_anomalies.generator import draw_part, label_part, plan_day
+from network_anomalies.generator import draw_part, label_parts, plan_day
 from network_anomalies.parameters import GeneratorParameters
 
 DAY = date(2026, 11, 18)
@@ -41,7 +41,8 @@ def make_day(generator: GeneratorParameters, day: date) -> None:
     plan = plan_day(generator, day)
     for part in plan.parts:
         draw_part(plan, part)
-        label_part(plan, part)
+    for parts in plan.runs:
+        label_parts(plan, parts)
 
 
 def draw_plainly(events: int) -> None:

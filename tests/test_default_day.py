@@ -16,7 +16,7 @@ from network_anomalies.detection import (
     remember,
     summarise,
 )
-from network_anomalies.generator import draw_part, label_part, plan_day
+from network_anomalies.generator import draw_part, label_parts, plan_day
 
 OPEN_ATTACKS = {
     "fast_scan": "horizontal_scan",
@@ -36,7 +36,7 @@ def draw(seed: int, logical_date: date) -> tuple[list[pd.DataFrame], pd.DataFram
     """Return a day's events by hour, and the truth about it."""
     plan = plan_day(generator_parameters(seed=seed), logical_date)
     events = draw_part(plan, 1)
-    return [part for _, part in events.groupby(events["timestamp"].dt.floor("h"))], label_part(plan, 1)
+    return [part for _, part in events.groupby(events["timestamp"].dt.floor("h"))], label_parts(plan, plan.parts)
 
 
 def alert(slices: Sequence[pd.DataFrame], past: Sequence[pd.DataFrame]) -> pd.DataFrame:

@@ -9,7 +9,7 @@ from conftest import generator_parameters
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from network_anomalies.generator import TRUTH_COLUMNS, draw_part, find_keys, label_part, plan_day
+from network_anomalies.generator import TRUTH_COLUMNS, draw_part, find_keys, label_parts, plan_day
 from network_anomalies.generator.scenarios import draw_flows
 from network_anomalies.parameters import GeneratorParameters
 
@@ -24,7 +24,7 @@ def draw(generator: GeneratorParameters, day: date = DAY) -> tuple[pd.DataFrame,
     plan = plan_day(generator, day)
     parts = plan.parts
     events = pd.concat([draw_part(plan, part) for part in parts], ignore_index=True)
-    truth = pd.concat([label_part(plan, part) for part in parts], ignore_index=True)
+    truth = pd.concat([label_parts(plan, run) for run in plan.runs], ignore_index=True)
     return events, truth
 
 

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import date
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
@@ -43,6 +44,14 @@ class Day:
         """The parts' numbers, from 1."""
         return range(1, len(self.edges))
 
+    @property
+    def runs(self) -> list[range]:
+        """Runs of parts; each holds about as many staged events as a part holds events."""
+        staged = sum(instance.count_before(int(self.edges[-1])) for instance in self.instances)
+        number = max(-(-len(self.parts) * staged // (staged + int(self.background.sum()))), 1)
+        bounds = (len(self.parts) * np.arange(number + 1) // number).tolist()
+        return [range(first + 1, last + 1) for first, last in pairwise(bounds)]
+
 
 def plan_day(generator: GeneratorParameters, logical_date: date) -> Day:
     """Return the plan of a day of exactly ``n_events`` events in parts of at most ``part_events``."""
@@ -81,9 +90,9 @@ def draw_part(day: Day, part: int) -> pd.DataFrame:
     return _to_frame(day, {name: values[order] for name, values in flows.items()})
 
 
-def label_part(day: Day, part: int) -> pd.DataFrame:
-    """Return the truth about a part (from 1): one row per staged event, with ``TRUTH_COLUMNS``."""
-    first, last = (int(edge) for edge in day.edges[part - 1 : part + 1])
+def label_parts(day: Day, parts: range) -> pd.DataFrame:
+    """Return the truth about consecutive parts: one row per staged event, with ``TRUTH_COLUMNS``."""
+    first, last = int(day.edges[parts[0] - 1]), int(day.edges[parts[-1]])
     staged = [draw_flows(instance, first, last) for instance in day.instances]
     counts = [len(flows["time"]) for flows in staged]
     if not any(counts):

@@ -10,7 +10,7 @@ import pandas as pd
 from network_anomalies.errors import ContractError
 from network_anomalies.formats import FORMATS, OpenFile
 from network_anomalies.formats.slices import SECOND, LogIndex, index_logs, plan_slices, read_slice, start_of
-from network_anomalies.generator import Day, draw_part, label_part, plan_day
+from network_anomalies.generator import Day, draw_part, label_parts, plan_day
 from network_anomalies.parameters import GeneratorParameters, LogsParameters
 
 Parts = dict[str, Callable[[], pd.DataFrame]]
@@ -43,7 +43,7 @@ def label_events(synthetic_day: Day, ingestion_events: SourceReport) -> Parts:
         synthetic_day: the plan that the events were drawn from.
         ingestion_events: the commit's receipt; there is no truth about a day that was not stored.
     """
-    return {f"{part:04d}": partial(label_part, synthetic_day, part) for part in synthetic_day.parts}
+    return {f"{parts[0]:04d}": partial(label_parts, synthetic_day, parts) for parts in synthetic_day.runs}
 
 
 def index_log_files(
