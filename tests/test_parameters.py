@@ -3,6 +3,7 @@
 import re
 from copy import deepcopy
 from datetime import UTC, datetime, timedelta
+from typing import get_args
 
 import pytest
 from conftest import ROOT
@@ -12,8 +13,10 @@ from pydantic import ValidationError
 from sqlalchemy import make_url
 
 from network_anomalies.config import ProjectConfigLoader, fix_identity, postgres_url
+from network_anomalies.detection.findings import TECHNIQUES
 from network_anomalies.errors import ProjectError
 from network_anomalies.parameters import (
+    AllowedParameters,
     GateParameters,
     GeneratorParameters,
     Parameters,
@@ -310,3 +313,13 @@ def test_a_value_of_a_profile_can_be_changed_and_a_profile_given():
 def test_a_profile_that_does_not_exist_is_refused_by_name(changes, words):
     with pytest.raises(ProjectError, match=words):
         read_generator(**changes)
+
+
+ALLOWED = {"entity": "10.0.0.1", "kind": "ddos", "owner": "it", "expires": "2027-01-01", "reason": "load test"}
+
+
+def test_an_exception_names_a_kind_of_alert_that_there_is():
+    assert set(get_args(AllowedParameters.model_fields["kind"].annotation)) == {"*", *TECHNIQUES}
+    check_parameters(replace("alerts.allowlist", [ALLOWED]))
+    with pytest.raises(ProjectError, match=r"^parameter alerts\.allowlist\.0\.kind is 'ddoss'"):
+        check_parameters(replace("alerts.allowlist", [ALLOWED | {"kind": "ddoss"}]))

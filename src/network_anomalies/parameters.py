@@ -188,7 +188,17 @@ class AllowedParameters(Strict):
     """An exception: alerts about an address or network that its owner answers for, until a day."""
 
     entity: str
-    kind: str
+    kind: Literal[
+        "*",
+        "anomaly",
+        "beaconing",
+        "brute_force",
+        "ddos",
+        "exfiltration",
+        "horizontal_scan",
+        "lateral_movement",
+        "new_service",
+    ]
     owner: Annotated[str, StringConstraints(min_length=1)]
     expires: date
     reason: Annotated[str, StringConstraints(min_length=1)]
