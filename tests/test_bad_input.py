@@ -158,15 +158,12 @@ def test_a_batch_over_the_rejection_budget_commits_nothing_and_keeps_the_rejects
     assert rejects["run_id"].tolist() == embedded.rows("pipeline_runs")["run_id"].tolist()
 
 
-def test_no_secret_is_shown_whatever_fails(ready, monkeypatch):
+def test_no_secret_is_shown_whatever_fails(ready):
     secrets = [ready.variables["PG_PASSWORD"], ready.variables["MINIO_SECRET_KEY"]]
-    shown = []
-    for variables in ({}, {"MINIO_ACCESS_KEY": "nobody"}, {"PG_PORT": "9"}, {"PG_DATABASE": "nowhere"}):
-        with monkeypatch.context() as patch:
-            for name, value in variables.items():
-                patch.setenv(name, value)
-            done = ready.cli(*RUN, "--env", "minio", KEDRO_LOGGING_CONFIG="")
-            shown.append(done.stdout + done.stderr)
+    wrong = ({}, {"MINIO_ACCESS_KEY": "nobody"}, {"PG_PORT": "9"}, {"PG_DATABASE": "nowhere"})
+    runs = [ready.start(*RUN, "--env", "minio", **variables, KEDRO_LOGGING_CONFIG="") for variables in wrong]
+    shown = [run.communicate(timeout=120)[0] for run in runs]
+    assert [run.returncode for run in runs[1:]] == [1, 1, 1]
     shown += [ready.rows(table).to_csv() for table in ("pipeline_runs", "ingestion_batches", "ingestion_events")]
     for secret in secrets:
         for form in (secret, quote(secret, safe="")):

@@ -164,15 +164,15 @@ def test_a_part_without_a_good_row_gives_no_object(make_events):
     assert (len(quarantine), local, raw, report["object"]) == (1, {}, {}, None)
 
 
-def test_parts_are_read_one_at_a_time_and_at_most_one_ahead(make_events):
+def test_parts_are_read_when_they_are_needed_and_at_most_two_ahead(make_events):
     read = []
     parts = {str(place): (lambda place=place: read.append(place) or make_events()) for place in range(6)}
     results = validate_events(parts, SYNTHETIC, NOTHING_STORED, GATE, **WHO)
     assert read == []
     for place, (*_, report) in enumerate(results, start=1):
         assert report["part"] == place
-        assert len(read) <= place + 1
-    assert read == list(range(6))
+        assert len(read) <= place + 2
+    assert sorted(read) == list(range(6))
 
 
 def test_a_part_that_cannot_be_read_stops_the_gate_with_its_own_error(make_events):

@@ -96,8 +96,8 @@ def test_the_report_is_plotted():
     ]
 
 
-def test_the_report_and_its_plot_are_kept(anywhere):
-    assert anywhere.run(pipeline="realism") == "SUCCESS"
-    catalog = anywhere.session().load_context().catalog
+def test_the_report_and_its_plot_are_kept(embedded):
+    assert embedded.run(pipeline="realism") == "SUCCESS"
+    catalog = embedded.session().load_context().catalog
     assert catalog.load("realism_report")["within"].all()
     assert catalog.exists("realism_plot")

@@ -105,14 +105,14 @@ def test_suppressed_alerts_are_stored_and_counted_and_shown_apart(modelled, capl
         (allow("10.0.0.1"), [True, True, False]),
         (allow("10.0.0.0/24"), [True, True, False]),
         (allow("2001:db8::/32"), [False, False, True]),
-        (allow("0.0.0.0/0", kind="scan"), [True, False, False]),
+        (allow("0.0.0.0/0", kind="ddos"), [True, False, False]),
         (allow("10.0.0.1", expires=DAY), [True, True, False]),
         (allow("10.0.0.1", expires="2024-04-18"), [False, False, False]),
         (allow("10.0.0.2"), [False, False, False]),
     ],
 )
 def test_an_exception_holds_for_its_addresses_its_kind_and_until_its_day(allowed, suppressed):
-    findings = make_findings(("scan", "10.0.0.1", 90), ("beacon", "10.0.0.1", 80), ("scan", "2001:db8::7", 70))
+    findings = make_findings(("ddos", "10.0.0.1", 90), ("beacon", "10.0.0.1", 80), ("ddos", "2001:db8::7", 70))
     judged = allow_findings(findings, [AllowedParameters(**allowed)], TODAY)
     assert judged["suppressed_by"].notna().tolist() == suppressed
 
@@ -210,10 +210,9 @@ def test_the_report_lists_every_alert_and_needs_nothing_else(modelled_days):
     assert "script" not in {tag for tag, _ in read_tags(page)}
 
 
-def test_without_a_champion_scoring_says_what_to_run(anywhere):
+def test_without_a_champion_scoring_says_what_to_run(embedded):
     small = SMALL_DAY | {"generator__n_events": 60}
-    anywhere.run(**small)
-    anywhere.run("transformation", **small)
-    said = fails(anywhere, "scoring", **small)
+    embedded.run("ingestion", "transformation", **small)
+    said = fails(embedded, "scoring", **small)
     assert said.startswith("source synthetic has no champion (0 models are registered): run the training, evaluation")
-    assert anywhere.rows("alerts").empty
+    assert embedded.rows("alerts").empty

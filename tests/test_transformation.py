@@ -88,32 +88,32 @@ def test_slices_hold_every_event_once_and_none_of_another_hour(embedded, part_ev
         pd.testing.assert_frame_equal(together, whole)
 
 
-def test_silver_has_the_rows_that_were_accepted_and_its_row_the_hashes_of_the_bytes(anywhere):
-    anywhere.run(**SMALL, generator__part_events=25)
-    assert anywhere.run("transformation", **SMALL) == "SUCCESS"
-    (row,) = anywhere.records("transformation_events")
-    slices = anywhere.load("silver_events")
+def test_silver_has_the_rows_that_were_accepted_and_its_row_the_hashes_of_the_bytes(ready):
+    ready.run(**SMALL, generator__part_events=25)
+    assert ready.run("transformation", **SMALL) == "SUCCESS"
+    (row,) = ready.records("transformation_events")
+    slices = ready.load("silver_events")
     assert sum(len(read()) for read in slices.values()) == row["record_count"] == 60
     for item in (*row["output_objects"], *row["input_objects"]):
-        assert hashlib.sha256(anywhere.stored(item["uri"])).hexdigest() == item["sha256"]
-    current = anywhere.rows("current_objects")
+        assert hashlib.sha256(ready.stored(item["uri"])).hexdigest() == item["sha256"]
+    current = ready.rows("current_objects")
     assert {item["uri"] for item in row["input_objects"]} == set(current["object_uri"])
     assert [item["kind"] for item in row["output_objects"]] == ["slice"] * len(slices) + ["summary"]
-    assert row["size_bytes"] == sum(len(anywhere.stored(item["uri"])) for item in row["output_objects"])
+    assert row["size_bytes"] == sum(len(ready.stored(item["uri"])) for item in row["output_objects"])
 
 
-def test_a_rerun_commits_nothing_new_and_a_correction_supersedes(anywhere):
-    assert anywhere.run("ingestion", "transformation", **SMALL) == "SUCCESS"
-    before, stored = anywhere.rows("transformation_events"), anywhere.objects("silver")
-    assert anywhere.run("transformation", **SMALL) == "UNCHANGED"
-    assert anywhere.rows("transformation_events").equals(before)
-    assert anywhere.objects("silver") == stored
-    assert anywhere.run("ingestion", "transformation", **SMALL, generator__seed=8) == "SUCCESS"
-    rows = anywhere.rows("transformation_events").sort_values("transformed_at")
+def test_a_rerun_commits_nothing_new_and_a_correction_supersedes(embedded):
+    assert embedded.run("ingestion", "transformation", **SMALL) == "SUCCESS"
+    before, stored = embedded.rows("transformation_events"), embedded.objects("silver")
+    assert embedded.run("transformation", **SMALL) == "UNCHANGED"
+    assert embedded.rows("transformation_events").equals(before)
+    assert embedded.objects("silver") == stored
+    assert embedded.run("ingestion", "transformation", **SMALL, generator__seed=8) == "SUCCESS"
+    rows = embedded.rows("transformation_events").sort_values("transformed_at")
     assert rows[["revision", "status"]].to_dict("split")["data"] == [[1, "SUPERSEDED"], [2, "SUCCESS"]]
-    assert set(stored) < set(anywhere.objects("silver"))
-    rate = anywhere.load("raw_network_events")["bytes"].sum()
-    assert sum(read()["bytes"].sum() for read in anywhere.load("silver_events").values()) == rate
+    assert set(stored) < set(embedded.objects("silver"))
+    rate = embedded.load("raw_network_events")["bytes"].sum()
+    assert sum(read()["bytes"].sum() for read in embedded.load("silver_events").values()) == rate
 
 
 def test_another_cut_of_the_day_supersedes_and_is_what_readers_see(embedded):
@@ -122,14 +122,14 @@ def test_another_cut_of_the_day_supersedes_and_is_what_readers_see(embedded):
     assert set(embedded.load("silver_events")) <= {"00", "12"}
 
 
-def test_what_no_batch_names_is_never_read(anywhere):
-    anywhere.run(**SMALL)
-    anywhere.run(**SMALL, generator__seed=8)
-    lake, (current,) = anywhere.stores.lake, anywhere.records("current_objects")
-    superseded = next(key for key in anywhere.objects() if not key.endswith(current["file_name"]))
+def test_what_no_batch_names_is_never_read(ready):
+    ready.run(**SMALL)
+    ready.run(**SMALL, generator__seed=8)
+    lake, (current,) = ready.stores.lake, ready.records("current_objects")
+    superseded = next(key for key in ready.objects() if not key.endswith(current["file_name"]))
     lake.pipe_file(superseded.replace("_0001_", "_0002_"), lake.cat_file(superseded))
-    anywhere.run("transformation", **SMALL)
-    (row,) = anywhere.records("transformation_events")
+    ready.run("transformation", **SMALL)
+    (row,) = ready.records("transformation_events")
     assert row["record_count"] == 60
     assert [item["sha256"] for item in row["input_objects"]] == [current["object_sha256"]]
 
