@@ -42,12 +42,8 @@ def add_context(events: pd.DataFrame) -> pd.DataFrame:
 
 def compute_context(coded: Coded) -> dict[str, np.ndarray]:
     """Return the context columns of coded events, in row order."""
-    source, destination, pair, same_size = (
-        coded.source_hours,
-        coded.destination_hours,
-        coded.pair_hours,
-        coded.size_hours,
-    )
+    source, destination = coded.source_hours, coded.destination_hours
+    pair, same_size = coded.pair_hours, coded.size_hours
     source_minute, destination_minute, pair_minute, same_size_minute = (
         groups.refine(coded.minute_of_hour) for groups in (source, destination, pair, same_size)
     )
