@@ -16,9 +16,12 @@ class Allowed(Protocol):
     """An exception: an address or network, a kind or ``*``, who answers for it, and the last day it holds."""
 
     entity: str
-    kind: str
     owner: str
     expires: date
+
+    @property
+    def kind(self) -> str:
+        """One of ``TECHNIQUES``, or ``*``."""
 
 
 def allow_findings(findings: pd.DataFrame, allowlist: Sequence[Allowed], logical_date: date) -> pd.DataFrame:
