@@ -9,7 +9,7 @@ from sqlalchemy.pool import NullPool
 
 from network_anomalies.errors import ProjectError
 
-HEAD = "0002"
+HEAD = "0003"
 """The newest migration; kept here so that a run need not load Alembic to know that nothing is to be done."""
 
 

@@ -15,6 +15,7 @@ from sqlalchemy import (
     Float,
     ForeignKey,
     ForeignKeyConstraint,
+    Identity,
     Index,
     Integer,
     MetaData,
@@ -58,6 +59,7 @@ metadata = MetaData(
 RUN_STATES = ("RUNNING", "SUCCESS", "UNCHANGED", "FAILED", "ABANDONED")
 BATCH_STATES = ("SUCCESS", "SUPERSEDED")
 MODEL_STATES = ("CHAMPION", "CHALLENGER", "RETIRED")
+SOURCE_KINDS = ("synthetic", "logs")
 BATCH_COUNTS = ("not_a_flow", "unparsable", "early", "late", "rejected", "duplicates_dropped", "accepted")
 """The fates of a batch's lines. They add up to ``lines_in``, and the table itself holds them to it."""
 
@@ -89,8 +91,19 @@ pipeline_runs = Table(
     Column("error", Text),
     Column("code_version", Text, nullable=False),
     Column("params_sha256", String(64), nullable=False),
+    Column("selection", Text),
     _one_of(RUN_STATES),
     Index("ix_pipeline_runs_source", "source", "logical_date"),
+)
+
+sources = Table(
+    "sources",
+    metadata,
+    Column("name", String(63), primary_key=True),
+    Column("kind", String(10), nullable=False),
+    Column("format", Text),
+    Column("first_seen", Instant, nullable=False),
+    CheckConstraint(f"kind IN {SOURCE_KINDS}", name="kind"),
 )
 
 ingestion_batches = Table(
@@ -113,6 +126,8 @@ ingestion_batches = Table(
     Column("max_timestamp", Instant, nullable=False),
     Column("contract_version", String(20), nullable=False),
     Column("params_sha256", String(64), nullable=False),
+    Column("manifest_uri", Text),
+    Column("manifest_sha256", String(64)),
     _one_of(BATCH_STATES),
     CheckConstraint("lines_in = " + " + ".join(BATCH_COUNTS), name="balance"),
     UniqueConstraint("source", "logical_date", "revision", name="uq_ingestion_batches_revision"),
@@ -143,6 +158,18 @@ ingestion_events = Table(
     Index("ix_ingestion_events_source", "source", "logical_date"),
 )
 
+quarantine_objects = Table(
+    "quarantine_objects",
+    metadata,
+    Column("run_id", String(100), ForeignKey("ingestion_batches.run_id"), primary_key=True),
+    Column("part", Integer, primary_key=True, autoincrement=False),
+    Column("file_name", Text, nullable=False),
+    Column("object_uri", Text, nullable=False),
+    Column("record_count", BigInteger, nullable=False),
+    Column("size_bytes", BigInteger, nullable=False),
+    Column("object_sha256", String(64), nullable=False),
+)
+
 source_files = Table(
     "source_files",
     metadata,
@@ -157,6 +184,23 @@ source_files = Table(
     Column("late", BigInteger, nullable=False),
     Column("imputed", BigInteger, nullable=False),
     Column("truncated", Boolean, nullable=False),
+)
+
+stage_events = Table(
+    "stage_events",
+    metadata,
+    # A number rather than a time says which row is the latest: clocks differ between machines, and are corrected.
+    Column("sequence", BigInteger().with_variant(Integer, "sqlite"), Identity(), primary_key=True),
+    Column("run_id", String(100), ForeignKey("pipeline_runs.run_id"), nullable=False),
+    Column("stage", String(20), nullable=False),
+    Column("source", String(63), nullable=False),
+    Column("logical_date", Date, nullable=False),
+    Column("recorded_at", Instant, nullable=False),
+    Column("inputs", JSON, nullable=False),
+    Column("inputs_sha256", String(64), nullable=False),
+    Column("outputs", JSON, nullable=False),
+    Column("record_sha256", String(64)),
+    Index("ix_stage_events_source", "source", "logical_date", "stage"),
 )
 
 transformation_events = Table(
@@ -230,6 +274,23 @@ models = Table(
     _one_of(MODEL_STATES),
     UniqueConstraint("source", "model_sha256", name="uq_models_model_sha256"),
     _one_current("uq_models_champion", ("source",), "CHAMPION"),
+)
+
+promotions = Table(
+    "promotions",
+    metadata,
+    Column("sequence", BigInteger().with_variant(Integer, "sqlite"), Identity(), primary_key=True),
+    Column("source", String(63), nullable=False),
+    Column("logical_date", Date, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("promoted_at", Instant, nullable=False),
+    Column("promoted_by", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("run_id", String(100), ForeignKey("pipeline_runs.run_id")),
+    Column("status", String(10), nullable=False),
+    _one_of(BATCH_STATES),
+    ForeignKeyConstraint(["source", "version"], ["models.source", "models.version"], name="fk_promotions_model"),
+    _one_current("uq_promotions_current", ("source", "logical_date"), "SUCCESS"),
 )
 
 alerts = Table(
