@@ -25,7 +25,6 @@ from pathlib import Path
 
 import pandas as pd
 import pyarrow.parquet as pq
-import yaml
 
 ROOT = Path(__file__).parent.parent
 DAY = date(2026, 11, 18)
@@ -135,6 +134,7 @@ def make_silver(folder: Path) -> Callable[[], None]:
 
 def score_silver(folder: Path) -> Callable[[], None]:
     """Return the work of the scoring, with a model that is fitted before the clock starts."""
+    from network_anomalies.champion import Champion
     from network_anomalies.detection import (
         conclude,
         fit,
@@ -150,16 +150,15 @@ def score_silver(folder: Path) -> Callable[[], None]:
     slices = {file.stem: partial(pd.read_parquet, file) for file in files[:HOURS]}
     past = list(slices.values())[: HOURS // 2]
     model = fit(past, remember(merge_summaries(summarise(read()) for read in past)))
-    champion = {"data": to_bytes(model), "model_sha256": "0" * 64}
-    catalog = yaml.safe_load((ROOT / "conf/base/catalog_scoring.yml").read_text())
-    arguments = catalog["scores"]["dataset"]["save_args"]
+    unused = dict.fromkeys(set(Champion.FIELDS) - {"model_sha256"})
+    champion = Champion(data=to_bytes(model), model_sha256="0" * 64, **unused)
 
     def work() -> None:
         flagged: list[pd.DataFrame] = []
-        for scores, some in score_slices(slices, champion, {}):
+        for scores, some, _ in score_slices(slices, champion, {"inputs_sha256": "0" * 64}):
             flagged.append(some)
-            for name, flows in scores.items():
-                flows.to_parquet(folder / f"{name}.parquet", **arguments)
+            for name, data in scores.items():
+                (folder / f"{name}.parquet").write_bytes(data)
         conclude(flagged, unpack_summary(files[-1].read_bytes()), model, has_past=False)
 
     return work

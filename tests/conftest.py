@@ -16,12 +16,12 @@ import psycopg2
 import pytest
 import sqlalchemy
 import yaml
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 from kedro.framework.project import configure_project
+from kedro.framework.session import KedroSession
 from servers import start_servers
 
 from network_anomalies.parameters import GeneratorParameters
-from network_anomalies.session import RunSession
 from network_anomalies.upkeep import Stores, load_stores, setup_stores
 
 os.environ["DO_NOT_TRACK"] = "1"
@@ -34,7 +34,9 @@ LOUD = {"fast_scan": {"share": 0.1, "start_hour": [19, 19]}, "brute_force": {"sh
 SMALL_DAY = {"generator__n_events": 3000, "generator__attacks": LOUD, "transformation__slice_hours": 6}
 
 # One profile: the same examples on every machine, and no verdict on a busy one's speed.
-settings.register_profile("project", deadline=None, derandomize=True, max_examples=12)
+settings.register_profile(
+    "project", deadline=None, derandomize=True, max_examples=12, suppress_health_check=[HealthCheck.too_slow]
+)
 settings.load_profile("project")
 
 
@@ -46,7 +48,7 @@ class Project:
     env: str = "embedded"
     variables: dict[str, str] = field(default_factory=dict)
 
-    def session(self, **params: Any) -> RunSession:
+    def session(self, **params: Any) -> KedroSession:
         """Return a session with runtime parameters; ``a__b=1`` means ``a.b=1``."""
         nested: dict[str, Any] = {}
         for name, value in params.items():
@@ -55,8 +57,10 @@ class Project:
                 nested.setdefault(group, {})[key] = value
             else:
                 nested[name] = value
-        session = RunSession.create(self.root, env=self.env, runtime_params=nested, conf_source=str(self.root / "conf"))
-        assert isinstance(session, RunSession)
+        session = KedroSession.create(
+            self.root, env=self.env, runtime_params=nested, conf_source=str(self.root / "conf")
+        )
+        assert isinstance(session, KedroSession)
         return session
 
     def run(self, pipeline: str = "ingestion", *more: str, **params: Any) -> str:
@@ -116,15 +120,21 @@ class Project:
         return load_stores(self.env, self.root)
 
     def objects(self, layer: str = "raw") -> list[str]:
-        """Return the keys in a bucket, by a plain client."""
+        """Return the keys in a bucket, by a plain client; in the RAW bucket those of events."""
         self.stores.lake.invalidate_cache()
-        return sorted(self.stores.lake.find(self.stores.buckets[layer]))
+        keys = sorted(self.stores.lake.find(self.stores.buckets[layer]))
+        return [key for key in keys if "/_manifests/" not in key]
 
-    def cli(self, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    def manifests(self) -> list[str]:
+        """Return the keys of the manifests in the RAW bucket, by a plain client."""
+        self.stores.lake.invalidate_cache()
+        return sorted(self.stores.lake.find(f"{self.stores.buckets['raw']}/_manifests"))
+
+    def cli(self, *arguments: str, cwd: Path | None = None, **variables: str) -> subprocess.CompletedProcess[str]:
         """Run the installed command in a process of its own."""
         return subprocess.run(
             [sys.executable, "-m", "network_anomalies", *arguments],
-            cwd=self.root,
+            cwd=cwd or self.root,
             env=os.environ | self.variables | variables,
             capture_output=True,
             text=True,
@@ -161,7 +171,7 @@ def _configured() -> None:
 @pytest.fixture
 def embedded(tmp_path: Path) -> Project:
     """A project on the embedded stores."""
-    return _copy_project(tmp_path / "project")
+    return copy_project(tmp_path / "project")
 
 
 @pytest.fixture(scope="session")
@@ -186,7 +196,7 @@ def served(tmp_path: Path, servers: dict[str, str], monkeypatch: pytest.MonkeyPa
     admin.close()
     for variable, value in environment.items():
         monkeypatch.setenv(variable, value)
-    project = _copy_project(tmp_path / "project")
+    project = copy_project(tmp_path / "project")
     places = project.root / "conf/base/globals.yml"
     places.write_text(places.read_text().replace("cybersec-ml", name))
     return Project(project.root, "minio", environment)
@@ -209,7 +219,7 @@ def anywhere(request: pytest.FixtureRequest) -> Project:
 @pytest.fixture(scope="session")
 def modelled_days(tmp_path_factory: pytest.TempPathFactory) -> Project:
     """A project in which ``full`` has run on two days; to look at, not to change."""
-    project = _copy_project(tmp_path_factory.mktemp("modelled") / "project")
+    project = copy_project(tmp_path_factory.mktemp("modelled") / "project")
     for day in (DAY_BEFORE, DAY):
         project.run("full", logical_date=day, **SMALL_DAY)
     return project
@@ -243,7 +253,7 @@ def make_events() -> Callable[..., pd.DataFrame]:
     return make
 
 
-def _copy_project(root: Path) -> Project:
+def copy_project(root: Path) -> Project:
     root.mkdir()
     shutil.copy(ROOT / "pyproject.toml", root)
     shutil.copytree(ROOT / "conf", root / "conf", ignore=shutil.ignore_patterns("local"))

@@ -244,5 +244,6 @@ def check_arguments(arguments: list[str], cli: click.Group, conf: Path, pipeline
         return
     if not (conf / str(given.get("env"))).is_dir():
         yield f"{' '.join(arguments)}: there is no environment {given.get('env')}"
-    names = given.get("names") or given.get("pipelines") or []
+    named = given.get("pipelines") or []  # `run` splits the names itself
+    names = named.split(",") if isinstance(named, str) else named
     yield from (f"there is no pipeline {name}" for name in names if name not in pipelines)

@@ -16,14 +16,35 @@ class Fault:
     """What the proxy does to connections; may be changed while it runs.
 
     Attributes:
-        stall: accept, and never answer.
+        stall: accept, and pass nothing on, in connections that are open too.
         reset_after: bytes from the client after which connections are reset, or None.
+        freeze_at: words of a client after which its connection stays open and silent, once; None for never.
+        freeze_after: words that the client must have said before on that connection.
+        forward: whether the server still gets what ends in ``freeze_at``.
+        spread: whether every other connection stalls from then on.
+        keep_open: keep the server's side open when the client is gone, as a router does that lost its table.
+        frozen: set once a connection is frozen.
     """
 
     stall: bool = False
     reset_after: int | None = None
+    freeze_at: bytes | None = None
+    freeze_after: bytes = b""
+    forward: bool = False
+    spread: bool = False
+    keep_open: bool = False
     seen: int = 0
     accepted: int = 0
+
+    def __post_init__(self) -> None:
+        self.frozen = threading.Event()
+
+    def freezes(self, said: bytes) -> bool:
+        """Tell whether a connection freezes after what its client said."""
+        if self.freeze_at is None or self.frozen.is_set():
+            return False
+        start = said.find(self.freeze_after)
+        return start >= 0 and self.freeze_at in said[start:]
 
 
 @contextlib.contextmanager
@@ -57,16 +78,40 @@ def _serve(client: socket.socket, address: tuple, fault: Fault, stopped: threadi
             stopped.wait()
             return
         with socket.create_connection(address) as upstream:
-            threading.Thread(target=_pump, args=(upstream, client), daemon=True).start()
-            while data := client.recv(CHUNK):
-                fault.seen += len(data)
-                if fault.reset_after is not None and fault.seen > fault.reset_after:
-                    client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            silent = threading.Event()
+            threading.Thread(target=_pump, args=(upstream, client, fault, silent), daemon=True).start()
+            with contextlib.suppress(ConnectionResetError):
+                if not _talk(client, upstream, fault, silent):
                     return
-                upstream.sendall(data)
+            if fault.keep_open or silent.is_set():
+                stopped.wait()
 
 
-def _pump(source: socket.socket, sink: socket.socket) -> None:
+def _talk(client: socket.socket, upstream: socket.socket, fault: Fault, silent: threading.Event) -> bool:
+    """Pass on what the client says until it is gone or frozen; False if it is to be reset."""
+    said = b""
+    while data := client.recv(CHUNK):
+        fault.seen += len(data)
+        if fault.reset_after is not None and fault.seen > fault.reset_after:
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            return False
+        if fault.freeze_at:
+            said += data
+        freezes = fault.freezes(said)
+        if freezes or fault.stall:
+            silent.set()
+        if not silent.is_set() or (freezes and fault.forward):
+            upstream.sendall(data)
+        if freezes:
+            fault.stall = fault.spread
+            fault.frozen.set()
+        if silent.is_set():
+            return True
+    return True
+
+
+def _pump(source: socket.socket, sink: socket.socket, fault: Fault, silent: threading.Event) -> None:
     with contextlib.suppress(OSError):
         while data := source.recv(CHUNK):
-            sink.sendall(data)
+            if not (silent.is_set() or fault.stall):
+                sink.sendall(data)

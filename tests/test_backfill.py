@@ -16,14 +16,14 @@ from hypothesis import strategies as st
 from kedro.framework.project import pipelines
 from sqlalchemy import insert
 
-from network_anomalies.backfill.plan import choose_days, find_missing
-from network_anomalies.backfill.workers import Day, RunSettings, run_day
+from network_anomalies.backfill.plan import choose_days
+from network_anomalies.backfill.workers import DayRun, RunSettings, run_day
 from network_anomalies.cli import cli
 from network_anomalies.errors import ProjectError
 from network_anomalies.registry.engine import open_registry
-from network_anomalies.registry.runs import hold_lock
-from network_anomalies.registry.tables import pipeline_runs
-from network_anomalies.stages import INGESTION, MODELLING, list_stages
+from network_anomalies.registry.locks import hold_lock
+from network_anomalies.registry.tables import pipeline_runs, sources
+from network_anomalies.stages import GROUPS, STAGES, list_stages
 
 START, END = "2024-04-17", "2024-04-20"
 RANGE = ("--start", START, "--end", END)
@@ -41,7 +41,8 @@ def table_of(output: str) -> dict[str, list[str]]:
 def backfill(project: Project, *arguments: str) -> tuple[int, str, str]:
     """Run the command in this process, its days in theirs; return exit code, output, errors."""
     with contextlib.chdir(project.root):
-        done = CliRunner().invoke(cli, ["backfill", "--env", project.env, "--params", TEN, *arguments])
+        given = arguments if "--params" in arguments else ("--params", TEN, *arguments)
+        done = CliRunner().invoke(cli, ["backfill", "--env", project.env, *given])
     return done.exit_code, done.stdout, done.stderr
 
 
@@ -58,28 +59,28 @@ def test_the_days_that_are_missing_are_run_at_once_and_only_those(anywhere):
     assert code == 0, output
     rows = table_of(output)
     assert {day: words[:2] for day, words in rows.items()} == {
-        day: ["THERE" if day == DAYS[1] else "SUCCESS", "10"] for day in DAYS
+        day: ["DONE" if day == DAYS[1] else "SUCCESS", "10"] for day in DAYS
     }
     runs = anywhere.rows("pipeline_runs")
     assert sorted(runs["logical_date"].astype(str)) == DAYS
     assert runs["parent_run_id"].dropna().nunique() == 1
     code, output, _ = backfill(anywhere, *RANGE)
     assert code == 0
-    assert {words[0] for words in table_of(output).values()} == {"THERE"}
+    assert {words[0] for words in table_of(output).values()} == {"DONE"}
     assert len(anywhere.rows("pipeline_runs")) == len(DAYS)
 
 
 def test_a_day_is_one_run_and_its_outcome_is_that_of_the_registry(embedded):
     settings = RunSettings(embedded.root, None, {"source": "synthetic", "generator": {"n_events": 10}}, embedded.url, 1)
     day = date.fromisoformat(DAYS[0])
-    outcomes = [run_day(Day(day, (name,)), settings) for name in ("ingestion", "ingestion", "none")]
+    outcomes = [run_day(DayRun(day, (name,)), settings) for name in ("ingestion", "ingestion", "training")]
     assert [(outcome.status, outcome.accepted) for outcome in outcomes] == [
         ("SUCCESS", 10),
         ("UNCHANGED", 10),
         ("FAILED", None),
     ]
-    assert outcomes[2].error.startswith("there is no pipeline none")
-    assert embedded.rows("pipeline_runs")["status"].tolist() == ["SUCCESS", "UNCHANGED"]
+    assert "run the transformation pipeline of th" in outcomes[2].error
+    assert embedded.rows("pipeline_runs")["status"].tolist() == ["SUCCESS", "UNCHANGED", "FAILED"]
 
 
 def test_many_writers_of_one_sqlite_registry_wait_for_each_other(embedded):
@@ -93,7 +94,7 @@ def test_the_gaps_are_listed_without_a_run(embedded):
     code, output, _ = backfill(embedded, *RANGE, "--list")
     assert (code, output.splitlines()) == (
         0,
-        [*(f"{day}  ingestion" for day in DAYS[1:]), "3 of 4 days are missing"],
+        [*(f"{day}  ingestion" for day in DAYS[1:]), "3 of 4 days have something to run"],
     )
     assert len(embedded.rows("pipeline_runs")) == 1
 
@@ -112,7 +113,7 @@ def test_a_day_that_fails_stops_no_other_and_is_the_only_one_that_is_run_again(e
     blocked.unlink()
     code, output, _ = backfill(embedded, *RANGE)
     assert code == 0
-    assert [table_of(output)[day][0] for day in DAYS] == ["THERE", "SUCCESS", "THERE", "THERE"]
+    assert [table_of(output)[day][0] for day in DAYS] == ["DONE", "SUCCESS", "DONE", "DONE"]
 
 
 def test_a_process_that_is_killed_fails_its_day_only_and_the_next_backfill_completes_it(embedded):
@@ -174,7 +175,10 @@ def children_of(pid: int) -> list[str]:
         (("--start", START), "give either --start and --end, or --last"),
         ((), "give either --start and --end, or --last"),
         ((*RANGE, "--jobs", "0"), "--jobs 0: give the number of days to run at once, 1 or more"),
-        ((*RANGE, "--pipelines", "ingest"), "there is no pipeline ingest: there are "),
+        (
+            (*RANGE, "--pipelines", "ingest"),
+            "no day goes through a pipeline ingest: there are ingestion, log_ingestion",
+        ),
         ((*RANGE, "--pipelines", ""), "--pipelines names none"),
         ((*RANGE, "--pipelines", "ingestion,log_ingestion"), "ingestion and log_ingestion have different sources"),
         ((*RANGE, "--params", "generator.n_event=10"), "unknown parameter generator.n_event: did you mean"),
@@ -212,47 +216,7 @@ def add_run(engine, pipeline: str, finished: timedelta, status: str = "SUCCESS",
         connection.execute(insert(pipeline_runs), row | moments)
 
 
-STAGES = ("ingestion", "transformation", "scoring")
-LATER, EARLIER = timedelta(hours=1), -timedelta(hours=1)
-
-
-@pytest.mark.parametrize(
-    ("runs", "missing"),
-    [
-        ([], STAGES[1:]),
-        ([("transformation", LATER, "SUCCESS")], STAGES[2:]),
-        ([("transformation", LATER, "UNCHANGED"), ("scoring", LATER, "SUCCESS")], ()),
-        ([("transformation,scoring", LATER, "SUCCESS")], ()),
-        ([("full", LATER, "SUCCESS")], ()),
-        ([("__default__", LATER, "SUCCESS")], ()),
-        ([("scoring", LATER, "SUCCESS")], STAGES[1:]),
-        ([("transformation", EARLIER, "SUCCESS"), ("scoring", LATER, "SUCCESS")], STAGES[1:]),
-        ([("full", LATER, "FAILED"), ("scoring", LATER, "ABANDONED")], STAGES[1:]),
-    ],
-)
-def test_a_pipeline_is_done_by_a_run_that_succeeded_on_the_current_batch(embedded, monkeypatch, runs, missing):
-    monkeypatch.setattr("network_anomalies.backfill.plan.pipelines", {*STAGES, "full", "__default__"})
-    embedded.run(logical_date=DAYS[0])
-    engine = open_registry(embedded.url)
-    for pipeline, finished, status in runs:
-        add_run(engine, pipeline, finished, status)
-        add_run(engine, pipeline, finished, status, day=DAYS[1])
-    days = [date.fromisoformat(day) for day in DAYS[:2]]
-    found = find_missing(engine, "synthetic", STAGES, days)
-    assert [(day.missing, day.accepted) for day in found] == [(missing, 10), (STAGES, None)]
-    assert find_missing(engine, "zeek", STAGES, days[:1])[0].missing == STAGES
-
-
-def test_a_new_revision_makes_the_later_pipelines_missing_again(embedded, monkeypatch):
-    monkeypatch.setattr("network_anomalies.backfill.plan.pipelines", {*STAGES, "full"})
-    embedded.run(logical_date=DAYS[0])
-    engine, day = open_registry(embedded.url), [date.fromisoformat(DAYS[0])]
-    add_run(engine, "transformation,scoring", timedelta(0))
-    assert find_missing(engine, "synthetic", STAGES, day)[0].missing == ()
-    embedded.run(logical_date=DAYS[0])
-    assert find_missing(engine, "synthetic", STAGES, day)[0].missing == ()
-    embedded.run(logical_date=DAYS[0], generator__n_events=12)
-    assert find_missing(engine, "synthetic", STAGES, day)[0].missing == STAGES[1:]
+LATER = timedelta(hours=1)
 
 
 def test_a_run_that_says_running_though_it_died_counts_for_nothing(embedded):
@@ -261,7 +225,7 @@ def test_a_run_that_says_running_though_it_died_counts_for_nothing(embedded):
     add_run(engine, "ingestion", LATER, "RUNNING", day=DAYS[1])
     code, output, _ = backfill(embedded, "--start", DAYS[0], "--end", DAYS[1])
     assert code == 0
-    assert [words[0] for words in table_of(output).values()] == ["THERE", "SUCCESS"]
+    assert [words[0] for words in table_of(output).values()] == ["DONE", "SUCCESS"]
     assert sorted(embedded.rows("pipeline_runs")["status"]) == ["ABANDONED", "SUCCESS", "SUCCESS"]
 
 
@@ -283,18 +247,106 @@ def test_a_registry_without_a_schema_is_one_line(served):
     assert errors.splitlines() == ["Error: the registry has no schema: run `kedro setup` for this environment"]
 
 
-def test_full_is_what_its_stages_are():
-    names = list_stages(["full"], pipelines)
-    assert {node.name for node in pipelines["full"].nodes} == {
-        node.name for name in names for node in pipelines[name].nodes
-    }
-    assert names[0] == "ingestion"
+def test_groups_of_pipelines_are_what_their_stages_are():
+    for group, stages in GROUPS.items():
+        nodes = {node.name for name in stages for node in pipelines[name].nodes}
+        assert {node.name for node in pipelines[group].nodes} == nodes
 
 
-@given(st.lists(st.sampled_from([*INGESTION, *MODELLING, "full", "other"])), st.sets(st.sampled_from(MODELLING)))
-def test_stages_stand_once_and_in_their_order(names, registered):
-    stages = list_stages(names, registered)
-    assert list_stages(stages, registered) == stages
+@given(st.lists(st.sampled_from([*STAGES, *GROUPS, "other"])))
+def test_stages_stand_once_and_in_their_order(names):
+    stages = list_stages(names)
+    assert list_stages(stages) == stages
     assert len(set(stages)) == len(stages)
-    assert set(names) - {"full"} <= set(stages)
-    assert list_stages(reversed(names), registered) == stages
+    assert set(names) - set(GROUPS) <= set(stages)
+    assert list_stages(reversed(names)) == stages
+
+
+@pytest.fixture
+def mixed(embedded: Project) -> Project:
+    """A project with a synthetic source, and a source of logs that has no day."""
+    embedded.run(logical_date=DAYS[0])
+    with embedded.stores.engine.begin() as connection:
+        row = {"name": "office", "kind": "logs", "format": "zeek", "first_seen": datetime.now(UTC)}
+        connection.execute(insert(sources), row)
+    return embedded
+
+
+@pytest.mark.parametrize(
+    ("source", "names", "words"),
+    [
+        ("office", "full", "source office holds real logs, and synthetic events would replace them: use log_ingestion"),
+        ("office", "ingestion", "source office holds real logs"),
+        ("synthetic", "log_full", "source synthetic is the generator's: name the sensor"),
+        ("synthetic", "log_ingestion", "source synthetic is the generator's"),
+    ],
+)
+def test_events_of_the_other_kind_are_refused_before_any_run(mixed, source, names, words):
+    code, output, errors = backfill(mixed, *RANGE, "--pipelines", names, "--params", f"source={source}")
+    assert (code, output) == (1, "")
+    assert errors.startswith(f"Error: {words}")
+    assert len(errors.splitlines()) == 1
+    assert len(mixed.rows("pipeline_runs")) == 1
+
+
+def test_the_ingestion_is_that_of_the_sources_kind_unless_named(mixed):
+    code, output, _ = backfill(mixed, "--start", END, "--end", END, "--list", "--params", "source=office")
+    assert (code, output.splitlines()[0]) == (0, f"{END}  log_ingestion")
+
+
+def test_stale_days_are_run_only_if_asked_for(embedded):
+    embedded.run(logical_date=DAYS[0])
+    embedded.run(logical_date=DAYS[1], generator__n_events=12)
+    code, output, _ = backfill(embedded, *RANGE[:2], "--end", DAYS[1])
+    assert code == 0
+    assert [words[:2] for words in table_of(output).values()] == [["DONE", "10"], ["DONE", "12"]]
+    assert output.splitlines()[-1] == (
+        f"days that are stale: 1, next: kedro backfill --stale --start {DAYS[1]} --end {DAYS[1]} "
+        f"--pipelines ingestion --env embedded --params {TEN}"
+    )
+    code, output, _ = backfill(embedded, "--stale", "--list")
+    assert output.splitlines() == [f"{DAYS[1]}  ingestion (parameters)", "1 of 2 days have something to run"]
+    code, output, _ = backfill(embedded, "--stale")
+    assert [words[:2] for words in table_of(output).values()] == [["DONE", "10"], ["SUCCESS", "10"]]
+    assert "stale" not in output
+    runs = embedded.rows("pipeline_runs")
+    assert runs["pipeline"].tolist() == ["ingestion"] * 3
+
+
+def test_a_day_whose_ingestion_fails_is_not_modelled_and_the_others_are(embedded):
+    params = ("--params", "generator.n_events=3000,transformation.slice_hours=12")
+    blocked = embedded.root / f"data/lake/cybersec-ml-raw/synthetic/{DAYS[1]}"
+    blocked.parent.mkdir(parents=True)
+    blocked.write_text("a file where the day's folder should be")
+    days = ("--start", DAYS[1], "--end", DAYS[2], "--pipelines", "full", "--jobs", "2")
+    code, output, errors = backfill(embedded, *days, *params)
+    assert code == 1
+    assert [words[0] for words in table_of(output).values()] == ["FAILED", "SUCCESS"]
+    assert errors.splitlines()[-1] == "Error: 1 of 2 days failed: see the table, mend the cause, then run again"
+    with contextlib.chdir(embedded.root):
+        report = CliRunner().invoke(cli, ["status", *params]).stdout
+    assert f"{DAYS[1]}  failed     missing         missing   missing     missing       missing" in report
+    assert f"{DAYS[1]}: ingestion failed: " in report
+    assert f"{DAYS[2]}  done       done            done      done        done          done" in report
+    blocked.unlink()
+    code, output, _ = backfill(embedded, *days, "--stale", *params)
+    assert code == 0
+    assert [words[0] for words in table_of(output).values()] == ["SUCCESS", "SUCCESS"]
+    code, output, _ = backfill(embedded, *days, "--stale", "--list", *params)
+    assert output == "0 of 2 days have something to run\n"
+
+
+def test_a_backfill_that_is_told_to_stop_while_it_models_leaves_what_is_done(embedded):
+    params = "generator.n_events=40000"
+    days = ("--start", DAYS[0], "--end", DAYS[1], "--pipelines", "full", "--jobs", "2")
+    parent = embedded.start("backfill", *days, "--params", params)
+    wait_for((embedded.root / "data/registry.db").exists)
+    wait_for(lambda: any(name.startswith("training") for name in embedded.rows("pipeline_runs")["pipeline"]))
+    parent.send_signal(signal.SIGTERM)
+    output, _ = parent.communicate(timeout=30)
+    assert parent.returncode == 1
+    assert {words[0] for words in table_of(output).values()} == {"STOPPED"}
+    runs = embedded.rows("pipeline_runs")
+    assert sorted(runs["status"]) == ["FAILED", "SUCCESS", "SUCCESS"]
+    stages = embedded.rows("stage_events")
+    assert (stages["stage"] == "transformation").sum() == 2

@@ -28,6 +28,12 @@ def read_catalog(root: Path, env: str) -> dict:
     return dict(ProjectConfigLoader(root / "conf", env=env, runtime_params={}, **options)["catalog"])
 
 
+def find_values(entry: dict, *keys: str) -> list:
+    """Return the values of some keys of a catalog entry, at any depth."""
+    own = [value for key, value in entry.items() if key in keys]
+    return own + [found for value in entry.values() if isinstance(value, dict) for found in find_values(value, *keys)]
+
+
 def find_undeclared(pipeline: Pipeline, declared: set[str]) -> set[str]:
     return {name for name in pipeline.datasets() if not name.startswith(("params:", "parameters"))} - declared
 
@@ -59,11 +65,16 @@ def test_an_environment_with_a_dataset_of_its_own_is_noticed(embedded):
 def test_base_declares_the_lake_and_the_registry_that_are_served():
     catalog = read_catalog(ROOT, "base")
     assert catalog["raw_parts"]["path"].startswith("s3://cybersec-ml-raw/synthetic/")
-    assert {name for name, entry in catalog.items() if entry.get("credentials") == "postgres"} == {
-        *("alerts", "current_objects", "ingestion_events"),
-        *("evaluation_events", "training_events", "transformation_events"),
+    assert {name for name, entry in catalog.items() if "postgres" in find_values(entry, "credentials")} == {
+        *("pipeline_runs", "source_record", "current_revisions", "current_objects", "current_batch", "current_parts"),
+        *("rejected_parts", "batch_files", "ingestion_events", "truth_events", "alerts"),
+        *("transformation_events", "training_events", "evaluation_events", "scoring_events"),
+        *("raw_network_events", "ingested_events", "quarantined_events", "ground_truth", "raw_slices"),
+        *("silver_events", "silver_slices", "day_summary", "history_slices", "scores"),
+        *("anomaly_model", "model_card", "previous_champion", "champion_model"),
     }
-    assert catalog["raw_parts"]["credentials"] == catalog["quarantined_events"]["credentials"] == "minio"
+    for name in ("raw_parts", "quarantined_events", "silver_events", "champion_model", "daily_report"):
+        assert "minio" in find_values(catalog[name], "credentials"), name
     assert not list((ROOT / "conf/base").glob("credentials*"))
 
 
@@ -99,7 +110,7 @@ def test_readers_have_the_columns_they_rely_on():
     ]
     assert list(metadata.tables["pipeline_runs"].columns.keys()) == [
         *("run_id", "parent_run_id", "pipeline", "source", "logical_date", "env", "host", "status"),
-        *("started_at", "finished_at", "failed_node", "error", "code_version", "params_sha256"),
+        *("started_at", "finished_at", "failed_node", "error", "code_version", "params_sha256", "selection"),
     ]
     assert {"lines_in", *BATCH_COUNTS} <= set(metadata.tables["ingestion_batches"].columns.keys())
 
@@ -178,7 +189,8 @@ def test_a_node_that_peeks_at_the_truth_is_noticed():
 
 def test_the_truth_lies_where_no_other_dataset_looks():
     catalog = read_catalog(ROOT, "base")
-    truth = catalog.pop("ground_truth")["path"]
-    others = [str(entry.get("path") or entry.get("filepath")) for entry in catalog.values()]
+    (truth,) = find_values(catalog.pop("ground_truth"), "path")
+    others = [path for entry in catalog.values() for path in find_values(entry, "path", "filepath")]
+    assert len(others) > len(catalog) / 2
     assert truth.startswith("s3://cybersec-ml-eval/truth/")
     assert not [path for path in others if path.startswith(truth) or truth.startswith(path)]

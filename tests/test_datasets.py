@@ -12,8 +12,10 @@ import pandas as pd
 import pytest
 from kedro.io import DatasetError
 from sqlalchemy import text
+from test_ingestion import HEADER, write_log, zeek_line
 
-from network_anomalies.datasets import CollectedDataset, LogFilesDataset, OneFrameDataset
+from network_anomalies.contract import COLUMNS
+from network_anomalies.datasets import CurrentObjectsDataset, LogFilesDataset, TransientDataset
 from network_anomalies.datasets.objects import CheckedObjects
 from network_anomalies.errors import ProjectError, explain
 from network_anomalies.registry.engine import connect
@@ -35,41 +37,79 @@ def catalog_of(project, **params):
     return project.session(logical_date=DAY, **params).load_context().catalog
 
 
-def test_a_quarantine_that_was_never_written_is_empty(anywhere):
-    rejects = anywhere.load("quarantined_events")
+REJECTS = [*COLUMNS, "row", "rule", "reason", "part", "run_id"]
+
+
+def ingest_lines(project, *lines):
+    """Ingest lines of a Zeek log as the day of source zeek; return the run's id."""
+    write_log(project, "conn.log", HEADER + "".join(lines))
+    project.run("log_ingestion", source="zeek", gate__max_rejected_share=1.0)
+    return project.rows("pipeline_runs").sort_values("started_at")["run_id"].iloc[-1]
+
+
+def test_a_quarantine_before_any_commit_says_what_to_run(anywhere):
+    with pytest.raises(DatasetError) as raised:
+        anywhere.load("quarantined_events", source="zeek")
+    said = explain(raised.value)
+    assert said.startswith(f"there are no quarantine objects of source zeek on {DAY}: run the ingestion (log_ingestion")
+
+
+def test_the_quarantine_of_a_clean_day_is_empty_and_has_its_columns(anywhere):
+    ingest_lines(anywhere, zeek_line(1))
+    rejects = anywhere.load("quarantined_events", source="zeek")
     assert rejects.empty
-    assert list(rejects.columns) == ["part", "row", "rule", "reason", "run_id"]
+    assert list(rejects.columns) == REJECTS
 
 
-def test_a_quarantine_loads_as_one_frame(anywhere):
-    quarantine = catalog_of(anywhere)["quarantined_events"]
-    quarantine.save({"one": to_parquet(part=[1, 1], rule=["a", "b"])})
-    quarantine.save({"two": to_parquet(part=[2], rule=["c"])})
-    rejects = anywhere.load("quarantined_events")
-    assert rejects.to_dict("list") == {"part": [1, 1, 2], "rule": ["a", "b", "c"]}
-    assert rejects.index.tolist() == [0, 1, 2]
+def test_a_quarantine_loads_as_one_frame_of_the_current_revision(anywhere):
+    ingest_lines(anywhere, zeek_line(1), zeek_line(2, proto="nonsense"))
+    former = anywhere.objects("quarantine")
+    lines = [zeek_line(second, proto=proto) for second, proto in ((1, "tcp"), (2, "odd"), (3, "bad"))]
+    run_id = ingest_lines(anywhere, *lines)
+    assert len(former) == 1 and len(anywhere.objects("quarantine")) == 2
+    rejects = anywhere.load("quarantined_events", source="zeek")
+    assert set(rejects.columns) == set(REJECTS) | {"src_port", "dst_port", "packets"}
+    assert rejects["protocol"].str.lower().tolist() == ["odd", "bad"]
+    assert (rejects["rule"].nunique(), set(rejects["run_id"]), set(rejects["part"])) == (1, {run_id}, {1})
+    assert rejects.index.tolist() == [0, 1]
 
 
 def test_a_quarantine_keeps_the_first_object_of_a_name(anywhere):
     quarantine = catalog_of(anywhere)["quarantined_events"]
     quarantine.save({"one": to_parquet(rule=["first"])})
+    (key,) = anywhere.objects("quarantine")
+    first = anywhere.stores.lake.cat_file(key)
     quarantine.save({"one": to_parquet(rule=["second"])})
-    assert quarantine.load()["rule"].tolist() == ["first"]
+    assert anywhere.stores.lake.cat_file(key) == first
 
 
 @pytest.mark.parametrize("wrong", [{"secret": "wrong"}, {"endpoint_url": "http://127.0.0.1:9"}], ids=["secret", "host"])
-def test_a_quarantine_that_cannot_be_read_is_no_empty_one(servers, wrong):
+def test_a_quarantine_that_cannot_be_read_is_no_empty_one(ready, servers, wrong):
+    ingest_lines(ready, zeek_line(1), zeek_line(2, proto="nonsense"))
+    (key,) = ready.objects("quarantine")
     credentials = options(servers) | wrong | {"config_kwargs": {"retries": {"max_attempts": 1}}}
-    dataset = {"type": "network_anomalies.datasets.WriteOnceParquetDataset"}
-    quarantine = OneFrameDataset(
-        columns=["rule"], path="s3://quarantine/synthetic", dataset=dataset, credentials=credentials
+    quarantine = CurrentObjectsDataset(
+        layer="quarantine",
+        source="zeek",
+        logical_date=DAY,
+        registry={"credentials": {"con": ready.url}},
+        lake={"path": f"s3://{key.rpartition('/')[0]}", "credentials": credentials},
     )
     with pytest.raises(DatasetError):
         quarantine.load()
 
 
+@pytest.mark.parametrize("harm", ["damage", "remove"])
+def test_a_harmed_object_of_the_quarantine_is_named(embedded, harm):
+    ingest_lines(embedded, zeek_line(1), zeek_line(2, proto="nonsense"))
+    (row,) = embedded.records("quarantine_objects")
+    getattr(embedded, harm)(row["object_uri"])
+    with pytest.raises(DatasetError, match=row["file_name"]):
+        embedded.load("quarantined_events", source="zeek")
+
+
 def test_a_collection_keeps_every_item_in_order_until_it_is_released():
-    collected = CollectedDataset()
+    collected = TransientDataset(collect=True)
     assert not collected.exists()
     for item in ({"part": 2}, {"part": 1}, {"part": 2}):
         collected.save(item)
@@ -78,8 +118,18 @@ def test_a_collection_keeps_every_item_in_order_until_it_is_released():
     collected.load().clear()
     assert len(collected.load()) == 3
     collected.release()
-    assert collected.load() == []
     assert not collected.exists()
+
+
+def test_what_is_kept_while_a_run_works_is_the_item_itself_and_gone_after_it():
+    kept, item = TransientDataset(), {"day": object()}
+    kept.save([])
+    kept.save(item)
+    assert kept.load() is item
+    for dataset in (kept, TransientDataset(collect=True)):
+        dataset.release()
+        with pytest.raises(DatasetError, match="content only while a run works"):
+            dataset.load()
 
 
 class Logs:
@@ -159,9 +209,9 @@ def test_log_files_that_arrive_later_are_found(logs):
     assert f"{logs.base}/day/later.log" in dataset.load()
 
 
-def test_log_files_and_current_events_refuse_to_be_saved(embedded):
+def test_log_files_and_views_of_what_is_stored_refuse_to_be_saved(embedded):
     catalog = catalog_of(embedded)
-    for name in ("log_files", "raw_network_events"):
+    for name in ("log_files", "raw_slices", "history_slices"):
         with pytest.raises(DatasetError, match=f"{name} is read only"):
             catalog.save(name, pd.DataFrame({"a": [1]}))
 
@@ -177,7 +227,7 @@ def test_current_events_of_a_day_without_a_commit_are_an_error_that_names_it(any
     catalog = catalog_of(anywhere)
     with pytest.raises(DatasetError) as raised:
         catalog.load("raw_network_events")
-    assert explain(raised.value).startswith(f"no events of source synthetic are committed for {DAY}: run the ingestion")
+    assert explain(raised.value).startswith(f"there are no raw objects of source synthetic on {DAY}: run the ingestion")
     assert not catalog.exists("raw_network_events")
 
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import http.server
+import os
 import re
 import signal
 import threading
@@ -9,7 +10,7 @@ import time
 from email.utils import formatdate
 
 import pytest
-from conftest import Project
+from conftest import DAY, DAY_BEFORE, Project
 from proxy import Fault, start_proxy
 from servers import find_free_ports
 from sqlalchemy import text
@@ -29,6 +30,13 @@ def diagnose(project: Project, **options) -> list[Finding]:
 
 def failed(findings: list[Finding]) -> dict[str, str]:
     return {finding.check: finding.said for finding in findings if finding.state == "FAIL"}
+
+
+def run_as(project: Project, *arguments: str) -> str:
+    """Return what a command prints, run as the user that the environment names by now."""
+    names = ("PG_USER", "PG_PASSWORD")
+    done = project.cli(*arguments, "--env", project.env, **{name: os.environ[name] for name in names})
+    return done.stdout + done.stderr
 
 
 def sql(project: Project, *statements: str) -> None:
@@ -209,31 +217,91 @@ def test_an_embedded_registry_that_is_newer_fails_and_one_that_is_older_does_not
 
 def make_role(project: Project, monkeypatch, *grants: str) -> None:
     """Make a login of this database with ``grants`` and no other right, and be it from here on."""
-    role = project.variables["PG_DATABASE"].replace("-", "_")
-    made = f"CREATE ROLE {role} LOGIN PASSWORD 'secret'"
-    sql(project, made, *(grant.format(role=role) for grant in grants))
+    role = project.variables["PG_DATABASE"]  # with a hyphen, which must be quoted
+    made = f"CREATE ROLE \"{role}\" LOGIN PASSWORD 'secret'"
+    sql(project, made, *(grant.format(role=f'"{role}"') for grant in grants))
     monkeypatch.setenv("PG_USER", role)
     monkeypatch.setenv("PG_PASSWORD", "secret")
 
 
+def grant_as_told(project: Project, said: str) -> list[str]:
+    """Run the statements that the doctor printed as the owner of the schema."""
+    statements = re.findall(r"GRANT .*?;", said)
+    sql(project, *statements)
+    return statements
+
+
 def test_a_role_that_may_only_read_is_told_what_it_lacks(ready, monkeypatch):
+    owner = ready.url  # the engine is opened once, as the owner
     make_role(ready, monkeypatch, "GRANT SELECT ON ALL TABLES IN SCHEMA public TO {role}")
+    assert owner == ready.url
     ((check, said),) = failed(diagnose(ready)).items()
     assert check == "registry rights"
-    assert "PG_USER lacks INSERT on alerts, UPDATE on alerts" in said
-    assert "INSERT on ingestion_batches, UPDATE on ingestion_batches" in said
-    assert "GRANT SELECT, INSERT, UPDATE ON ALL TABLES IN SCHEMA public TO PG_USER" in said
+    assert "lacks INSERT, UPDATE, DELETE on alerts; INSERT, UPDATE on evaluation_events" in said
+    assert "GRANT INSERT, UPDATE, DELETE ON public.alerts TO" in said
 
 
-def test_a_role_with_the_rights_of_a_run_is_well_and_can_run(ready, monkeypatch):
-    make_role(ready, monkeypatch, "GRANT SELECT, INSERT, UPDATE ON ALL TABLES IN SCHEMA public TO {role}")
+def test_the_grants_that_the_doctor_prints_are_all_that_a_run_needs(ready, monkeypatch):
+    assert ready.url
+    make_role(ready, monkeypatch)
+    assert "run `kedro doctor`" in run_as(ready, "run", "--pipelines", "ingestion")
+    said = failed(diagnose(ready))["registry rights"]
+    assert len(grant_as_told(ready, said)) == 3  # tables, alerts, and what is only read
     assert not failed(diagnose(ready))
-    assert ready.run() == "SUCCESS"
+    for day in (DAY_BEFORE, DAY, DAY):
+        parameters = f"logical_date={day},generator.n_events=3000,transformation.slice_hours=6"
+        assert "Error" not in run_as(ready, "run", "--params", parameters)
+    assert set(ready.rows("pipeline_runs")["status"]) <= {"SUCCESS", "UNCHANGED"}
+
+
+def test_the_right_to_delete_alerts_is_asked_for(ready, monkeypatch):
+    assert ready.url
+    make_role(ready, monkeypatch, "GRANT SELECT, INSERT, UPDATE ON ALL TABLES IN SCHEMA public TO {role}")
+    said = failed(diagnose(ready))["registry rights"]
+    assert said.split(" ", 1)[1] == (
+        "lacks DELETE on alerts: as the owner of the schema run GRANT DELETE ON public.alerts TO "
+        f'"{ready.variables["PG_DATABASE"]}";'
+    )
+
+
+def test_a_number_that_the_database_draws_needs_no_right_of_its_own(ready, monkeypatch):
+    assert ready.url
+    make_role(ready, monkeypatch)
+    grant_as_told(ready, failed(diagnose(ready))["registry rights"])
+    ready.run()
+    run_id = ready.rows("pipeline_runs")["run_id"].iloc[0]
+    row = f"('{run_id}', 'truth', 's', '{DAY}', now(), '{{}}', '', '[]')"
+    columns = "run_id, stage, source, logical_date, recorded_at, inputs, inputs_sha256, outputs"
+    with connect(
+        load_stores(ready.env, ready.root).engine.url.render_as_string(hide_password=False)
+    ).begin() as database:
+        database.execute(text(f"INSERT INTO stage_events ({columns}) VALUES {row}"))
+
+
+def test_a_role_that_sees_no_schema_is_told_grant_by_grant(ready, monkeypatch):
+    sql(ready, "REVOKE ALL ON SCHEMA public FROM PUBLIC")
+    make_role(ready, monkeypatch)
+    for _ in range(2):
+        grant_as_told(ready, failed(diagnose(ready))["registry rights"])
+    assert not failed(diagnose(ready))
 
 
 def test_a_role_that_may_not_make_the_schema_is_told_so(served, monkeypatch):
+    assert served.url
     make_role(served, monkeypatch)
-    assert "GRANT CREATE ON SCHEMA public" in failed(diagnose(served))["registry rights"]
+    said = failed(diagnose(served))["registry rights"]
+    assert "may not make tables: as the owner of the schema run GRANT CREATE ON SCHEMA public TO" in said
+    grant_as_told(served, said)
+    assert "registry schema: made" in run_as(served, "setup")
+    assert not failed(diagnose(served))
+
+
+def test_a_role_that_does_not_own_an_old_schema_is_told_who_does(ready, monkeypatch):
+    sql(ready, "UPDATE alembic_version SET version_num = '0002'")
+    make_role(ready, monkeypatch, "GRANT SELECT ON ALL TABLES IN SCHEMA public TO {role}")
+    said = failed(diagnose(ready))
+    assert said["registry rights"] == "the tables belong to ops: run `kedro setup` as that user"
+    assert "run `kedro setup` as the user who made them" in run_as(ready, "setup")
 
 
 def test_a_database_that_takes_no_writes_is_named(ready):

@@ -1,20 +1,36 @@
 """Errors in words: one line, the cause and the way out."""
 
 import errno
+import os
+import pwd
+import tempfile
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from itertools import pairwise
+from pathlib import Path
 
+import click
+import psycopg2
 import pytest
-from botocore.exceptions import ClientError, ConnectTimeoutError, EndpointConnectionError, NoCredentialsError
+from botocore.exceptions import (
+    ClientError,
+    ConnectTimeoutError,
+    EndpointConnectionError,
+    NoCredentialsError,
+    ReadTimeoutError,
+)
 from hypothesis import given
 from hypothesis import strategies as st
 from kedro.io import DatasetError
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from sqlalchemy import create_engine, text
-from sqlalchemy.exc import IntegrityError, OperationalError, ProgrammingError
+from sqlalchemy.exc import IntegrityError, InternalError, OperationalError, ProgrammingError
 
 from network_anomalies.config import ProjectConfigLoader
-from network_anomalies.errors import ContractError, Interrupted, ProjectError, explain
+from network_anomalies.errors import ContractError, Interrupted, ProjectError, explain, is_expected, is_transient
+from network_anomalies.registry.engine import connect, open_registry
 
 
 def chain(*errors: BaseException) -> BaseException:
@@ -28,7 +44,26 @@ def store_error(code: str, operation: str = "PutObject") -> ClientError:
 
 
 def database_error(message: str, kind: type = OperationalError) -> Exception:
-    return kind("SELECT *\nFROM batches", {"day": "2024-04-19"}, Exception(message))
+    return kind("SELECT *\nFROM batches", {"day": "2024-04-19"}, psycopg2.OperationalError(message))
+
+
+@contextmanager
+def ordinary_user() -> Iterator[None]:
+    """Be a user whose rights are asked for: root's are not."""
+    before = os.geteuid()
+    os.seteuid(before or pwd.getpwnam("nobody").pw_uid)
+    try:
+        yield
+    finally:
+        os.seteuid(before)
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """A folder that another user may enter, unlike pytest's own."""
+    with tempfile.TemporaryDirectory() as made:
+        Path(made).chmod(0o755)
+        yield Path(made)
 
 
 @pytest.mark.parametrize("place", range(3))
@@ -87,7 +122,11 @@ def test_a_full_disk_is_named(number):
         (NoCredentialsError(), "MINIO_ACCESS_KEY"),
         (PermissionError("Access Denied. AccessDenied"), "MINIO_ACCESS_KEY"),
         (EndpointConnectionError(endpoint_url="http://h:1"), "MINIO_ENDPOINT_URL"),
-        (ConnectTimeoutError(endpoint_url="http://h:1"), "MINIO_ENDPOINT_URL"),
+        (
+            ConnectTimeoutError(endpoint_url="http://h:1"),
+            "does not answer in time, it is away or too slow: check MINIO",
+        ),
+        (ReadTimeoutError(endpoint_url="http://h:1"), "does not answer in time, it is away or too slow: check MINIO"),
         (store_error("ServiceUnavailable"), "MINIO_ENDPOINT_URL"),
         (store_error("InternalError"), "MINIO_ENDPOINT_URL"),
     ],
@@ -115,9 +154,17 @@ def test_a_local_file_whose_name_looks_like_a_status_is_no_fault_of_the_store():
         (database_error("fe_sendauth: no password supplied"), "PG_USER and PG_PASSWORD"),
         (database_error('FATAL: database "x" does not exist'), "PG_DATABASE"),
         (database_error('relation "pipeline_runs" does not exist', ProgrammingError), "kedro setup"),
-        (database_error("no such table: pipeline_runs"), "kedro setup"),
-        (database_error("permission denied for schema public", ProgrammingError), "grant"),
-        (database_error("database or disk is full"), "free space"),
+        (
+            database_error("permission denied for schema public", ProgrammingError),
+            "(permission denied for schema public)",
+        ),
+        (database_error("permission denied for table alerts", ProgrammingError), "run `kedro doctor`"),
+        (database_error("must be owner of table alerts", ProgrammingError), "run `kedro setup` as the user who made"),
+        (database_error("could not extend file: No space left on device"), "free space"),
+        (database_error("cannot execute INSERT in a read-only transaction", InternalError), "takes no writes"),
+        (database_error('invalid sslmode value: "always"'), "PG_SSLMODE"),
+        (database_error("FATAL: sorry, too many clients already"), "max_connections"),
+        (database_error("deadlock detected"), "busy with another process"),
         (database_error("connection to server failed: Connection refused"), "PG_HOST and PG_PORT"),
         (database_error("server closed the connection unexpectedly"), "PG_HOST and PG_PORT"),
     ],
@@ -135,10 +182,65 @@ def test_a_fresh_sqlite_file_asks_for_the_schema():
     assert explain(caught.value) == "the registry failed: it has no schema: run `kedro setup`"
 
 
+def test_a_registry_whose_folder_may_not_be_written_to_is_named_with_the_folder(folder):
+    with ordinary_user(), pytest.raises(OperationalError) as caught, connect(f"sqlite:///{folder}/registry.db").begin():
+        pass
+    assert explain(caught.value) == (
+        f"the registry failed: {folder}/registry.db cannot be written to: "
+        f"give this user the right to write to it and to its folder {folder}"
+    )
+    assert not is_transient(caught.value)
+
+
+def test_a_registry_that_may_only_be_read_is_named_with_its_folder(folder):
+    engine = open_registry(f"sqlite:///{folder}/registry.db")
+    with ordinary_user(), pytest.raises(OperationalError, match="readonly") as caught, engine.begin() as connection:
+        connection.execute(text("DELETE FROM alerts"))
+    assert f"give this user the right to write to it and to its folder {folder}" in explain(caught.value)
+
+
+def test_a_registry_on_a_full_disk_is_named_with_its_folder(folder):
+    engine = open_registry(f"sqlite:///{folder}/registry.db")
+    with pytest.raises(OperationalError) as caught, engine.begin() as connection:
+        connection.execute(text("PRAGMA max_page_count = 1"))
+        connection.execute(text("CREATE TABLE more AS SELECT zeroblob(1000000) AS bytes"))
+    assert explain(caught.value) == (
+        f"the registry failed: the disk that holds {folder} has no room left: free space, then run again"
+    )
+    assert not is_transient(caught.value)
+
+
+def test_a_registry_that_another_process_writes_to_is_named_and_time_may_mend_it(folder):
+    engine = open_registry(f"sqlite:///{folder}/registry.db")
+    with engine.begin(), engine.connect() as second:
+        second.connection.execute("PRAGMA busy_timeout = 1")
+        with pytest.raises(OperationalError) as caught:
+            second.begin()
+    assert f"another process has been writing to {folder}/registry.db for long" in explain(caught.value)
+    assert is_transient(caught.value)
+
+
+def test_a_statement_that_is_wrong_is_a_defect_and_not_a_silent_server(folder):
+    with (
+        open_registry(f"sqlite:///{folder}/registry.db").begin() as connection,
+        pytest.raises(OperationalError) as caught,
+    ):
+        connection.execute(text("SELECT no_such_column FROM alerts"))
+    assert explain(caught.value) == "OperationalError: no such column: no_such_column"
+    assert not is_expected(caught.value)
+
+
+def test_a_folder_that_may_not_be_written_to_is_named(folder):
+    with ordinary_user(), pytest.raises(PermissionError) as caught:
+        (folder / "raw").mkdir()
+    said = explain(chain(DatasetError("Failed while saving"), caught.value))
+    assert said == f"{folder}/raw: Permission denied: give this user the right to read and write there"
+
+
 def test_a_database_error_of_another_kind_is_not_called_a_silence():
-    said = explain(database_error("UNIQUE constraint failed: models.name", IntegrityError))
-    assert "UNIQUE constraint failed: models.name" in said
-    assert "does not answer" not in said
+    error = database_error("UNIQUE constraint failed: models.name", IntegrityError)
+    assert "UNIQUE constraint failed: models.name" in explain(error)
+    assert not is_expected(error)
 
 
 def test_a_missing_environment_variable_is_named(tmp_path, monkeypatch):
@@ -147,7 +249,7 @@ def test_a_missing_environment_variable_is_named(tmp_path, monkeypatch):
         (tmp_path / env).mkdir()
         (tmp_path / env / "credentials.yml").write_text(f"minio: {{key: '{value}'}}")
     loader = ProjectConfigLoader(tmp_path, env="minio", base_env="base", default_run_env="minio")
-    with pytest.raises(OmegaConfBaseException) as caught:
+    with pytest.raises(ProjectError) as caught:
         loader["credentials"]
     said = explain(caught.value)
     assert said == "the environment variable MINIO_ACCESS_KEY is not set: set it, or choose another --env"
@@ -158,3 +260,43 @@ def test_another_fault_of_the_configuration_is_said_to_be_one():
         OmegaConf.to_container(OmegaConf.create({"key": "${nowhere}"}), resolve=True)
     assert explain(caught.value).startswith("configuration: ")
     assert "nowhere" in explain(caught.value)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ProjectError("the cause: the way out"),
+        chain(DatasetError("Failed while saving"), store_error("NoSuchBucket")),
+        database_error("connection to server failed: Connection refused"),
+        OSError(errno.ENOSPC, "No space left"),
+        click.BadParameter("what a command line says"),
+        DatasetError("Dataset 'NoSuchDataset' not found"),
+        ValueError("Pipeline does not contain nodes named ['x']."),
+    ],
+)
+def test_an_error_that_is_known_needs_no_traceback(error):
+    assert is_expected(error)
+
+
+@pytest.mark.parametrize(
+    "error", [NameError("x"), chain(DatasetError("Failed while saving"), KeyError("x")), OSError()]
+)
+def test_any_other_error_is_a_defect(error):
+    assert not is_expected(error)
+
+
+def test_an_error_of_another_process_is_named_and_not_its_traceback():
+    with ProcessPoolExecutor(1) as pool, pytest.raises(ZeroDivisionError) as caught:
+        pool.submit(divmod, 1, 0).result()
+    assert explain(caught.value).startswith("ZeroDivisionError: ")
+    assert "Traceback" not in explain(caught.value)
+
+
+def test_an_error_of_the_project_comes_from_another_process_as_it_is():
+    with ProcessPoolExecutor(1) as pool, pytest.raises(ContractError) as caught:
+        pool.submit(fail).result()
+    assert explain(caught.value) == "the cause: the way out"
+
+
+def fail() -> None:
+    raise ContractError("the cause: the way out")

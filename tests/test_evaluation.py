@@ -6,9 +6,11 @@ from datetime import date
 import numpy as np
 import pandas as pd
 import pytest
+import sqlalchemy
 from conftest import DAY, DAY_BEFORE
 from hypothesis import given
 from hypothesis import strategies as st
+from test_transformation import fails
 
 from network_anomalies.parameters import AlertsParameters, EvaluationParameters
 from network_anomalies.pipelines.evaluation.metrics import (
@@ -156,15 +158,31 @@ def test_what_is_stored_is_strict_json_and_the_figures_are_images(modelled_days)
     assert row["champion_sha256"] == metrics["champion_sha256"] == modelled_days.records("models")[0]["model_sha256"]
     assert metrics["champion"]["average_precision"] is not None
     for name in FIGURES:
-        assert modelled_days.load(name).startswith(b"\x89PNG")
+        assert modelled_days.load(name).format == "PNG"
 
 
 def test_without_ground_truth_there_is_volume_and_drift(modelled):
-    catalog = modelled.session(logical_date=DAY).load_context().catalog
-    modelled.stores.lake.rm(catalog["ground_truth"]._path, recursive=True)
+    forget_truth(modelled)
     assert modelled.run("evaluation") == "SUCCESS"
     metrics = modelled.load("evaluation_metrics")
     assert not metrics["labelled"] and metrics["attack_flows"] == 0
     assert {name for name, value in metrics["candidate"].items() if value is not None} == {"alerts", "alerts_by_kind"}
     assert np.isfinite(metrics["drift"]["psi"])
-    assert modelled.load("precision_recall").startswith(b"\x89PNG")
+    assert modelled.load("precision_recall").size[0] > 100
+
+
+def test_a_truth_that_was_altered_is_refused_by_name(modelled):
+    (uri,) = [item["uri"] for item in truth_of(modelled, DAY)]
+    modelled.damage(uri)
+    assert f"{uri.rpartition('/')[2]} was altered" in fails(modelled, "evaluation")
+
+
+def truth_of(project, day):
+    rows = [row for row in project.records("stage_events") if row["stage"] == "truth"]
+    return next(row["outputs"] for row in rows[::-1] if str(row["logical_date"])[:10] == day)
+
+
+def forget_truth(project):
+    """Leave the registry as that of a source without ground truth."""
+    with project.stores.engine.begin() as connection:
+        connection.execute(sqlalchemy.text("DELETE FROM stage_events WHERE stage = 'truth'"))

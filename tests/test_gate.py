@@ -16,13 +16,14 @@ from kedro.io import DataCatalog, MemoryDataset
 from kedro.runner import SequentialRunner
 
 from network_anomalies.contract import COLUMNS, OPTIONAL_COLUMNS, coerce_events, find_violations
-from network_anomalies.datasets import CollectedDataset
+from network_anomalies.datasets import TransientDataset
 from network_anomalies.errors import ContractError
 from network_anomalies.parameters import GateParameters
 from network_anomalies.parts import digest_content, find_duplicates, to_canonical_table
 from network_anomalies.pipelines.ingestion import create_pipeline
 from network_anomalies.pipelines.ingestion.gate import (
     assemble_batch,
+    check_quality,
     judge_events,
     preview_batch,
     summarise_quality,
@@ -31,9 +32,9 @@ from network_anomalies.pipelines.ingestion.gate import (
 
 TODAY = date.fromisoformat(DAY)
 GATE = GateParameters(max_rejected_share=0.5, drop_duplicates=False, preview_rows=2)
-SYNTHETIC = {"parameters": {"seed": 7}, "files": []}
+SYNTHETIC = {"kind": "synthetic", "format": None, "parameters": {"seed": 7}, "files": []}
 NOTHING_STORED = pd.DataFrame(columns=["part", "content_sha256", "object_sha256", "file_name", "size_bytes"])
-WHO = {"source": "synthetic", "logical_date": DAY, "run_id": "run-1"}
+WHO = {"source": "synthetic", "logical_date": DAY}
 
 START = datetime(2024, 4, 19, tzinfo=UTC)
 ALIKE = [st.booleans(), st.integers(), st.floats(), st.text(max_size=5), st.datetimes(), st.none()]
@@ -76,7 +77,7 @@ def test_what_was_saved_is_let_go(make_events):
 
 def summarise(*parts: pd.DataFrame, source_report: dict = SYNTHETIC) -> tuple[list, dict]:
     reports = [report for *_, report in validate(*parts)]
-    return reports, summarise_quality(reports, source_report, **WHO)
+    return reports, summarise_quality(reports, source_report, **WHO, run_id="run-1")
 
 
 @given(events=frames(), drop=st.booleans())
@@ -102,7 +103,7 @@ def test_a_rejected_row_keeps_its_text_and_says_why(make_events):
     rows = pq.read_table(io.BytesIO(data)).to_pylist()
     assert name.startswith("quarantined_events_0001_")
     kept = {"timestamp": f"{DAY} 08:00:00", "dst_ip": "192.0.2.1", "duration": "0.5", "protocol": "TCP"}
-    kept |= {"part": 1, "run_id": "run-1"}
+    kept |= {"part": 1}
     reasons = [row.pop("reason") for row in rows]
     assert rows == [
         kept | {"src_ip": "nowhere", "bytes": "2", "row": 1, "rule": "src_ip_invalid"},
@@ -113,14 +114,20 @@ def test_a_rejected_row_keeps_its_text_and_says_why(make_events):
     assert report["object"]["rejected_count"] == 2
 
 
-def test_the_same_rejects_have_the_same_name_whatever_the_run(make_events):
-    part = make_events(src_ip="x")
-    runs = [WHO | {"run_id": run_id} for run_id in ("run-1", "run-2")]
-    names = [
-        [list(objects) for objects, *_ in validate_events({"1": lambda: part}, SYNTHETIC, NOTHING_STORED, GATE, **run)]
-        for run in runs
-    ]
-    assert names[0] == names[1] != [[]]
+def test_the_same_rejects_are_the_same_object_and_others_another(make_events):
+    first, again, other = (validate(make_events(src_ip=text))[0] for text in ("x", "x", "y"))
+    assert first[0] == again[0]
+    assert len(first[0]) == 1 and not set(first[0]) & set(other[0])
+    assert first[-1]["rejects"] == again[-1]["rejects"]
+
+
+def test_the_row_of_rejects_says_which_bytes_they_are(make_events):
+    ((quarantine, *_, report),) = validate(make_events(src_ip=["x", "10.0.0.1", "y"]))
+    ((name, data),) = quarantine.items()
+    digest = hashlib.sha256(data).hexdigest()
+    described = {"part": 1, "file_name": f"{name}.parquet", "record_count": 2, "size_bytes": len(data)}
+    assert report["rejects"] == described | {"object_sha256": digest}
+    assert name.endswith(digest[:12])
 
 
 @pytest.mark.parametrize(("drop", "dropped", "accepted"), [(False, 0, 5), (True, 2, 3)])
@@ -185,7 +192,7 @@ def test_a_part_that_cannot_be_read_stops_the_gate_with_its_own_error(make_event
 
 def test_the_account_adds_up_parts_and_files(make_events):
     file = {"path": "a.log", "lines": 9, "not_a_flow": 2, "unparsable": 1, "early": 1, "late": 1, "imputed": 1}
-    source_report = {"parameters": {}, "files": [file | {"truncated": True}]}
+    source_report = SYNTHETIC | {"files": [file | {"truncated": True}]}
     _, report = summarise(make_events(2, bytes=[1, -1]), make_events(2), source_report=source_report)
     fates = {"not_a_flow": 2, "unparsable": 1, "early": 1, "late": 1, "rejected": 1, "accepted": 3}
     assert report["counts"] == {"lines_in": 9, "duplicates_dropped": 0, "duplicates": 0, "imputed": 1} | fates
@@ -196,7 +203,7 @@ def test_the_account_adds_up_parts_and_files(make_events):
 def test_an_account_that_does_not_balance_is_refused(make_events):
     file = {"path": "a.log", "lines": 4, "not_a_flow": 0, "unparsable": 0, "early": 0, "late": 0, "truncated": False}
     with pytest.raises(ContractError, match="4 lines came in"):
-        summarise(make_events(), source_report={"parameters": {}, "files": [file]})
+        summarise(make_events(), source_report=SYNTHETIC | {"files": [file]})
 
 
 def test_a_batch_sums_up_its_objects(make_events):
@@ -207,15 +214,20 @@ def test_a_batch_sums_up_its_objects(make_events):
     assert [row["part"] for row in objects] == [1, 3]
     assert batch["size_bytes"] == sum(row["size_bytes"] for row in objects)
     assert batch["logical_date"] == TODAY
+    assert [row["part"] for row in commit["rejects"]] == [2] and commit["rejects"][0]["record_count"] == 2
+    assert (commit["kind"], commit["format"], commit["files"]) == ("synthetic", None, [])
+    assert commit["inputs"] == {"parameters": batch["params_sha256"], "contract": batch["contract_version"]}
     span = (batch["min_timestamp"] - START, batch["max_timestamp"] - START)
     assert span == (timedelta(seconds=1), timedelta(seconds=121))
 
 
 def test_too_large_a_share_of_rejects_is_refused_by_rule(make_events):
     reports, quality = summarise(make_events(4, bytes=[1, -1, -1, 1]))
-    assert assemble_batch(reports, quality, SYNTHETIC, GATE)["batch"]["rejected"] == 2
-    with pytest.raises(ContractError, match=r"50\.0%.*bytes_invalid 2.*49\.0%"):
-        assemble_batch(reports, quality, SYNTHETIC, GATE.model_copy(update={"max_rejected_share": 0.49}))
+    assert check_quality(reports, quality, GATE) == quality
+    with pytest.raises(
+        ContractError, match=r"50\.0%.*bytes_invalid 2.*49\.0%.*see quarantined_events_0001_\w+\.parquet"
+    ):
+        check_quality(reports, quality, GATE.model_copy(update={"max_rejected_share": 0.49}))
 
 
 @pytest.mark.parametrize("day", ["2024-04-18", "2024-04-20"])
@@ -223,7 +235,7 @@ def test_a_batch_without_an_event_is_refused(make_events, day):
     for parts in ([], [make_events(timestamp=f"{day}T12:00:00Z")]):
         reports, quality = summarise(*parts)
         with pytest.raises(ContractError, match=f"no events of synthetic on {DAY} among {3 * len(parts)} lines"):
-            assemble_batch(reports, quality, SYNTHETIC, GATE)
+            check_quality(reports, quality, GATE)
 
 
 def test_the_preview_logs_the_first_events_and_the_account(make_events, caplog):
@@ -238,12 +250,12 @@ def test_the_preview_logs_the_first_events_and_the_account(make_events, caplog):
 def test_the_pipeline_takes_synthetic_events_to_an_account_of_them():
     generator = generator_parameters(n_events=25, part_events=10)
     given_data = {"params:generator": generator, "params:gate": GATE, "current_objects": NOTHING_STORED}
-    given_data |= {f"params:{name}": value for name, value in WHO.items()}
+    given_data |= {f"params:{name}": value for name, value in (WHO | {"run_id": "run-1"}).items()}
     collected = ("quarantined_events", "ingested_events", "raw_parts", "part_reports")
     catalog = DataCatalog({name: MemoryDataset(data, copy_mode="assign") for name, data in given_data.items()})
     for name in collected:
-        catalog[name] = CollectedDataset()
-    for name in ("synthetic_day", "event_parts", "source_report", "quality_report"):
+        catalog[name] = TransientDataset(collect=True)
+    for name in ("synthetic_day", "event_parts", "source_report", "quality_summary", "quality_report"):
         catalog[name] = MemoryDataset(copy_mode="assign")
     SequentialRunner().run(create_pipeline().to_outputs("quality_report"), catalog)
     assert catalog.load("quality_report")["counts"]["accepted"] == 25

@@ -15,6 +15,7 @@ from conftest import DAY, SHARED, Project
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from network_anomalies.errors import explain
 from network_anomalies.upkeep import load_stores, verify_stores
 
 HEADER = (
@@ -24,7 +25,7 @@ HEADER = (
 )
 START = int(datetime.fromisoformat(f"{DAY}T00:00:00+00:00").timestamp())
 REAL_DAY = SHARED / "data/unlabelled/zeek-tsv-2024-04-19.conn.log"
-TABLES = ("ingestion_batches", "ingestion_events", "source_files")
+TABLES = ("sources", "ingestion_batches", "ingestion_events", "quarantine_objects", "source_files")
 
 
 def zeek_line(
@@ -104,15 +105,20 @@ def test_other_clients_find_the_object_and_its_row(ready):
 
 def test_a_rerun_stores_nothing_new(anywhere):
     write_log(anywhere, "conn.log", HEADER + zeek_line(1) + zeek_line(2, proto="nonsense") * 2)
-    options = {"pipeline": "log_ingestion", "gate__max_rejected_share": 1.0}
+    options = {"pipeline": "log_ingestion", "source": "zeek", "gate__max_rejected_share": 1.0}
     assert anywhere.run(**options) == "SUCCESS"
-    before = [anywhere.objects(), anywhere.objects("quarantine"), *(anywhere.rows(table) for table in TABLES)]
+
+    def look():
+        stored = [anywhere.objects(), anywhere.manifests(), anywhere.objects("quarantine")]
+        return stored, [anywhere.rows(table) for table in TABLES]
+
+    (stored, rows) = look()
     assert anywhere.run(**options) == "UNCHANGED"
-    after = [anywhere.objects(), anywhere.objects("quarantine"), *(anywhere.rows(table) for table in TABLES)]
-    assert before[:2] == after[:2]
-    assert len(before[1]) == 1
-    for earlier, later in zip(before[2:], after[2:], strict=True):
-        assert earlier.equals(later)
+    (stored_after, rows_after) = look()
+    assert stored == stored_after
+    assert [len(keys) for keys in stored] == [1, 1, 1]
+    for earlier, later in zip(rows, rows_after, strict=True):
+        assert len(earlier) and earlier.equals(later)
 
 
 def test_a_rerun_restores_an_object_that_was_lost(anywhere):
@@ -133,6 +139,7 @@ def test_a_correction_supersedes_and_keeps_the_former(anywhere):
     assert anywhere.rows("ingestion_events").sort_values("revision")["status"].tolist() == ["SUPERSEDED", "SUCCESS"]
     assert anywhere.rows("current_objects")["revision"].tolist() == [2]
     assert set(first) < set(anywhere.objects())
+    assert len(anywhere.manifests()) == 2
     assert not mismatches(anywhere)
 
 
@@ -160,7 +167,7 @@ def test_equal_parameters_give_equal_content(embedded, choices):
 def test_zeek_logs_become_events_of_their_day(anywhere):
     text = HEADER + zeek_line(-1) + zeek_line(5, duration="-") + zeek_line(1) * 2 + "garbage\n" + zeek_line(86_400)
     path = write_log(anywhere, "conn.log", text)
-    assert anywhere.run("log_ingestion", gate__max_rejected_share=0.5) == "SUCCESS"
+    assert anywhere.run("log_ingestion", source="zeek", gate__max_rejected_share=0.5) == "SUCCESS"
     batch = anywhere.rows("ingestion_batches").iloc[0]
     counts = {"lines_in": 12, "not_a_flow": 6, "unparsable": 1, "early": 1, "late": 1, "accepted": 3}
     assert batch[list(counts)].to_dict() == counts
@@ -176,14 +183,14 @@ def test_zeek_logs_become_events_of_their_day(anywhere):
 
 def test_a_missing_duration_can_be_refused(embedded):
     write_log(embedded, "conn.log", HEADER + zeek_line(1) + zeek_line(5, duration="-"))
-    embedded.run("log_ingestion", logs__missing_duration="reject", gate__max_rejected_share=0.5)
+    embedded.run("log_ingestion", source="zeek", logs__missing_duration="reject", gate__max_rejected_share=0.5)
     assert embedded.load("quarantined_events", source="zeek")["rule"].tolist() == ["duration_missing"]
     assert embedded.rows("ingestion_batches")["imputed"].tolist() == [0]
 
 
 def test_a_log_that_ends_mid_line_ends_at_its_last_whole_line(embedded, caplog):
     write_log(embedded, "conn.log", HEADER + zeek_line(1) * 30 + zeek_line(2)[:40])
-    embedded.run("log_ingestion")
+    embedded.run("log_ingestion", source="zeek")
     batch = embedded.rows("ingestion_batches").iloc[0]
     assert (batch["accepted"], batch["unparsable"]) == (30, 1)
     assert "ends mid-line" in caplog.text
@@ -193,26 +200,39 @@ def test_a_log_that_ends_mid_line_ends_at_its_last_whole_line(embedded, caplog):
 def test_equal_flows_are_equal_content_however_the_files_are_cut(embedded):
     lines = [zeek_line(second) for second in range(40)]
     write_log(embedded, "a.log", HEADER + "".join(lines))
-    embedded.run("log_ingestion", logs__part_events=7)
+    embedded.run("log_ingestion", source="zeek", logs__part_events=7)
     (embedded.root / "data/logs/a.log").unlink()
     write_log(embedded, "b.log", HEADER + "".join(lines[::-2]))
     write_log(embedded, "c.log", HEADER + "".join(lines[::2]))
     stored = embedded.objects()
-    embedded.run("log_ingestion", logs__part_events=7)
+    embedded.run("log_ingestion", source="zeek", logs__part_events=7)
     assert embedded.objects() == stored
     assert embedded.rows("ingestion_batches")["content_sha256"].nunique() == 1
 
 
 def test_real_logs_are_not_ingested_as_synthetic_events(embedded):
     write_log(embedded, "conn.log", HEADER + zeek_line(1))
-    embedded.run("log_ingestion")
-    embedded.run("log_ingestion", source="lab-sensor")
+    assert "source synthetic is the generator's: name the sensor" in refusal(embedded, "log_ingestion")
+    assert embedded.rows("pipeline_runs").empty
+    for source in ("zeek", "lab-sensor"):
+        embedded.run("log_ingestion", source=source)
+        assert "real logs, and synthetic events would replace them" in refusal(embedded, "ingestion", source=source)
     assert embedded.rows("ingestion_batches")["source"].tolist() == ["zeek", "lab-sensor"]
+    assert embedded.rows("sources")[["name", "kind", "format"]].to_numpy().tolist() == [
+        ["zeek", "logs", "zeek"],
+        ["lab-sensor", "logs", "zeek"],
+    ]
+
+
+def refusal(project, pipeline, **params):
+    with pytest.raises(Exception) as raised:
+        project.run(pipeline, **params)
+    return explain(raised.value)
 
 
 @pytest.mark.skipif(not REAL_DAY.exists(), reason="needs the logs of ../shared")
 def test_a_real_zeek_day_ends_with_exactly_its_flows(embedded):
-    assert embedded.run("log_ingestion", logs__path=str(REAL_DAY)) == "SUCCESS"
+    assert embedded.run("log_ingestion", source="zeek", logs__path=str(REAL_DAY)) == "SUCCESS"
     batch = embedded.rows("ingestion_batches").iloc[0]
     assert (batch["source"], batch["accepted"], batch["early"], batch["rejected"]) == ("zeek", 31_363, 4, 0)
     assert batch["lines_in"] == len(REAL_DAY.read_text().splitlines())

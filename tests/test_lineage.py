@@ -73,7 +73,7 @@ def make_log():
 
 def test_an_alert_about_logs_leads_to_the_file(embedded):
     path = write_log(embedded, "conn.log", make_log())
-    embedded.run("log_ingestion")
+    embedded.run("log_ingestion", source="zeek")
     embedded.run(*MODELLING, source="zeek", transformation__slice_hours=6)
     rows = embedded.records("alert_lineage")
     assert "10.0.9.9" in {row["entity"] for row in rows}

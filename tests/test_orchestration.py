@@ -165,7 +165,7 @@ def test_a_second_run_is_unchanged_and_of_several_parts_the_folders_are_named(he
 
 def test_real_logs_take_their_own_pipeline(here, client):
     (here.root / "conn.log").write_text(CONN_LOG)
-    logs = {"logs": {"path": str(here.root / "conn.log")}}
+    logs = {"logs": {"path": str(here.root / "conn.log")}, "source": "zeek"}
     result = data_ingestion_flow(date(2024, 4, 18), params=logs, pipeline="log_ingestion")
     assert (result.source, result.accepted) == ("zeek", 1)
 
@@ -223,7 +223,7 @@ def test_a_store_that_is_away_for_a_minute_is_waited_for():
 
 def test_events_that_break_the_contract_are_not_tried_again(here, client):
     (here.root / "conn.log").write_text(CONN_LOG)
-    logs = {"logs": {"path": str(here.root / "conn.log")}}
+    logs = {"logs": {"path": str(here.root / "conn.log")}, "source": "zeek"}
     with pytest.raises(Exception, match="no flows of 2024-04-19"):
         data_ingestion_flow(THE_DAY, params=logs, pipeline="log_ingestion")
     assert here.rows("pipeline_runs")["status"].tolist() == ["FAILED"]

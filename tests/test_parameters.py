@@ -15,6 +15,7 @@ from sqlalchemy import make_url
 from network_anomalies.config import ProjectConfigLoader, fix_identity, postgres_url
 from network_anomalies.detection.findings import TECHNIQUES
 from network_anomalies.errors import ProjectError
+from network_anomalies.inputs import extend_allowlist
 from network_anomalies.parameters import (
     AllowedParameters,
     GateParameters,
@@ -28,6 +29,7 @@ from network_anomalies.settings import CONFIG_LOADER_ARGS
 SERVICE = {"protocol": "UDP", "share": 1.0, "servers": 2, "per_client": 1, "outside": False, "size": [0.0, 0.5]}
 PROFILE = {
     **{"clients": 100, "client_shift": 1.0, "night": 0.1, "weekend": 0.3, "one_offs": 0.1, "zero_duration": 0.3},
+    "allowed": [],
     "services": {"dns": SERVICE},
 }
 SCAN = {"kind": "horizontal_scan", "hosts": 1, "share": 0.01, "start_hour": [0, 23], "minutes": 60, "stealth": 0.0}
@@ -49,7 +51,8 @@ GOOD = {
     "evaluation": {"drift_psi": 0.25, "drift_rows": 1000},
     "registration": {"min_gain": 0.01, "max_age_days": 7, "max_alert_ratio": 1.5},
     "alerts": {"budget": 50, "allowlist": []},
-    "retention": {"local_days": 0, "quarantine_days": 90, "orphan_days": 1},
+    "replay": {"rule": None},
+    "retention": {"local_days": 0, "quarantine_days": 90, "orphan_days": 1, "max_share": 0.1, "always_files": 10},
 }
 
 
@@ -323,3 +326,14 @@ def test_an_exception_names_a_kind_of_alert_that_there_is():
     check_parameters(replace("alerts.allowlist", [ALLOWED]))
     with pytest.raises(ProjectError, match=r"^parameter alerts\.allowlist\.0\.kind is 'ddoss'"):
         check_parameters(replace("alerts.allowlist", [ALLOWED | {"kind": "ddoss"}]))
+
+
+def test_exceptions_hold_for_the_world_that_they_are_about(embedded):
+    shown = embedded.session(logical_date="2024-04-19").load_context().params
+    checked = Parameters.model_validate(shown)
+    assert checked.alerts.allowlist == []
+    profiles = shown["generator"].profiles.values()
+    assert [allowed.entity for profile in profiles for allowed in profile.allowed] == ["10.200.255.3"]
+    synthetic, logs = (extend_allowlist(checked.alerts, checked.generator, kind) for kind in ("synthetic", "logs"))
+    assert [allowed.entity for allowed in synthetic.allowlist] == ["10.200.255.3"]
+    assert logs.allowlist == []

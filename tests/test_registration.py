@@ -1,6 +1,7 @@
 """Registration: which model becomes champion, that there is one, the way back, the card, and MLflow."""
 
 import os
+import re
 import subprocess
 import sys
 import time
@@ -8,12 +9,15 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime, timedelta
 from threading import Barrier
 
+import pandas as pd
 import pytest
 import sqlalchemy
 from click.testing import CliRunner
-from conftest import DAY, DAY_BEFORE
+from conftest import DAY, DAY_BEFORE, SMALL_DAY
 from sqlalchemy import insert
 from sqlalchemy.exc import IntegrityError
+from test_evaluation import forget_truth
+from test_scoring import make_champion
 from test_transformation import fails
 
 from network_anomalies.cli import cli
@@ -21,25 +25,39 @@ from network_anomalies.errors import ContractError
 from network_anomalies.parameters import RegistrationParameters
 from network_anomalies.pipelines.registration.nodes import decide_promotion
 from network_anomalies.registry.engine import open_registry
-from network_anomalies.registry.models import list_models, register_model
-from network_anomalies.registry.tables import pipeline_runs, training_events
+from network_anomalies.registry.models import list_models, list_promotions, read_champion, register_model, roll_back
+from network_anomalies.registry.stage_log import StageEvent
+from network_anomalies.registry.tables import metadata, pipeline_runs, training_events
 from network_anomalies.upkeep import setup_stores
 
 RULES = RegistrationParameters(min_gain=0.01, max_age_days=7, max_alert_ratio=1.5)
 TRAINED = datetime(2024, 4, 19, tzinfo=UTC)
+WHOLE_DAY, HALF_DAY = timedelta(days=1), timedelta(hours=12)
+CURRENT = {"2024-04-17": 1, DAY_BEFORE: 1}
 
 
-def decide(candidate, champion, age=0, rules=RULES, **known):
+def make_training(**changes):
+    row = {"model_sha256": "new", "logical_date": DAY, "train_start": TRAINED - WHOLE_DAY, "train_end": TRAINED}
+    return row | changes
+
+
+def make_revisions(revisions):
+    return pd.DataFrame({"logical_date": map(date.fromisoformat, revisions), "revision": revisions.values()})
+
+
+def decide(candidate, champion, age=0, rules=RULES, revisions=CURRENT, **known):
     """Decide between two pairs of average precision and number of alerts; the champion's training ended days ago."""
     measured = [
         None if pair is None else dict(zip(("average_precision", "alerts"), pair, strict=True))
         for pair in (candidate, champion)
     ]
     metrics = dict(zip(("candidate", "champion"), measured, strict=True)) | {"champion_note": "it was altered"}
-    previous = {"model_sha256": "old", "reason": "it was best", "train_end": TRAINED - timedelta(days=age)}
     # When somebody registered it says nothing about its age: a past year may be run today.
-    previous = previous | {"registered_at": datetime.now(UTC)} | known
-    return decide_promotion(evaluated(metrics), {"model_sha256": "new", "train_end": TRAINED}, previous, rules)
+    end = TRAINED - timedelta(days=age)
+    row = {"model_sha256": "old", "reason": "it was best", "train_start": end - WHOLE_DAY, "train_end": end}
+    row |= {"input_objects": [{"logical_date": DAY_BEFORE, "revision": 1}]}
+    previous = make_champion(**row | known)
+    return decide_promotion(evaluated(metrics), make_training(), previous, make_revisions(revisions), rules)
 
 
 def evaluated(metrics, model_sha256="new"):
@@ -82,21 +100,53 @@ def test_without_truth_age_and_volume_decide(age, alerts, promoted):
     assert f"the champion is {age} days old" in decision["reason"]
 
 
+def test_without_truth_a_champion_of_half_a_day_is_replaced_by_one_of_a_whole_day_if_alerts_allow():
+    half = {"train_start": TRAINED - HALF_DAY, "train_end": TRAINED - timedelta(hours=1)}
+    decision = decide((None, 13), (None, 9), **half)
+    assert decision["promote"] and "knows a part of a day only" in decision["reason"]
+    assert not decide((None, 14), (None, 9), **half)["promote"]
+    assert not decide((None, 13), (None, 9))["promote"]
+
+
+def test_with_truth_a_champion_of_half_a_day_stays_until_something_beats_it():
+    half = {"train_start": TRAINED - HALF_DAY, "train_end": TRAINED - timedelta(hours=1)}
+    assert not decide((0.5, 9), (0.5, 9), **half)["promote"]
+
+
+@pytest.mark.parametrize(("revisions", "said"), [({DAY_BEFORE: 2}, "1, now 2"), ({DAY: 1}, "1, now none")])
+@pytest.mark.parametrize(
+    ("candidate", "champion", "promoted"),
+    [
+        ((0.5, 9), (0.5, 9), True),
+        ((0.499, 9), (0.5, 9), False),
+        ((None, 13), (None, 9), True),
+        ((None, 14), (None, 9), False),
+    ],
+)
+def test_a_champion_of_superseded_revisions_is_replaced_by_an_equal_one_and_the_reason_says_which(
+    revisions, said, candidate, champion, promoted
+):
+    decision = decide(candidate, champion, revisions=revisions)
+    assert decision["promote"] is promoted
+    assert f"trained on revisions that are no longer current ({DAY_BEFORE}: {said})" in decision["reason"]
+    assert not decide(candidate, champion)["promote"]
+
+
 def test_the_first_model_and_one_in_place_of_a_champion_that_cannot_score_are_promoted():
     metrics = {"candidate": {"average_precision": 0.0, "alerts": 0}, "champion": None}
-    first = decide_promotion(evaluated(metrics), {"model_sha256": "new"}, {}, RULES)
-    assert first == {"promote": True, "reason": "first model of this source"}
+    first = decide_promotion(evaluated(metrics), make_training(), None, make_revisions(CURRENT), RULES)
+    assert first == {"promote": True, "reason": f"first model of this source up to {DAY}"}
     assert decide((0.0, 99), None) == {"promote": True, "reason": "the champion cannot score: it was altered"}
 
 
 def test_the_champion_itself_stays_champion_for_its_own_reason():
     decision = decide((0.5, 1), (0.5, 1), model_sha256="new")
-    assert decision == {"promote": True, "reason": "it was best"}
+    assert decision == {"promote": False, "reason": "it is the champion already: it was best"}
 
 
 def test_a_model_that_was_not_evaluated_is_not_judged_by_the_figures_of_another(modelled):
     with pytest.raises(ContractError, match="model new was trained and not evaluated"):
-        decide_promotion(evaluated({}, "other"), {"model_sha256": "new"}, {}, RULES)
+        decide_promotion(evaluated({}, "other"), make_training(), None, make_revisions(CURRENT), RULES)
     before = modelled.rows("models")
     modelled.run("training", training__row_cap=1000)
     assert "was trained and not evaluated: run the evaluation pipeline" in fails(modelled, "registration")
@@ -125,39 +175,116 @@ def engine(anywhere):
     return open_registry(anywhere.url)
 
 
+def register(engine, row, promote, tested_against):
+    """Register a model for the day that it was trained for."""
+    day = date(2024, 4, int(row["run_id"][1:]))
+    event = StageEvent(row["run_id"], "registration", row["source"], day, {"evaluation": row["run_id"]}, [])
+    return register_model(engine, row, promote, tested_against["model_sha256"] if tested_against else None, event)
+
+
+def champion_of(engine, day):
+    row = read_champion(engine, "lab", date(2024, 4, day))
+    return row and row["version"]
+
+
 def test_registering_again_makes_no_duplicate_and_keeps_the_version(engine):
     first, second = (make_model(engine, number) for number in (1, 2))
-    assert register_model(engine, first, True, None)["version"] == 1
-    assert register_model(engine, second, False, first["model_sha256"])["version"] == 2
-    assert register_model(engine, first, True, None)["version"] == 1
+    assert register(engine, first, True, None)["version"] == 1
+    assert register(engine, second, False, first)["version"] == 2
+    assert register(engine, first, True, None)["version"] == 1
     assert list_models(engine, "lab")["status"].tolist() == ["CHAMPION", "CHALLENGER"]
-    assert register_model(engine, second, True, first["model_sha256"])["version"] == 2
+    assert register(engine, second, True, first)["version"] == 2
     assert list_models(engine, "lab")["status"].tolist() == ["RETIRED", "CHAMPION"]
+    assert list_promotions(engine, "lab")["version"].tolist() == [1, 2]
 
 
 def test_registrations_at_once_end_with_one_champion_and_no_gap(engine):
     rows = [make_model(engine, number) for number in range(1, 7)]
     start = Barrier(len(rows))
 
-    def register(row):
+    def register_at_once(row):
         start.wait()
-        return register_model(engine, row, True, None)
+        return register(engine, row, True, None)
 
     with ThreadPoolExecutor(len(rows)) as pool:
-        list(pool.map(register, rows))
-    models = list_models(engine, "lab")
-    assert models["version"].tolist() == [1, 2, 3, 4, 5, 6]
-    assert models["status"].tolist() == ["CHAMPION"] + ["CHALLENGER"] * 5
-    assert set(models["reason"][1:]) == {"version 1 became champion meanwhile: evaluate and register again"}
+        list(pool.map(register_at_once, rows))
+    models = list_models(engine, "lab").merge(pd.DataFrame(rows)[["model_sha256", "run_id"]].assign(day=range(1, 7)))
+    assert sorted(models["version"]) == [1, 2, 3, 4, 5, 6]
+    assert models["status"].tolist().count("CHAMPION") == 1
+    decided = list_promotions(engine, "lab")
+    assert decided["status"].tolist() == ["SUCCESS"] * len(decided)
+    # Whoever was not the first up to its day was never compared with the one that was, and says so.
+    assert decided["logical_date"].is_monotonic_decreasing and len(decided) == len(set(decided["logical_date"]))
+    refused = models[models["status"] == "CHALLENGER"]
+    assert len(refused) == 6 - len(decided)
+    for row in refused.itertuples():
+        found = re.fullmatch(
+            rf"version (\d+) became champion before 2024-04-0{row.day} meanwhile: evaluate and register again",
+            row.reason,
+        )
+        assert found and int(found[1]) in set(decided["version"])
 
 
-def test_the_database_refuses_a_second_champion_of_a_source(engine):
-    for number in (1, 2):
-        register_model(engine, make_model(engine, number), number == 1, None)
-    register_model(engine, make_model(engine, 3, "other"), True, None)
+def test_a_champion_chosen_between_evaluation_and_registration_is_not_replaced_unseen(engine):
+    first, second, third = (make_model(engine, number) for number in (1, 2, 3))
+    register(engine, first, True, None)
+    register(engine, second, True, first)
+    found = register(engine, third, True, first)
+    said = "version 2 became champion before 2024-04-03 meanwhile: evaluate and register again"
+    assert (found["status"], found["reason"]) == ("CHALLENGER", said)
+    assert champion_of(engine, 3) == 2
+
+
+def test_a_later_model_is_never_champion_of_an_earlier_day(engine):
+    first, fourth, fifth = (make_model(engine, number) for number in (2, 4, 5))
+    register(engine, fourth, True, None)
+    assert [champion_of(engine, day) for day in (3, 4, 9)] == [None, 1, 1]
+    register(engine, first, True, None)
+    assert [champion_of(engine, day) for day in (1, 2, 3, 4, 9)] == [None, 2, 2, 1, 1]
+    register(engine, fifth, False, fourth)
+    chosen = roll_back(engine, "lab", 3, "alice", "quieter")
+    assert chosen["champion_from"] == date(2024, 4, 5)
+    assert [champion_of(engine, day) for day in (1, 2, 4, 5, 9)] == [None, 2, 1, 3, 3]
+
+
+def test_a_day_that_runs_again_takes_back_its_own_decision_and_no_other(engine):
+    first, second, third = (make_model(engine, number) for number in (1, 2, 3))
+    for row, before in ((first, None), (second, first), (third, second)):
+        register(engine, row, True, before)
+    register(engine, second, False, first)
+    assert [champion_of(engine, day) for day in (1, 2, 3)] == [1, 1, 3]
+    decided = list_promotions(engine, "lab")
+    assert decided[["version", "status"]].to_numpy().tolist() == [[1, "SUCCESS"], [2, "SUPERSEDED"], [3, "SUCCESS"]]
+    register(engine, second, True, first)
+    assert [champion_of(engine, day) for day in (1, 2, 3)] == [1, 2, 3]
+    assert len(list_promotions(engine, "lab")) == 4
+
+
+def test_the_gate_does_not_overrule_a_person_on_the_same_day_and_may_decide_the_next(engine):
+    first, second, third = (make_model(engine, number) for number in (1, 2, 3))
+    register(engine, first, True, None)
+    register(engine, second, True, first)
+    roll_back(engine, "lab", 1, "alice", "too many alerts")
+    for promote in (True, False):
+        register(engine, second, promote, first)
+        champion = read_champion(engine, "lab", date(2024, 4, 2))
+        assert (champion["version"], champion["promoted_by"]) == (1, "alice")
+        assert champion["promotion_reason"] == "too many alerts"
+    register(engine, third, True, first)
+    assert [champion_of(engine, day) for day in (1, 2, 3)] == [1, 1, 3]
+
+
+def test_the_database_refuses_a_second_champion_of_a_source_and_a_second_decision_of_a_day(engine):
+    rows = [make_model(engine, number) for number in (1, 2)]
+    register(engine, rows[0], True, None)
+    register(engine, rows[1], False, rows[0])
+    register(engine, make_model(engine, 3, "other"), True, None)
     with pytest.raises(IntegrityError), engine.begin() as connection:
         connection.execute(sqlalchemy.text("UPDATE models SET status = 'CHAMPION'"))
     assert sorted(list_models(engine, "lab")["status"]) == ["CHALLENGER", "CHAMPION"]
+    roll_back(engine, "lab", 2, "alice", "newer")
+    with pytest.raises(IntegrityError), engine.begin() as connection:
+        connection.execute(sqlalchemy.text("UPDATE promotions SET logical_date = '2024-04-02'"))
 
 
 def command(project, monkeypatch, *arguments):
@@ -165,21 +292,31 @@ def command(project, monkeypatch, *arguments):
     return CliRunner().invoke(cli, ["models", "--env", project.env, "--source", "lab", *arguments])
 
 
-def test_a_champion_can_be_chosen_by_hand_and_the_choice_undone(anywhere, engine, monkeypatch):
-    for number in (1, 2, 3):
-        register_model(engine, make_model(engine, number), number < 3, f"{number - 1:064d}")
+def test_a_champion_can_be_chosen_by_hand_and_the_choice_undone_and_the_history_stays(anywhere, engine, monkeypatch):
+    rows = [make_model(engine, number) for number in (1, 2, 3)]
+    for row, before in zip(rows, (None, *rows), strict=False):
+        register(engine, row, row is not rows[2], before)
 
     def statuses():
         return list_models(engine, "lab")["status"].tolist()
 
     assert statuses() == ["RETIRED", "CHAMPION", "CHALLENGER"]
-    assert "champion of lab is version 1 (000000000000)" in command(anywhere, monkeypatch, "--rollback").output
+    said = command(anywhere, monkeypatch, "--rollback", "--by", "alice", "--reason", "too loud").output
+    assert "champion of lab is version 1 (000000000000), from 2024-04-02 on" in said
+    assert "alice" in said and "too loud" in said
     assert statuses() == ["CHAMPION", "RETIRED", "CHALLENGER"]
-    done = command(anywhere, monkeypatch, "--promote", "3")
+    done = command(anywhere, monkeypatch, "--promote", "3", "--by", "bob")
     assert done.exit_code == 0 and "chosen by hand" in done.output
     assert statuses() == ["RETIRED", "RETIRED", "CHAMPION"]
-    command(anywhere, monkeypatch, "--rollback")
+    command(anywhere, monkeypatch, "--rollback", "--by", "carol")
     assert statuses() == ["CHAMPION", "RETIRED", "RETIRED"]
+    assert list_models(engine, "lab")["reason"].tolist() == ["because"] * 3
+    decided = list_promotions(engine, "lab")
+    assert decided["logical_date"].map(lambda day: day.day).tolist() == [1, 2, 2, 3, 3]
+    assert decided["version"].tolist() == [1, 2, 1, 3, 1]
+    assert decided["promoted_by"].tolist() == ["registration", "registration", "alice", "bob", "carol"]
+    assert decided["status"].tolist() == ["SUCCESS", "SUPERSEDED", "SUCCESS", "SUPERSEDED", "SUCCESS"]
+    assert decided["reason"].tolist() == ["because", "because", "too loud", "chosen by hand", "chosen by hand"]
 
 
 def test_a_choice_that_cannot_be_made_is_refused_in_one_line(embedded, monkeypatch):
@@ -190,11 +327,18 @@ def test_a_choice_that_cannot_be_made_is_refused_in_one_line(embedded, monkeypat
         "source lab has no earlier champion: `kedro models` lists"
         in command(embedded, monkeypatch, "--rollback").output
     )
-    register_model(engine, make_model(engine, 1), True, None)
+    register(engine, make_model(engine, 1), True, None)
     for arguments, said in {
         ("--rollback",): "source lab has no earlier champion",
         ("--promote", "7"): "source lab has no model version 7: `kedro models` lists what there is",
         ("--promote", "1"): "version 1 of source lab is the champion already",
+        (
+            "--promote",
+            "1",
+            "--by",
+            "registration",
+        ): "a choice by hand needs the name of a person, and 'registration' is",
+        ("--rollback", "--by", " "): "a choice by hand needs the name of a person, and ' ' is none",
     }.items():
         done = command(embedded, monkeypatch, *arguments)
         assert done.exit_code == 1 and done.output.splitlines()[-1].startswith(f"Error: {said}")
@@ -226,7 +370,7 @@ def test_a_rerun_registers_nothing_and_a_worse_model_stays_challenger(modelled):
     assert modelled.rows("models")["status"].tolist() == [*before["status"], "CHALLENGER"]
 
 
-def test_a_champion_chosen_after_the_evaluation_is_not_replaced_unseen(modelled, monkeypatch):
+def test_a_champion_chosen_by_a_person_after_the_evaluation_is_not_replaced(modelled, monkeypatch):
     modelled.run("training", training__row_cap=1000)
     modelled.run("evaluation")
     (challenger,) = [row["version"] for row in modelled.records("models") if row["status"] != "CHAMPION"]
@@ -237,12 +381,100 @@ def test_a_champion_chosen_after_the_evaluation_is_not_replaced_unseen(modelled,
     assert statuses[challenger] == "CHAMPION" and statuses[3] == "CHALLENGER"
 
 
+def slices_of_models(project, day):
+    """Return, per model that a day's evaluation tested, the slices of the day that it was trained on, and tested on."""
+    metrics = project.load("evaluation_metrics", logical_date=day)
+    tested = set(metrics["test_slices"])
+    for sha256 in filter(None, (metrics["model_sha256"], metrics["champion_sha256"])):
+        row = next(row for row in project.records("training_events") if row["model_sha256"] == sha256)
+        trained = {item["hour"] for one in row["input_objects"] if one["logical_date"] == day for item in one["silver"]}
+        yield trained, tested
+
+
+def test_no_model_is_tested_on_flows_that_it_was_trained_on_also_after_a_choice_by_hand(modelled, monkeypatch):
+    monkeypatch.chdir(modelled.root)
+    (later,) = [row["version"] for row in modelled.records("models") if row["version"] == 2]
+    CliRunner().invoke(cli, ["models", "--promote", str(later)])
+    assert modelled.rows("models").set_index("version")["status"][later] == "CHAMPION"
+    for day in (DAY_BEFORE, DAY):
+        modelled.run("evaluation", logical_date=day)
+        for trained, tested in slices_of_models(modelled, day):
+            assert tested and not trained & tested
+
+
+def test_a_rerun_of_a_day_compares_with_the_champion_before_it_and_decides_the_same(modelled):
+    tables = ("models", "promotions")
+    before = [modelled.rows(table) for table in tables]
+    metrics = {day: modelled.load("evaluation_metrics", logical_date=day) for day in (DAY_BEFORE, DAY)}
+    assert metrics[DAY_BEFORE]["champion_sha256"] is None
+    assert metrics[DAY]["champion_sha256"] == modelled.records("models")[0]["model_sha256"]
+    for day in (DAY_BEFORE, DAY, DAY_BEFORE):
+        modelled.run("training", "evaluation", "registration", logical_date=day)
+        assert modelled.load("evaluation_metrics", logical_date=day) == metrics[day]
+        assert all(earlier.equals(modelled.rows(table)) for earlier, table in zip(before, tables, strict=True))
+
+
+def turn_clock_ahead(project, days):
+    """Leave the registry as runs under a clock that is days ahead would have left it."""
+    with project.stores.engine.begin() as connection:
+        for table in metadata.sorted_tables:
+            for name in [name for name in table.c.keys() if name.endswith("_at")]:  # noqa: SIM118
+                change = f"UPDATE {table.name} SET {name} = strftime('%Y-%m-%d %H:%M:%f000', {name}, '+{days} days')"
+                connection.execute(sqlalchemy.text(change))
+
+
+def test_a_correction_after_a_clock_that_was_ahead_evaluates_and_registers_its_own_model(embedded):
+    embedded.run("full", **SMALL_DAY)
+    turn_clock_ahead(embedded, 2)
+    with embedded.session(logical_date=DAY, run_id="corrected", **SMALL_DAY | {"generator__seed": 8}) as session:
+        session.run(pipeline_names=["full"])
+    (former, trained) = sorted(embedded.records("training_events"), key=lambda row: row["run_id"] == "corrected")
+    assert former["model_sha256"] != trained["model_sha256"]
+    (evaluated_own,) = [row for row in embedded.records("evaluation_events") if row["run_id"] == "corrected"]
+    assert evaluated_own["model_sha256"] == trained["model_sha256"]
+    champion = read_champion(embedded.stores.engine, "synthetic", date.fromisoformat(DAY))
+    assert (champion["model_sha256"], champion["run_id"]) == (trained["model_sha256"], "corrected")
+    assert embedded.load("champion_model").model_sha256 == trained["model_sha256"]
+    assert set(embedded.load("scores")["model_sha256"]) == {trained["model_sha256"]}
+
+
+@pytest.mark.parametrize("row_cap", [1, 1000])
+def test_where_there_is_truth_a_worse_model_never_becomes_champion(modelled, row_cap):
+    modelled.run("training", training__row_cap=row_cap)
+    modelled.run("evaluation")
+    modelled.run("registration", registration__min_gain=0.0)
+    metrics = modelled.load("evaluation_metrics")
+    gain = metrics["candidate"]["average_precision"] - metrics["champion"]["average_precision"]
+    assert (modelled.load("champion_model").model_sha256 == metrics["model_sha256"]) is (gain > 0)
+
+
+def test_a_champion_of_a_superseded_revision_is_not_kept_in_silence(modelled):
+    modelled.run("ingestion", "transformation", **SMALL_DAY | {"logical_date": DAY_BEFORE, "generator__seed": 8})
+    modelled.run("training", "evaluation", "registration")
+    metrics = modelled.load("evaluation_metrics")
+    gain = metrics["candidate"]["average_precision"] - metrics["champion"]["average_precision"]
+    (row,) = [row for row in modelled.records("models") if row["model_sha256"] == metrics["model_sha256"]]
+    assert f"trained on revisions that are no longer current ({DAY_BEFORE}: 1, now 2)" in row["reason"]
+    assert (row["status"] == "CHAMPION") is (gain >= 0)
+
+
+@pytest.mark.parametrize(("ratio", "promoted"), [(1000.0, True), (0.0, False)])
+def test_the_champion_of_the_first_days_half_is_replaced_without_truth_when_alerts_allow(modelled, ratio, promoted):
+    forget_truth(modelled)
+    modelled.run("evaluation")
+    modelled.run("registration", registration__max_alert_ratio=ratio)
+    champion, metrics = modelled.load("champion_model"), modelled.load("evaluation_metrics")
+    assert (champion.model_sha256 == metrics["model_sha256"]) is promoted
+    (row,) = [row for row in modelled.records("models") if row["model_sha256"] == metrics["model_sha256"]]
+    assert "no truth; the champion is" in row["reason"] and "knows a part of a day only" in row["reason"]
+
+
 MLFLOW = """
 import sys
 from kedro.framework.project import configure_project
 configure_project("network_anomalies")
-from network_anomalies.session import RunSession
-with RunSession.create(".", runtime_params={"logical_date": "2024-04-19"}) as session:
+from kedro.framework.session import KedroSession
+with KedroSession.create(".", runtime_params={"logical_date": "2024-04-19"}) as session:
     session.run(pipeline_names=["registration"])
 print("mlflow" in sys.modules)
 """

@@ -13,9 +13,11 @@ from sqlalchemy import inspect, select, text, update
 from sqlalchemy.exc import IntegrityError
 
 from network_anomalies.errors import ProjectError
-from network_anomalies.registry.batches import commit_batch, read_batch, read_current
+from network_anomalies.parts import digest_contents
+from network_anomalies.registry.batches import Batch, commit_batch, read_batch, read_current
 from network_anomalies.registry.engine import HEAD, connect, ensure_schema, migrate, read_version
-from network_anomalies.registry.runs import open_run
+from network_anomalies.registry.runs import record_run
+from network_anomalies.registry.stage_log import StageEvent, read_stage
 from network_anomalies.registry.tables import metadata, pipeline_runs
 
 DAY = date(2024, 4, 19)
@@ -44,15 +46,20 @@ def count(engine, table):
 
 def start(engine, run_id, source="sensor", day=DAY):
     row = {"run_id": run_id, "parent_run_id": None, "pipeline": "ingestion", "source": source, "logical_date": day}
-    return open_run(engine, row | {"env": "test", "code_version": "1", "params_sha256": "0" * 64})
+    return record_run(engine, row | {"env": "test", "code_version": "1", "params_sha256": "0" * 64})
 
 
-def make_batch(run_id, content="a", accepted=3, source="sensor", day=DAY, **changes):
+def make_batch(run_id, accepted=3, source="sensor", day=DAY, **changes):
     fates = dict.fromkeys(("not_a_flow", "unparsable", "early", "late", "rejected", "duplicates_dropped"), 1)
     batch = {"run_id": run_id, "source": source, "logical_date": day, "accepted": accepted, "lines_in": accepted + 6}
-    batch |= {"content_sha256": content * 64, "contract_version": "1.0.0", "params_sha256": "0" * 64, "parts": 2}
+    batch |= {"content_sha256": "a" * 64, "contract_version": "1.0.0", "params_sha256": "0" * 64, "parts": 2}
     batch |= {"duplicates": 0, "imputed": 0, "size_bytes": 20, "min_timestamp": NOON, "max_timestamp": NOON}
     return fates | batch | changes
+
+
+def make_event(batch):
+    key = {name: batch[name] for name in ("run_id", "source", "logical_date")}
+    return StageEvent(stage="ingestion", inputs={"parameters": batch["params_sha256"]}, outputs=[], **key)
 
 
 def make_object(part, content="a", **changes):
@@ -68,12 +75,11 @@ def make_file(path="conn.log"):
 
 def commit(engine, run_id, content="a", parts=(1, 2), files=(), source="sensor", day=DAY, **changes):
     """Commit a batch of a run of its own."""
-    run = start(engine, run_id, source, day)
-    try:
-        batch = make_batch(run_id, content, source=source, day=day, **changes)
-        return commit_batch(engine, batch, [make_object(part, content) for part in parts], list(files))
-    finally:
-        run.close("SUCCESS")
+    objects = [make_object(part, content) for part in parts]
+    row = make_batch(run_id, source=source, day=day)
+    row |= {"content_sha256": digest_contents(each["content_sha256"] for each in objects)} | changes
+    with start(engine, run_id, source, day):
+        return commit_batch(engine, Batch(row, "logs", "zeek", objects, files=list(files)), make_event(row))
 
 
 def current_names(engine):
@@ -162,6 +168,7 @@ def test_an_equal_batch_is_unchanged_and_adds_no_row(engine):
     assert read_batch(engine, "sensor", DAY)["run_id"] == "r1"
     assert [count(engine, f"ingestion_{table}") for table in ("batches", "events")] == [1, 2]
     assert count(engine, "source_files") == 1
+    assert read_stage(engine, "ingestion", "sensor", DAY)["inputs"] == {"parameters": "1" * 64}
 
 
 @pytest.mark.parametrize(
@@ -212,7 +219,8 @@ def test_a_commit_that_fails_leaves_the_former_current(engine, broken, said):
         commit(engine, "r2", "b", **broken)
     assert current_names(engine) == ["a1.parquet", "a2.parquet"]
     assert read_batch(engine, "sensor", DAY)["status"] == "SUCCESS"
-    assert [count(engine, table) for table in ("ingestion_batches", "ingestion_events", "source_files")] == [1, 2, 0]
+    tables = ("ingestion_batches", "ingestion_events", "source_files", "stage_events")
+    assert [count(engine, table) for table in tables] == [1, 2, 0, 1]
 
 
 def test_a_second_current_batch_of_a_date_is_refused_by_the_database(engine):
@@ -224,14 +232,14 @@ def test_a_second_current_batch_of_a_date_is_refused_by_the_database(engine):
 
 @pytest.mark.parametrize("status", ["ABANDONED", "FAILED", "SUCCESS", None])
 def test_a_run_that_is_not_running_may_not_commit(engine, status):
-    run = start(engine, "r1")
-    with engine.begin() as connection:
-        connection.execute(update(pipeline_runs).values(status=status or "RUNNING"))
     said = f"run r1 is {status}" if status else "run r9 is not in the registry"
-    with pytest.raises(ProjectError, match=re.escape(said)):
-        commit_batch(engine, make_batch("r1" if status else "r9"), [make_object(1)], [])
-    assert count(engine, "ingestion_batches") == 0
-    run.close("FAILED")
+    with start(engine, "r1"):
+        with engine.begin() as connection:
+            connection.execute(update(pipeline_runs).values(status=status or "RUNNING"))
+        row = make_batch("r1" if status else "r9")
+        with pytest.raises(ProjectError, match=re.escape(said)):
+            commit_batch(engine, Batch(row, "logs", objects=[make_object(1)]), make_event(row))
+    assert [count(engine, table) for table in ("ingestion_batches", "sources", "stage_events")] == [0, 0, 0]
 
 
 def test_instants_come_back_aware_in_utc_whatever_zone_they_came_in(engine):

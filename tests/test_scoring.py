@@ -2,7 +2,7 @@
 
 import html.parser
 import json
-from datetime import date
+from datetime import UTC, date, datetime
 
 import pandas as pd
 import pytest
@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from test_transformation import fails
 
+from network_anomalies.champion import Champion
 from network_anomalies.detection.triage import allow_findings, rate_severity, take_budget
 from network_anomalies.parameters import AllowedParameters
 from network_anomalies.pipelines.scoring.nodes import format_alerts
@@ -43,8 +44,7 @@ def make_alerts(**changes):
 
 
 def test_every_flow_of_the_day_is_scored_once(modelled_days):
-    silver = pd.concat([read() for read in modelled_days.load("silver_events").values()], ignore_index=True)
-    scores = pd.concat([read() for read in modelled_days.load("scores").values()], ignore_index=True)
+    silver, scores = modelled_days.load("silver_events"), modelled_days.load("scores")
     assert len(scores) == len(silver) == SMALL_DAY["generator__n_events"]
     names = ["timestamp", "src_ip", "dst_ip", "bytes"]
     assert scores[names].astype("str").equals(silver[names].astype("str"))
@@ -84,7 +84,7 @@ def test_a_rerun_changes_nothing_and_other_findings_replace(modelled):
     assert modelled.run("scoring") == "SUCCESS"
     now = modelled.rows("alerts")
     assert len(now) == len(now.drop_duplicates(["logical_date", "kind", "entity"]))
-    assert sum(len(read()) for read in modelled.load("scores").values()) == SMALL_DAY["generator__n_events"]
+    assert len(modelled.load("scores")) == SMALL_DAY["generator__n_events"]
 
 
 def test_suppressed_alerts_are_stored_and_counted_and_shown_apart(modelled, caplog):
@@ -144,8 +144,8 @@ def test_severity_has_its_edges():
 
 
 def test_alert_lines_are_json_by_the_names_of_ecs(modelled_days):
-    path = modelled_days.session(logical_date=DAY).load_context().catalog["alert_lines"]._filepath
-    lines = [json.loads(line) for line in modelled_days.stored(str(path)).decode().splitlines()]
+    (path,) = [path for path in modelled_days.objects("reports") if path.endswith(f"{DAY}/alerts.jsonl")]
+    lines = [json.loads(line) for line in modelled_days.stored(path).decode().splitlines()]
     alerts = modelled_days.load("alerts")
     assert len(lines) == len(alerts)
     for line, alert in zip(lines, alerts.itertuples(), strict=True):
@@ -161,12 +161,18 @@ def test_a_day_without_alerts_has_no_lines_and_a_report(modelled_days):
     none = make_alerts().iloc[:0]
     assert format_alerts(none).to_json(orient="records", lines=True).strip() == ""
     assert set(format_alerts(none).columns) >= ECS
-    champion, silver = ({"version": 1, "model_sha256": "a" * 64, "reason": "first"}, make_silver())
-    assert render_report(none, champion, silver, 5).count("<p>None.</p>") == 2
+    assert render_report(none, make_champion(), make_silver(), 5).count("<p>None.</p>") == 2
 
 
 def make_silver(**changes):
     return {"source": "lab", "logical_date": TODAY, "record_count": 9, "revision": 1, "run_id": "t1"} | changes
+
+
+def make_champion(**changes):
+    times = dict.fromkeys(("train_start", "train_end"), datetime(2024, 4, 18, tzinfo=UTC))
+    texts = {"source": "lab", "model_uri": "m", "reason": "first", "promoted_by": "registration"}
+    row = {"version": 1, "model_sha256": "a" * 64, "input_objects": [], "champion_from": TODAY, "data": b""}
+    return Champion(**row | times | texts | {"promotion_reason": "first"} | changes)
 
 
 class Tags(html.parser.HTMLParser):
@@ -189,12 +195,11 @@ def read_tags(page):
 def test_no_markup_from_data_reaches_the_report():
     evil = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)>&amp;"
     fields = dict.fromkeys(("kind", "entity", "peer", "sentence", "technique", "severity"), evil)
-    champion = {"version": 1, "model_sha256": evil, "reason": evil}
     page, plain = (
-        render_report(make_alerts(**changes), champion | more, make_silver(**row), 5)
+        render_report(make_alerts(**changes), make_champion(**more), make_silver(**row), 5)
         for changes, more, row in (
-            (fields, {}, {"source": evil, "run_id": evil}),
-            ({}, {"model_sha256": "a" * 64, "reason": "first"}, {}),
+            (fields, dict.fromkeys(("model_sha256", "reason"), evil), {"source": evil, "run_id": evil}),
+            ({}, {}, {}),
         )
     )
     assert [tag for tag, _ in read_tags(page)] == [tag for tag, _ in read_tags(plain)]
@@ -214,5 +219,5 @@ def test_without_a_champion_scoring_says_what_to_run(embedded):
     small = SMALL_DAY | {"generator__n_events": 60}
     embedded.run("ingestion", "transformation", **small)
     said = fails(embedded, "scoring", **small)
-    assert said.startswith("source synthetic has no champion (0 models are registered): run the training, evaluation")
+    assert said.startswith(f"source synthetic has no champion for {DAY}: run the training, evaluation")
     assert embedded.rows("alerts").empty

@@ -10,6 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from test_transformation import fails
 
+from network_anomalies import detection
+from network_anomalies.days import SilverDay
 from network_anomalies.detection import storage
 from network_anomalies.errors import ContractError
 from network_anomalies.generator.truth import find_keys
@@ -29,7 +31,9 @@ def make_history(days, hours):
         ]
         reads = {item["hour"]: lambda: None for item in objects}
         summary = {"kind": "summary", "record_count": 0}
-        history.append({"logical_date": TODAY - timedelta(days=back), "objects": [*objects, summary], "slices": reads})
+        names = {"revision": 1, "run_id": "t1", "inputs_sha256": f"{back:064d}", "raw_objects": []}
+        day = TODAY - timedelta(days=back)
+        history.append(SilverDay(day, objects=[*objects, summary], slices=reads, read_summary=bytes, **names))
     return history
 
 
@@ -46,7 +50,7 @@ def test_what_is_trained_on_is_earlier_than_what_is_tested(days, hours, cap, sha
     training = TrainingParameters(window_days=14, row_cap=cap, train_share=share)
     split = split_window(history, training, DAY, {})
     trained = [(entry["logical_date"], entry["hour"]) for entry in split["slices"]]
-    tested = [hour for hour in history[-1]["slices"] if (TODAY, hour) not in trained]
+    tested = [hour for hour in history[-1].slices if (TODAY, hour) not in trained]
     assert len(set(trained)) == len(trained) > 0
     assert all(end_of(entry) <= split["train_end"] for entry in split["slices"])
     starts = [datetime(TODAY.year, TODAY.month, TODAY.day, int(hour), tzinfo=UTC) for hour in tested]
@@ -55,7 +59,7 @@ def test_what_is_trained_on_is_earlier_than_what_is_tested(days, hours, cap, sha
     if len(days) > 1:
         assert {day for day, _ in trained}.isdisjoint({TODAY})
         assert len(trained) == 1 or sum(entry["rows"] for entry in split["slices"]) <= cap
-        every = [(one["logical_date"], hour) for one in history[:-1] for hour in one["slices"]]
+        every = [(one.logical_date, hour) for one in history[:-1] for hour in one.slices]
         assert trained == every[-len(trained) :]
 
 
@@ -69,7 +73,7 @@ def test_no_flow_that_was_trained_on_is_tested(modelled_days):
     runs = {str(row["logical_date"])[:10]: row for row in modelled_days.records("training_events")}
     for day in (DAY_BEFORE, DAY):
         metrics = modelled_days.load("evaluation_metrics", logical_date=day)
-        read = {each: modelled_days.load("silver_events", logical_date=each) for each in (DAY_BEFORE, DAY)}
+        read = {each: modelled_days.load("silver_slices", logical_date=each) for each in (DAY_BEFORE, DAY)}
         trained = [
             read[one["logical_date"]][item["hour"]]() for one in runs[day]["input_objects"] for item in one["silver"]
         ]
@@ -123,7 +127,7 @@ def test_a_model_that_was_altered_is_refused_before_it_is_read_and_the_way_out_w
     uri = modelled.records("training_events")[-1]["model_uri"]
     modelled.damage(uri)
     with monkeypatch.context() as patch:
-        patch.setattr(storage, "_from_ipc", None)  # would fail differently, were the bytes given to Arrow
+        patch.setattr(detection, "from_bytes", None)  # would fail differently, were the bytes taken for a model
         assert "was altered" in fails(modelled, "evaluation")
     modelled.remove(uri)
     assert "is registered and missing: run again the pipeline that wrote it" in fails(modelled, "evaluation")
@@ -133,7 +137,7 @@ def test_a_model_that_was_altered_is_refused_before_it_is_read_and_the_way_out_w
 
 def test_after_a_change_of_the_features_nothing_old_is_used_in_silence(modelled, monkeypatch):
     monkeypatch.setitem(storage.FEATURE_SPEC, "version", 99)
-    advice = "has the columns of another feature specification: run the transformation pipeline of that day again"
+    advice = "has the columns of another feature specification: run `kedro backfill --stale"
     for stage in ("training", "scoring"):
         assert advice in fails(modelled, stage)
     assert modelled.run("transformation", **SMALL_DAY) == "SUCCESS"

@@ -1,39 +1,58 @@
 """The project's commands: Kedro's `run` with one-line errors, and what the registry and the lake need."""
 
 import atexit
-import copy
 import functools
 import gc
-import logging
+import getpass
+import traceback
 import warnings
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
 import click
 from kedro.framework.cli.project import run as kedro_run
-from kedro.framework.cli.utils import CONTEXT_SETTINGS, _split_params, env_option, split_string
+from kedro.framework.cli.utils import CONTEXT_SETTINGS, _split_params, env_option
 
-from network_anomalies.errors import explain
+from network_anomalies.errors import explain, is_expected
 
-logger = logging.getLogger(__name__)
 DATE = click.DateTime(["%Y-%m-%d"])
 
 
 def in_one_line(command: Callable[..., Any]) -> Callable[..., Any]:
-    """End a failing command with the cause and the way out; the traceback is logged at DEBUG."""
+    """End a failing command with the cause and the way out; a defect, and with --traceback any error, shows where."""
 
+    @click.option("--traceback", "is_traced", is_flag=True, help="Show where an error was raised, expected ones too.")
     @functools.wraps(command)
-    def wrapped(*args: Any, **options: Any) -> Any:
+    def wrapped(*args: Any, is_traced: bool, **options: Any) -> Any:
         collect_less()
         try:
             return command(*args, **options)
-        except (click.ClickException, click.exceptions.Exit):
+        except (click.UsageError, click.Abort, click.exceptions.Exit):
             raise
         except Exception as error:
-            logger.debug("The command failed", exc_info=error)
+            if is_traced or not is_expected(error):
+                click.echo("".join(traceback.format_exception(error)), err=True, nl=False)
             raise click.ClickException(explain(error)) from None
+
+    return wrapped
+
+
+def with_days(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command the ``days`` of a range, None if no range was given."""
+
+    @click.option("--start", type=DATE, default=None, help="First day; with --end.")
+    @click.option("--end", type=DATE, default=None, help="Last day.")
+    @click.option("--last", type=int, default=None, help="Instead of a range: so many days up to yesterday (UTC).")
+    @functools.wraps(command)
+    def wrapped(start: datetime | None, end: datetime | None, last: int | None, **options: Any) -> Any:
+        from network_anomalies.backfill.plan import choose_days
+
+        if start is None and end is None and last is None:
+            return command(days=None, **options)
+        today = datetime.now(UTC).date()
+        return command(days=choose_days(start and start.date(), end and end.date(), last, today), **options)
 
     return wrapped
 
@@ -54,8 +73,8 @@ def cli() -> None:
 
 # `--pipeline` stays welcome here beside `--pipelines`.
 warnings.filterwarnings("ignore", message="Option '--pipeline' is deprecated")
-run = copy.copy(kedro_run)
-run.callback = in_one_line(kedro_run.callback)  # type: ignore[arg-type]
+# Kedro's command, its options and its work, with an end in one line.
+run = click.command("run", params=list(kedro_run.params))(in_one_line(kedro_run.callback))  # type: ignore[arg-type]
 cli.add_command(run)
 
 
@@ -75,20 +94,42 @@ def setup(env: str | None) -> None:
 @click.option("--source", default="synthetic", show_default=True, help="Whose models.")
 @click.option("--rollback", is_flag=True, help="Make the champion before the present one champion again.")
 @click.option("--promote", type=int, default=None, metavar="VERSION", help="Make this version champion.")
+@click.option("--reason", default="chosen by hand", show_default=True, help="Why, with --rollback or --promote.")
+@click.option("--by", "person", default=getpass.getuser, show_default="the user of this machine", help="Who decides.")
 @in_one_line
-def models(env: str | None, source: str, rollback: bool, promote: int | None) -> None:
-    """List the models of a source, newest last; with --rollback or --promote choose the champion by hand."""
-    from network_anomalies.registry.models import list_models, roll_back
+def models(env: str | None, source: str, rollback: bool, promote: int | None, reason: str, person: str) -> None:
+    """List the models of a source and its champions; with --rollback or --promote choose the champion by hand."""
+    from network_anomalies.registry.models import list_models, list_promotions, roll_back
     from network_anomalies.upkeep import load_stores
 
     engine = load_stores(env).engine
     if rollback and promote is not None:
         raise click.UsageError("give --rollback or --promote, not both")
     if rollback or promote is not None:
-        champion = roll_back(engine, source, promote)
-        click.echo(f"champion of {source} is version {champion['version']} ({champion['model_sha256'][:12]})")
-    shown = list_models(engine, source)[["version", "status", "model_sha256", "registered_at", "promoted_at", "reason"]]
-    click.echo(shown.to_string(index=False) if len(shown) else f"source {source} has no models yet")
+        champion = roll_back(engine, source, promote, person, reason)
+        named = f"version {champion['version']} ({champion['model_sha256'][:12]})"
+        click.echo(f"champion of {source} is {named}, from {champion['champion_from']} on")
+        click.echo(describe_stale_alerts(engine, source))
+    known = list_models(engine, source)
+    if known.empty:
+        click.echo(f"source {source} has no models yet")
+        return
+    click.echo(known[["version", "status", "model_sha256", "registered_at", "reason"]].to_string(index=False))
+    decided = list_promotions(engine, source)
+    shown = decided[["logical_date", "version", "status", "promoted_at", "promoted_by", "reason"]]
+    click.echo(f"champions, from which day on:\n{shown.to_string(index=False)}")
+
+
+def describe_stale_alerts(engine: Any, source: str) -> str:
+    """Say of which days the alerts come from a model that is not their champion, and how to raise them again."""
+    from network_anomalies.registry.models import list_days_of_other_champions
+
+    days = list_days_of_other_champions(engine, source)
+    if not days:
+        return "the alerts of every day come from its champion"
+    named = f"{days[0]} to {days[-1]}" if len(days) > 1 else f"{days[0]}"
+    advice = f"kedro backfill --stale --start {days[0]} --end {days[-1]} --pipelines scoring --params source={source}"
+    return f"the alerts of {len(days)} days ({named}) come from another model: {advice}"
 
 
 @cli.command()
@@ -112,19 +153,22 @@ def doctor(env: str | None) -> None:
 @click.option("--end", type=DATE, default=None, help="Last date to verify (default: the last there is).")
 @click.option("--prune", is_flag=True, help="List what retention would delete; see conf/base/parameters_retention.yml.")
 @click.option("--delete", is_flag=True, help="With --prune: delete it.")
+@click.option("--force", is_flag=True, help="With --delete: also more than retention.max_share of a bucket.")
 @in_one_line
-def verify(env: str | None, start: datetime | None, end: datetime | None, prune: bool, delete: bool) -> None:
-    """Re-read stored objects and hold them to the registry; list orphans; exit 1 on any mismatch."""
-    from network_anomalies.upkeep import load_stores, prune_stores, verify_stores
+def verify(
+    env: str | None, start: datetime | None, end: datetime | None, prune: bool, delete: bool, force: bool
+) -> None:
+    """Hold everything that is stored to the registry; list orphans; exit 1 on any mismatch."""
+    from network_anomalies.upkeep import Range, load_stores, prune_stores, read_clock, verify_stores
 
-    if delete and not prune:
-        raise click.UsageError("--delete needs --prune")
-    stores = load_stores(env)
-    report = verify_stores(stores, start.date() if start else None, end.date() if end else None)
+    if (delete and not prune) or (force and not delete):
+        raise click.UsageError("--delete needs --prune, and --force needs --delete")
+    stores, dates = load_stores(env), Range(start.date() if start else None, end.date() if end else None)
+    report = verify_stores(stores, dates.start, dates.end)
     for line in report.lines():
         click.echo(line)
     if prune:
-        for line in prune_stores(stores, report.orphans, datetime.now(UTC), delete):
+        for line in prune_stores(stores, read_clock(stores), dates, delete, force):
             click.echo(line)
     if report.mismatches:
         raise click.exceptions.Exit(1)
@@ -132,34 +176,89 @@ def verify(env: str | None, start: datetime | None, end: datetime | None, prune:
 
 @cli.command()
 @env_option
-@click.option("--start", type=DATE, default=None, help="First day; with --end.")
-@click.option("--end", type=DATE, default=None, help="Last day.")
-@click.option("--last", type=int, default=None, help="Instead of a range: so many days up to yesterday (UTC).")
-@click.option("--jobs", type=int, default=1, show_default=True, help="How many days to run at once.")
-@click.option("--pipelines", "--pipeline", "names", default="ingestion", show_default=True, callback=split_string)
-@click.option("--params", default="", callback=_split_params, help="Parameters of every day's run, as in `run`.")
-@click.option("--list", "only_list", is_flag=True, help="Show the gaps, run nothing.")
+@click.option("--list", "only_list", is_flag=True, help="Show what would be restored, change nothing.")
 @in_one_line
+def restore(env: str | None, only_list: bool) -> None:
+    """Rebuild the RAW part of a lost or older registry from the lake's manifests; exit 1 if a day is refused."""
+    from network_anomalies.upkeep import Restoration, load_stores, restore_registry
+
+    verb, total = "would restore" if only_list else "restored", Restoration()
+    for outcome in restore_registry(load_stores(env), only_list):
+        total.add(outcome)
+        for line in outcome.lines(verb):
+            click.echo(line)
+    for line in total.lines(verb, env):
+        click.echo(line)
+    if total.refused:
+        raise click.exceptions.Exit(1)
+
+
+@cli.command()
+@env_option
+@click.option("--source", required=True, help="Whose rows.")
+@click.option("--date", "day", type=DATE, required=True, help="Their logical date.")
+@click.option("--rule", default=None, help="Only rows that broke this rule, such as protocol_unknown.")
+@in_one_line
+def replay(env: str | None, source: str, day: datetime, rule: str | None) -> None:
+    """Put quarantined rows through today's gate again; what passes makes a new revision of the day."""
+    from network_anomalies.upkeep.replay import replay_day
+
+    replay_day(Path.cwd(), env, source, day.date(), rule)
+
+
+@cli.command()
+@env_option
+@click.option("--source", default=None, help="Whose days (default: all sources).")
+@click.option("--last", type=int, default=None, help="So many days up to yesterday (default: the last 14 known).")
+@click.option("--params", default="", callback=_split_params, help="Parameters that differ from conf, as in `run`.")
+@in_one_line
+def status(env: str | None, source: str | None, last: int | None, params: dict[str, Any]) -> None:
+    """Show how far each day is: done, stale, missing or failed, why, and what to type next; runs nothing."""
+    from network_anomalies.backfill.project import open_project
+    from network_anomalies.backfill.status import report_status
+
+    project = open_project(Path.cwd(), env, params)
+    for line in report_status(project, source or params.get("source"), last, datetime.now(UTC).date()):
+        click.echo(line)
+
+
+@cli.command()
+@env_option
+@click.option("--stale", is_flag=True, help="Run what is stale too; without a range: of every day that was run before.")
+@click.option("--jobs", type=int, default=1, show_default=True, help="How many days to ingest and transform at once.")
+@click.option(
+    "--pipelines",
+    "--pipeline",
+    default=None,
+    help="Stages or groups of them (default: the source's ingestion; with --stale the stages that a day was run with).",
+)
+@click.option("--params", default="", callback=_split_params, help="Parameters of every day's run, as in `run`.")
+@click.option("--list", "only_list", is_flag=True, help="Show what would be run, run nothing.")
+@in_one_line
+@with_days
 def backfill(
     env: str | None,
-    start: datetime | None,
-    end: datetime | None,
-    last: int | None,
+    days: list[date] | None,
+    stale: bool,
     jobs: int,
-    names: list[str],
+    pipelines: str | None,
     params: dict[str, Any],
     only_list: bool,
 ) -> None:
-    """Run the days of a range that the registry misses; exit 1 if one fails."""
+    """Run what is missing of many days; exit 1 if a day fails."""
     from network_anomalies.backfill.workers import warm_up
 
     if not only_list:
         warm_up()
-    from network_anomalies.backfill.plan import choose_days, format_gaps, plan_backfill, run_backfill
+    from network_anomalies.backfill.plan import Request, check_request, list_gaps, plan_backfill
+    from network_anomalies.backfill.project import open_project
+    from network_anomalies.backfill.run import run_backfill
 
-    days = choose_days(start.date() if start else None, end.date() if end else None, last, datetime.now(UTC).date())
-    plan, settings = plan_backfill(days, names, jobs, env, params, Path.cwd())
+    names = None if pipelines is None else [name.strip() for name in pipelines.split(",") if name.strip()]
+    request = Request(days, names, stale, jobs)
+    check_request(request)
+    plan = plan_backfill(request, open_project(Path.cwd(), env, params))
     if only_list:
-        click.echo(format_gaps(plan))
+        click.echo(list_gaps(plan))
         return
-    run_backfill(plan, settings, click.echo)
+    run_backfill(plan, click.echo)

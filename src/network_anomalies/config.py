@@ -3,6 +3,7 @@
 import functools
 import operator
 import secrets
+import threading
 from collections.abc import Callable
 from copy import deepcopy
 from datetime import UTC, datetime, timedelta
@@ -11,10 +12,14 @@ from pathlib import Path
 from typing import Any
 
 from kedro.config import MissingConfigException, OmegaConfigLoader
+from kedro.utils import find_kedro_project
 from omegaconf import OmegaConf
 
-from network_anomalies.errors import ProjectError
+from network_anomalies.errors import ProjectError, explain, is_expected
 from network_anomalies.parameters import check_parameters
+
+_READING = threading.RLock()
+"""OmegaConf's resolvers are global to the process: a thread makes them its loader's own, and reads, before the next."""
 
 LOCAL_ADVICE = (
     "conf/local holds no credentials: copy conf/minio/credentials.yml there and write your own values into it, "
@@ -23,24 +28,31 @@ LOCAL_ADVICE = (
 
 
 class ProjectConfigLoader(OmegaConfigLoader):
-    """One loader per session: every reader of it sees the same run id and logical date.
+    """One loader per run: every reader of it sees the same run id and logical date.
 
-    Three resolvers are added: ``parameter`` lets the catalog use a parameter's value, so that a
-    value is stated once; ``sqlite_url`` anchors a file at the project's root rather than at the
-    working directory; ``postgres_url`` quotes what a URL would misread.
+    Four resolvers are its own: ``parameter`` lets the catalog use a parameter's value, so that a value is stated once;
+    ``globals`` is Kedro's, read from this loader whatever others exist; ``sqlite_url`` anchors a file at
+    ``project_path`` rather than at the working directory; ``postgres_url`` quotes what a URL would misread.
+
+    Attributes:
+        project_path: the project's root, which a hook sets once Kedro has found it; until then the project that the
+            working directory belongs to, or the folder above the configuration.
     """
 
     def __init__(
         self, conf_source: str | Path, env: str | None = None, runtime_params: dict[str, Any] | None = None, **rest: Any
     ) -> None:
-        self._root = Path(conf_source).resolve().parent
+        self.project_path = find_kedro_project(Path.cwd()) or Path(conf_source).resolve().parent
         self._resolvers: dict[str, Callable[..., Any]] = {
-            "parameter": lambda name: functools.reduce(operator.getitem, name.split("."), self._parameters()),
-            "sqlite_url": lambda path: f"sqlite:///{self._root / path}",
+            "parameter": lambda name: _find(self._parameters(), name),
+            "globals": lambda name, *default: _find(self._places(), name, *default),
+            "sqlite_url": lambda path: f"sqlite:///{self.project_path / path}",
             "postgres_url": postgres_url,
         }
         self._parameters = cache(self._read_parameters)
-        super().__init__(conf_source, env=env, runtime_params=fix_identity(runtime_params or {}), **rest)
+        self._places = cache(lambda: self._read("globals"))
+        with _READING:
+            super().__init__(conf_source, env=env, runtime_params=fix_identity(runtime_params or {}), **rest)
 
     def __getitem__(self, key: str) -> dict[str, Any]:
         # Kedro asks for them time and again, and reading them is a tenth of the start-up.
@@ -66,18 +78,32 @@ class ProjectConfigLoader(OmegaConfigLoader):
             raise ProjectError(f"parameter generator.profile is {name}: there are {', '.join(sorted(there))}")
 
     def _read(self, key: str) -> dict[str, Any]:
-        # Resolvers are global to the process: make them this loader's own before each use.
-        for name, resolver in self._resolvers.items():
-            OmegaConf.register_new_resolver(name, resolver, replace=True)
         try:
-            config: dict[str, Any] = super().__getitem__(key)
+            with _READING:
+                for name, resolver in self._resolvers.items():
+                    OmegaConf.register_new_resolver(name, resolver, replace=True)
+                config: dict[str, Any] = super().__getitem__(key)
         except MissingConfigException as error:
             if self.env == "local":
                 raise ProjectError(LOCAL_ADVICE) from error
             if self.env and not (Path(self.conf_source) / self.env).is_dir():
                 raise ProjectError(f"there is no environment {self.env}: conf holds embedded, minio, local") from error
             raise
+        except Exception as error:
+            if is_expected(error):  # Kedro's own commands print it as one line then
+                raise ProjectError(explain(error)) from error
+            raise
         return config
+
+
+def _find(values: dict[str, Any], name: str, *default: Any) -> Any:
+    """Return the value of a dotted name, or the default if one is given."""
+    try:
+        return functools.reduce(operator.getitem, name.split("."), values)
+    except KeyError:
+        if default:
+            return default[0]
+        raise
 
 
 def fix_identity(runtime_params: dict[str, Any]) -> dict[str, Any]:

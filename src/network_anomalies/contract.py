@@ -80,6 +80,13 @@ def event_schema(logical_date: date, columns: tuple[str, ...] = COLUMNS) -> pa.D
     )
 
 
+def list_rules() -> list[str]:
+    """Return the ids of the rules that an event can break."""
+    columns = event_schema(date.min, (*COLUMNS, *OPTIONAL_COLUMNS)).columns.values()
+    judged = [check.error for column in columns for check in column.checks if check.error]
+    return sorted([*judged, *(f"{column}_missing" for column in COLUMNS)])
+
+
 def find_violations(events: pd.DataFrame, logical_date: date) -> pd.DataFrame:
     """Return the rules that coerced events break: one row per broken event, by its first column at fault.
 

@@ -3,10 +3,17 @@
 import errno
 import re
 from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import click
 
 
-class ProjectError(Exception):
-    """Something that a person can mend: its text is one line, the cause and then the way out."""
+class ProjectError(click.ClickException):
+    """Something that a person can mend: its text is one line, the cause and then the way out.
+
+    A ``ClickException``, so that Kedro's own commands (``kedro catalog``, ``kedro viz``) print it as one line too.
+    """
 
 
 class ContractError(ProjectError):
@@ -17,87 +24,216 @@ class Interrupted(ProjectError):
     """The run was asked to stop. An ``Exception``, so that Kedro's error hooks record it."""
 
 
-_STORE_SILENT = "the object store does not answer: check MINIO_ENDPOINT_URL and that the store runs, then run again"
-_DATABASE_SILENT = "it does not answer: check PG_HOST and PG_PORT and that PostgreSQL runs, then run again"
-_DATABASE_LOCKED = "another process has been writing to it for long: run again when that is done"
-_STORE_ADVICE = (
-    (
+class RegistryUnanswered(ProjectError):
+    """The registry did not answer a COMMIT: time may mend it, unlike other errors of the project."""
+
+
+class _Fault(NamedTuple):
+    """A known fault of what lies below this project.
+
+    Attributes:
+        pattern: a part of the error's type and text.
+        says: the cause and the way out. ``{words}``, ``{file}`` and ``{folder}`` are filled in.
+        passes: whether time may mend it.
+    """
+
+    pattern: str
+    says: str
+    passes: bool = False
+
+
+_CHECK_STORE = "check MINIO_ENDPOINT_URL and that the store runs, then run again"
+_STORE_FAULTS = (
+    _Fault(
         r"NoSuchBucket|bucket does not exist",
         "a bucket of the lake does not exist: run `kedro setup` for this environment",
     ),
-    (
+    _Fault(
         r"InvalidAccessKeyId|SignatureDoesNotMatch|AccessDenied|Forbidden|\(403\)|"
         r"Access Key Id you provided|signature we calculated|NoCredentialsError",
         "the object store refused the credentials: check MINIO_ACCESS_KEY and MINIO_SECRET_KEY, and what they may do",
     ),
-    (
-        r"EndpointConnectionError|Could not connect to the endpoint|ConnectTimeout|ReadTimeout|Read timeout|"
-        r"Connect timeout|ConnectionClosed|Connection was closed|ClientConnect|ServerDisconnected|HTTPClientError|"
+    _Fault(
+        r"ConnectTimeout|Connect timeout|ReadTimeout|Read timeout|\wTimeoutError|RequestTimeout",
+        f"the object store does not answer in time, it is away or too slow: {_CHECK_STORE}",
+        passes=True,
+    ),
+    _Fault(
+        r"EndpointConnectionError|Could not connect to the endpoint|"
+        r"ConnectionClosed|Connection was closed|ClientConnect|ServerDisconnected|HTTPClientError|"
         r"ConnectionReset|Connection reset|ResponseParserError|ServiceUnavailable|InternalError|SlowDown|"
         r"Bad Gateway|Gateway Time|\(50[0-9]\)",
-        _STORE_SILENT,
+        f"the object store does not answer: {_CHECK_STORE}",
+        passes=True,
     ),
 )
-_DATABASE_ADVICE = (
-    (r"password authentication failed|no password supplied", "it refused the login: check PG_USER and PG_PASSWORD"),
-    (r'database "[^"]*" does not exist', "it has no such database: check PG_DATABASE, or create it"),
-    (r"UndefinedTable|relation .* does not exist|no such table|no such view", "it has no schema: run `kedro setup`"),
-    (r"permission denied", "PG_USER may not do this: grant it usage and create on the schema"),
-    (r"disk is full|No space left", "it has no room left: free space, then run again"),
-    (r"database is locked", _DATABASE_LOCKED),
-    (r"OperationalError|InterfaceError", _DATABASE_SILENT),
+_SQLITE_FAULTS = (
+    _Fault(r"no such table|no such view", "it has no schema: run `kedro setup`"),
+    _Fault(
+        r"unable to open database file|readonly database",
+        "{file} cannot be written to: give this user the right to write to it and to its folder {folder}",
+    ),
+    _Fault(
+        r"file is not a database|database disk image is malformed",
+        "{file} is damaged: move it away, then run `kedro restore`",
+    ),
+    _Fault(r"database or disk is full", "the disk that holds {folder} has no room left: free space, then run again"),
+    _Fault(
+        r"database is locked",
+        "another process has been writing to {file} for long: run again when that is done",
+        passes=True,
+    ),
+)
+_POSTGRES_FAULTS = (
+    _Fault(
+        r'password authentication failed|no password supplied|role "[^"]*" does not exist',
+        "it refused the login: check PG_USER and PG_PASSWORD",
+    ),
+    _Fault(r'database "[^"]*" does not exist', "it has no such database: check PG_DATABASE, or create it"),
+    _Fault(r"UndefinedTable|relation .* does not exist", "it has no schema: run `kedro setup`"),
+    _Fault(
+        r"permission denied",
+        "PG_USER lacks a right ({words}): run `kedro doctor` for this environment, it prints the GRANT that helps",
+    ),
+    _Fault(r"must be owner of", "PG_USER does not own its tables: run `kedro setup` as the user who made them"),
+    _Fault(
+        r"read-only transaction",
+        "it takes no writes (a standby, or read-only): give PG_HOST of the primary, or let PG_USER write",
+    ),
+    _Fault(r"disk is full|No space left", "it has no room left: free space, then run again"),
+    _Fault(
+        r"invalid sslmode|does not support SSL|certificate",
+        "it takes no such encrypted link: check PG_SSLMODE, and PGSSLROOTCERT for a private authority",
+    ),
+    _Fault(
+        r"too many clients|connection slots are reserved|too many connections",
+        "it has no connection free: end other clients, or raise its max_connections, then run again",
+        passes=True,
+    ),
+    _Fault(
+        r"deadlock detected|could not serialize|lock timeout|canceling statement due to",
+        "it is busy with another process: run again when that is done",
+        passes=True,
+    ),
+    _Fault(
+        r"^(OperationalError|InterfaceError)",
+        "it does not answer: check PG_HOST and PG_PORT and that PostgreSQL runs, then run again",
+        passes=True,
+    ),
+)
+_KEDRO_FAULTS = (
+    _Fault(
+        r"Async data loading and saving does not work with nodes wrapping generator",
+        "--async does not work here: nodes of this project yield a day part by part. Leave --async (is_async) out",
+    ),
+    _Fault(
+        r"Data for MemoryDataset has not been saved yet|Pipeline input.* not found in",
+        "a node needs data that is in memory only and was not made in this run: begin with the node that makes it",
+    ),
+    _Fault(r"module 'kedro.runner' has no attribute", "there is no such runner: give SequentialRunner or ThreadRunner"),
+    _Fault(r"Pipeline does not contain|Pipeline contains no nodes|Failed to find the pipeline named", "{words}"),
+    _Fault(r"Duplicate keys found", "configuration: {words}"),
 )
 
 
 def explain(error: BaseException) -> str:
-    """Say in one line what went wrong and what to do about it.
+    """Say in one line what went wrong, and what to do about it if that is known."""
+    if known := recognise(error):
+        return known
+    deepest = list(_causes(error))[-1]
+    deepest = getattr(deepest, "orig", None) or deepest
+    return _name(deepest)
 
-    The chain of causes is searched for an error of this project, then for the known faults of
-    the store, the database, the disk and the configuration; anything else is named as it is.
+
+def is_expected(error: BaseException) -> bool:
+    """Tell whether the error's one line is enough; if not, it is a defect, and its traceback is needed."""
+    return recognise(error) is not None
+
+
+def recognise(error: BaseException) -> str | None:
+    """Return the cause and the way out in one line, or None if the error is not known.
+
+    The chain of causes is searched for an error of this project (or of a command line), then for the known faults of
+    the store, the database, the disk and the configuration.
     """
     chain = list(_causes(error))
-    for cause in chain:
-        if isinstance(cause, ProjectError):
-            return _one_line(str(cause))
-    for cause in chain:
-        if advice := _advice(cause):
-            return advice
-    deepest = chain[-1]
-    return f"{type(deepest).__name__}: {_one_line(str(deepest))}"
+    if own := next((cause for cause in chain if isinstance(cause, click.ClickException)), None):
+        return _one_line(own.format_message())
+    fault = _find_fault(chain)
+    return fault.says if fault else None
 
 
 def is_transient(error: BaseException) -> bool:
     """Tell whether time may mend the error: a server that is away or busy, not a person's mistake nor bad events."""
     chain = list(_causes(error))
-    if any(isinstance(cause, ProjectError) for cause in chain):
-        return False
-    silent = (_STORE_SILENT, f"the registry failed: {_DATABASE_SILENT}", f"the registry failed: {_DATABASE_LOCKED}")
-    return explain(error) in silent or any(isinstance(cause, ConnectionError | TimeoutError) for cause in chain)
+    if own := next((cause for cause in chain if isinstance(cause, ProjectError)), None):
+        return isinstance(own, RegistryUnanswered)
+    fault = _find_fault(chain)
+    return bool(fault and fault.passes) or any(isinstance(cause, ConnectionError | TimeoutError) for cause in chain)
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:
     seen: set[int] = set()
     while error is not None and id(error) not in seen:
         seen.add(id(error))
-        yield error
+        # Another process's traceback comes as a cause whose text is that traceback.
+        if not type(error).__name__.endswith("RemoteTraceback"):
+            yield error
         error = error.__cause__ or error.__context__
 
 
-def _advice(cause: BaseException) -> str | None:
+def _find_fault(chain: list[BaseException]) -> _Fault | None:
+    faults = (_judge(cause, is_deepest=cause is chain[-1]) for cause in chain)
+    return next((fault for fault in faults if fault), None)
+
+
+def _judge(cause: BaseException, is_deepest: bool) -> _Fault | None:
     modules = {base.__module__.partition(".")[0] for base in type(cause).__mro__}
-    text = f"{type(cause).__name__}: {_one_line(str(cause))}"
-    if "sqlalchemy" in modules or "psycopg2" in modules:
-        words = _one_line(str(getattr(cause, "orig", None) or cause))
-        return "the registry failed: " + next((say for rule, say in _DATABASE_ADVICE if re.search(rule, text)), words)
-    if "omegaconf" in modules:
-        if variable := re.search(r"Environment variable '(\w+)' not found", text):
-            return f"the environment variable {variable[1]} is not set: set it, or choose another --env"
-        return f"configuration: {_one_line(str(cause))}"
-    if isinstance(cause, OSError) and cause.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-        return f"no space left on {cause.filename or 'the disk'}: free some, then run again"
-    if modules & {"botocore", "aiobotocore", "aiohttp"} or isinstance(cause, PermissionError | OSError | TimeoutError):
-        return next((advice for rule, advice in _STORE_ADVICE if re.search(rule, text)), None)
+    if modules & {"sqlalchemy", "psycopg2"}:
+        return _judge_registry(cause)
+    if modules & {"omegaconf", "yaml"}:
+        return _judge_configuration(cause)
+    if isinstance(cause, OSError) or modules & {"botocore", "aiobotocore", "aiohttp"}:
+        return _judge_file(cause) or _match(_STORE_FAULTS, cause)
+    own_words = "kedro" in modules and is_deepest
+    return _match(_KEDRO_FAULTS, cause) or (_Fault("", _name(cause)) if own_words else None)
+
+
+def _judge_registry(cause: BaseException) -> _Fault | None:
+    is_sqlite = type(getattr(cause, "orig", None) or cause).__module__ == "sqlite3"
+    fault = _match(_SQLITE_FAULTS if is_sqlite else _POSTGRES_FAULTS, cause)
+    return fault and fault._replace(says=f"the registry failed: {fault.says}")
+
+
+def _judge_configuration(cause: BaseException) -> _Fault:
+    words = _one_line(str(cause))
+    if variable := re.search(r"Environment variable '(\w+)' not found", words):
+        return _Fault("", f"the environment variable {variable[1]} is not set: set it, or choose another --env")
+    return _Fault("", f"configuration: {words}")
+
+
+def _judge_file(cause: BaseException) -> _Fault | None:
+    if not isinstance(cause, OSError):
+        return None
+    if cause.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return _Fault("", f"no space left on {cause.filename or 'the disk'}: free some, then run again")
+    if cause.errno in (errno.EACCES, errno.EPERM, errno.EROFS) and cause.filename:
+        return _Fault("", f"{cause.filename}: {cause.strerror}: give this user the right to read and write there")
     return None
+
+
+def _match(faults: tuple[_Fault, ...], cause: BaseException) -> _Fault | None:
+    orig = getattr(cause, "orig", None) or cause  # SQLAlchemy's text has the statement and its values in it
+    words = _one_line(str(orig))
+    text = f"{type(cause).__name__}: {type(orig).__name__}: {words}"
+    fault = next((fault for fault in faults if re.search(fault.pattern, text)), None)
+    # SQLite does not name the file that it cannot use: `registry.engine` notes it.
+    file = Path(next(iter(getattr(orig, "__notes__", [])), "the registry's file"))
+    return fault and fault._replace(says=fault.says.format(words=words, file=file, folder=file.parent))
+
+
+def _name(error: BaseException) -> str:
+    return f"{type(error).__name__}: {_one_line(str(error))}"
 
 
 def _one_line(text: str) -> str:

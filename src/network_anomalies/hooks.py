@@ -1,123 +1,183 @@
 """Kedro's hooks: a run's row is opened before work and closed after it, and nothing else."""
 
+import atexit
 import logging
-from collections.abc import Callable, Iterator
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import date
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
+from kedro.framework.context import KedroContext
 from kedro.framework.hooks import hook_impl
 from kedro.io import DataCatalog
 from kedro.pipeline import Pipeline
 from kedro.pipeline.node import Node
 
-from network_anomalies.errors import explain
+from network_anomalies.errors import ProjectError, explain
 from network_anomalies.parameters import digest_parameters
 from network_anomalies.signals import raise_on_signals
+from network_anomalies.stages import find_kind
 from network_anomalies.version import read_code_version
 
 if TYPE_CHECKING:
+    from network_anomalies.config import ProjectConfigLoader
+    from network_anomalies.datasets.registry_rows import RegistryRowsDataset
     from network_anomalies.registry.runs import Run
 
 logger = logging.getLogger(__name__)
 CONTENT = {"ingestion_events", "transformation_events", "champion_model", "alerts"}
 """Datasets that take nothing twice: a run that makes some of them and adds to none is ``UNCHANGED``."""
+SELECTIONS = ("tags", "from_nodes", "to_nodes", "node_names", "from_inputs", "to_outputs", "namespaces")
 
 
-@dataclass
+@dataclass(frozen=True)
 class _Opened:
+    """An open run, and what closes it."""
+
     run: "Run"
-    restore_signals: Callable[[], None]
-    node: str | None = None
+    closing: ExitStack
 
 
 class RunHooks:
-    """Keeps the rows of ``pipeline_runs`` by run id, so that one process may hold several sessions."""
+    """Opens and closes the run of each thread: a thread runs one pipeline at a time."""
 
     def __init__(self) -> None:
-        self._registries: dict[str, str] = {}
-        self._opened: dict[str, _Opened] = {}
+        self._opened: dict[int, _Opened] = {}
+        atexit.register(self._close_all)
 
     @hook_impl
-    def after_catalog_created(self, conf_creds: dict[str, Any], parameters: dict[str, Any]) -> None:
-        """Remember which registry the run belongs to."""
-        self._registries[parameters["params:run_id"]] = conf_creds["postgres"]["con"]
+    def after_context_created(self, context: KedroContext) -> None:
+        """Anchor relative paths of the configuration at the project's root, as Kedro does those of the catalog."""
+        cast("ProjectConfigLoader", context.config_loader).project_path = context.project_path
+
+    @hook_impl(trylast=True)  # an error of another plug-in's hook then comes before there is a run to close
+    def before_pipeline_run(self, run_params: dict[str, Any], pipeline: Pipeline, catalog: DataCatalog) -> None:
+        """Open the run: the lock, then the row; refuse events of another kind than the source's before that."""
+        from network_anomalies.registry.batches import check_kind
+        from network_anomalies.registry.runs import record_run
+
+        if "ParallelRunner" in run_params["runner"]:
+            raise ProjectError("ParallelRunner cannot run these pipelines: leave --runner out, or use ThreadRunner")
+        self._close_left_open(threading.get_ident())
+        row = _describe_run(run_params, catalog.load("parameters"))
+        registry = cast("RegistryRowsDataset", catalog["pipeline_runs"]).engine
+        if kind := find_kind(pipeline.datasets()):
+            check_kind(registry, row["source"], kind)
+        with ExitStack() as opening:
+            opening.callback(raise_on_signals())
+            run = opening.enter_context(record_run(registry, row))
+            self._opened[threading.get_ident()] = _Opened(run, opening.pop_all())
 
     @hook_impl
-    def before_pipeline_run(self, run_params: dict[str, Any], catalog: DataCatalog) -> None:
-        """Open the run: the lock, then the row."""
-        from network_anomalies.registry.engine import open_registry
-        from network_anomalies.registry.runs import open_run
-
-        parameters = catalog.load("parameters")
-        run_id = parameters["run_id"]
-        engine = open_registry(self._registries.pop(run_id))
-        row = {name: parameters[name] for name in ("run_id", "parent_run_id", "source")} | {
-            "logical_date": date.fromisoformat(parameters["logical_date"]),
-            "pipeline": ",".join(run_params["pipeline_names"] or ["__default__"]),
-            "env": run_params["env"] or "embedded",
-            "code_version": read_code_version(),
-            "params_sha256": digest_parameters(_to_plain(parameters)),
-        }
-        self._opened[run_id] = _Opened(open_run(engine, row), raise_on_signals())
+    def before_dataset_loaded(self, node: Node) -> None:
+        """Remember the node: an error in loading its inputs names none."""
+        self._remember(node)
 
     @hook_impl
-    def before_node_run(self, node: Node, catalog: DataCatalog) -> None:
-        """Remember the node: an error raised inside a generator names none."""
-        if opened := self._opened.get(catalog.load("params:run_id")):
-            opened.node = node.name
+    def before_node_run(self, node: Node) -> None:
+        """Remember the node: it may have no inputs, and an error raised inside a generator names none."""
+        self._remember(node)
 
-    @hook_impl
+    @hook_impl(tryfirst=True)  # an error of another plug-in's hook leaves nothing open
     def after_pipeline_run(self, pipeline: Pipeline, catalog: DataCatalog) -> None:
         """Close the run, and say in one line what it did."""
-        from network_anomalies.registry.batches import read_batch
-        from network_anomalies.registry.stages import has_made_content
-
-        parameters = catalog.load("parameters")
-        opened = self._opened.pop(parameters["run_id"])
-        opened.restore_signals()
-        day = date.fromisoformat(parameters["logical_date"])
-        made = pipeline.all_outputs()
-        batch = read_batch(opened.run.engine, parameters["source"], day) if "ingestion_events" in made else None
-        unchanged = made & CONTENT and not has_made_content(opened.run.engine, parameters["run_id"])
-        status = "UNCHANGED" if unchanged else "SUCCESS"
-        opened.run.close(status)
-        logger.info("%s", _describe_outcome(opened.run, parameters, status, batch))
-        for line in _describe_models(opened.run, parameters, pipeline, catalog):
-            logger.info("%s", line)
-
-    @hook_impl
-    def on_pipeline_error(self, error: Exception, catalog: DataCatalog) -> None:
-        """Close the run as failed, with the node and the cause."""
-        opened = self._opened.pop(catalog.load("params:run_id"), None)
-        if opened is None:
-            return
-        opened.restore_signals()
+        opened = self._opened.pop(threading.get_ident())
+        run, made = opened.run, pipeline.all_outputs()
+        with opened.closing:
+            run.status = _find_status(run, made)
         try:
-            opened.run.close("FAILED", failed_node=opened.node, error=explain(error))
-        except Exception as failure:
-            logger.error("The run's row could not be closed: %s", explain(failure))
+            for line in _describe_results(run, made, catalog):
+                logger.info("%s", line)
+        except Exception as error:
+            logger.warning("Run %s is %s; what it did cannot be shown: %s", run.run_id, run.status, explain(error))
+
+    @hook_impl(tryfirst=True)
+    def on_pipeline_error(self, error: Exception) -> None:
+        """Close the run as failed, with the node and the cause."""
+        self._close(threading.get_ident(), error)
+
+    def _remember(self, node: Node) -> None:
+        # Threads of a runner have no run of their own: theirs is the process's, if there is only one.
+        only = next(iter(self._opened.values())) if len(self._opened) == 1 else None
+        if opened := self._opened.get(threading.get_ident(), only):
+            opened.run.node = node.name
+
+    def _close(self, thread: int, error: Exception) -> None:
+        if opened := self._opened.pop(thread, None):
+            opened.closing.__exit__(type(error), error, error.__traceback__)
+
+    def _close_left_open(self, thread: int) -> None:
+        """Close a thread's run that ended without any hook, as with a SystemExit in a node."""
+        self._close(
+            thread, ProjectError("the run was ended by no error that Kedro reports, such as sys.exit in a node")
+        )
+
+    def _close_all(self) -> None:
+        for thread in list(self._opened):
+            self._close_left_open(thread)
 
 
-def _describe_outcome(run: "Run", parameters: dict[str, Any], status: str, batch: dict[str, Any] | None) -> str:
-    from network_anomalies.registry.batches import read_current
+def _describe_run(run_params: dict[str, Any], parameters: dict[str, Any]) -> dict[str, Any]:
+    """Return what the run's row says from the start."""
+    return {name: parameters[name] for name in ("run_id", "parent_run_id", "source")} | {
+        "logical_date": date.fromisoformat(parameters["logical_date"]),
+        "pipeline": ",".join(run_params["pipeline_names"] or ["__default__"]),
+        "selection": describe_selection(run_params),
+        "env": run_params["env"] or "embedded",
+        "code_version": read_code_version(),
+        "params_sha256": digest_parameters(_to_plain(parameters)),
+    }
 
-    subject = f"run {run.run_id}, source {parameters['source']}, date {parameters['logical_date']}"
+
+def describe_selection(run_params: dict[str, Any]) -> str | None:
+    """Say which part of its pipelines a run was asked for; None for the whole.
+
+    >>> describe_selection({"to_nodes": ["plan_events"], "tags": (), "only_missing_outputs": True})
+    'to_nodes=plan_events; only_missing_outputs'
+    """
+    parts = [f"{name}={','.join(run_params[name])}" for name in SELECTIONS if run_params.get(name)]
+    if versions := run_params.get("load_versions"):
+        parts.append("load_versions=" + ",".join(f"{name}:{version}" for name, version in versions.items()))
+    if run_params.get("only_missing_outputs"):
+        parts.append("only_missing_outputs")
+    return "; ".join(parts) or None
+
+
+def _find_status(run: "Run", made: set[str]) -> str:
+    from network_anomalies.registry.stages import has_made_content
+
+    return "UNCHANGED" if made & CONTENT and not has_made_content(run.engine, run.run_id) else "SUCCESS"
+
+
+def _describe_results(run: "Run", made: set[str], catalog: DataCatalog) -> Iterator[str]:
+    parameters = catalog.load("parameters")
+    yield _describe_outcome(run, parameters, made)
+    yield from _describe_models(run, parameters, made, catalog)
+
+
+def _describe_outcome(run: "Run", parameters: dict[str, Any], made: set[str]) -> str:
+    from network_anomalies.registry.batches import read_batch, read_current
+
+    source, day = parameters["source"], date.fromisoformat(parameters["logical_date"])
+    subject = f"run {run.run_id}, source {source}, date {day}"
+    batch = read_batch(run.engine, source, day) if "ingestion_events" in made else None
     if batch is None:
-        return f"{subject}: {status}"
-    uris = read_current(run.engine, batch["source"], batch["logical_date"])["object_uri"]
+        return f"{subject}: {run.status}"
+    uris = read_current(run.engine, source, day)["object_uri"]
     where = uris.iloc[0] if len(uris) == 1 else f"{len(uris)} objects in {uris.iloc[0].rpartition('/')[0]}"
     counts = f"{batch['lines_in']} lines in, {batch['accepted']} accepted, {batch['rejected']} rejected"
-    return f"{subject}: {counts}, {where}: {status}"
+    return f"{subject}: {counts}, {where}: {run.status}"
 
 
-def _describe_models(run: "Run", parameters: dict[str, Any], pipeline: Pipeline, catalog: DataCatalog) -> Iterator[str]:
+def _describe_models(run: "Run", parameters: dict[str, Any], made: set[str], catalog: DataCatalog) -> Iterator[str]:
     """Say which model is champion and why, how many alerts there are, and where the report lies."""
-    from network_anomalies.registry.models import read_alerts, read_champion
+    from network_anomalies.registry.alerts import read_alerts
+    from network_anomalies.registry.models import read_champion
 
-    made = pipeline.all_outputs()
     source, day = parameters["source"], date.fromisoformat(parameters["logical_date"])
-    if made & {"champion_model", "alerts"} and (champion := read_champion(run.engine, source)):
+    if made & {"champion_model", "alerts"} and (champion := read_champion(run.engine, source, day)):
         yield f"champion of {source}: version {champion['version']}, {champion['model_uri']}: {champion['reason']}"
     if "alerts" in made:
         alerts = read_alerts(run.engine, source, day)

@@ -24,7 +24,9 @@ Share = Annotated[float, Field(ge=0, le=1)]
 Hour = Annotated[float, Field(ge=0, lt=24)]
 PartEvents = Annotated[int, Field(ge=1, le=10_000_000)]
 RunId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
-Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")]
+NAME = r"^[a-z0-9][a-z0-9_-]{0,62}$"
+NAME_IN_WORDS = "a name has 1 to 63 small letters, digits, _ and -, no path, and begins with a letter or digit"
+Name = Annotated[str, StringConstraints(pattern=NAME)]
 MINUTES_A_DAY = 1440
 SHARE_TOLERANCE = 1e-3
 SCENARIO_GROUPS = (("generator", "lookalikes"), ("generator", "attacks"))
@@ -47,8 +49,34 @@ class ServiceParameters(Strict):
     size: tuple[Share, Share]
 
 
+class AllowedParameters(Strict):
+    """An exception: alerts about an address or network that its owner answers for, until a day."""
+
+    entity: str
+    kind: Literal[
+        "*",
+        "anomaly",
+        "beaconing",
+        "brute_force",
+        "ddos",
+        "exfiltration",
+        "horizontal_scan",
+        "lateral_movement",
+        "new_service",
+    ]
+    owner: Annotated[str, StringConstraints(min_length=1)]
+    expires: date
+    reason: Annotated[str, StringConstraints(min_length=1)]
+
+    @field_validator("entity")
+    @classmethod
+    def _check_entity(cls, entity: str) -> str:
+        ip_network(entity)
+        return entity
+
+
 class ProfileParameters(Strict):
-    """What a network's everyday traffic looks like."""
+    """What a network's everyday traffic looks like, and which of its alerts somebody answers for."""
 
     clients: Annotated[int, Field(ge=100, le=60_000)]
     client_shift: Annotated[float, Field(ge=0, le=100)]
@@ -56,6 +84,7 @@ class ProfileParameters(Strict):
     weekend: Share
     one_offs: Annotated[float, Field(ge=0, lt=1)]
     zero_duration: Annotated[float, Field(ge=0, lt=0.5)]
+    allowed: list[AllowedParameters]
     services: Annotated[dict[Name, ServiceParameters], Field(min_length=1)]
 
     @model_validator(mode="after")
@@ -155,6 +184,12 @@ class GateParameters(Strict):
     preview_rows: Annotated[int, Field(ge=0, le=100)]
 
 
+class ReplayParameters(Strict):
+    """Which quarantined rows are put through the gate again: those that broke a rule, or all."""
+
+    rule: str | None
+
+
 class TransformationParameters(Strict):
     """How a day is cut for modelling."""
 
@@ -184,32 +219,6 @@ class RegistrationParameters(Strict):
     max_alert_ratio: Annotated[float, Field(ge=0)]
 
 
-class AllowedParameters(Strict):
-    """An exception: alerts about an address or network that its owner answers for, until a day."""
-
-    entity: str
-    kind: Literal[
-        "*",
-        "anomaly",
-        "beaconing",
-        "brute_force",
-        "ddos",
-        "exfiltration",
-        "horizontal_scan",
-        "lateral_movement",
-        "new_service",
-    ]
-    owner: Annotated[str, StringConstraints(min_length=1)]
-    expires: date
-    reason: Annotated[str, StringConstraints(min_length=1)]
-
-    @field_validator("entity")
-    @classmethod
-    def _check_entity(cls, entity: str) -> str:
-        ip_network(entity)
-        return entity
-
-
 class AlertsParameters(Strict):
     """How many alerts a day may have, and which are let pass."""
 
@@ -218,11 +227,13 @@ class AlertsParameters(Strict):
 
 
 class RetentionParameters(Strict):
-    """Age in days at which ``kedro verify --prune`` deletes."""
+    """What ``kedro verify --prune`` may delete: from which age in days on, and how much of a bucket at once."""
 
     local_days: Annotated[int, Field(ge=0)]
     quarantine_days: Annotated[int, Field(ge=0)]
     orphan_days: Annotated[int, Field(ge=0)]
+    max_share: Share
+    always_files: Annotated[int, Field(ge=0)]
 
 
 def _check_date(text: str) -> str:
@@ -240,6 +251,7 @@ class Parameters(Strict):
     generator: GeneratorParameters
     logs: LogsParameters
     gate: GateParameters
+    replay: ReplayParameters
     transformation: TransformationParameters
     training: TrainingParameters
     evaluation: EvaluationParameters
@@ -283,6 +295,8 @@ def _describe(fault: Any) -> str:
         return f"parameter {name} is missing: give it a value in conf/base/parameters_*.yml"
     if name == "logical_date":
         return f"parameter {name} is {fault['input']!r}: write a date as YYYY-MM-DD"
+    if fault["type"] == "string_pattern_mismatch" and fault["ctx"]["pattern"] == NAME:
+        return f"parameter {name} is {fault['input']!r}: {NAME_IN_WORDS}"
     return f"parameter {name} is {fault['input']!r}: {fault['msg'][0].lower()}{fault['msg'][1:]}"
 
 

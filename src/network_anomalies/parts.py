@@ -1,7 +1,7 @@
 """A part: a bounded slice of a batch, in canonical order, as one Parquet object."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -67,8 +67,16 @@ def digest_content(table: pa.Table) -> str:
     return digest.hexdigest()
 
 
-def encode_part(table: pa.Table, provenance: Mapping[str, str]) -> bytes:
-    """Return a table as zstd Parquet bytes whose footer carries ``provenance``."""
+def digest_contents(digests: Iterable[str]) -> str:
+    """Return the content digest of a batch from those of its parts, in their order."""
+    return hashlib.sha256("\n".join(digests).encode()).hexdigest()
+
+
+def encode_part(table: pa.Table, provenance: Mapping[str, str], repeating: Collection[str] | None = None) -> bytes:
+    """Return a table as zstd Parquet bytes whose footer carries ``provenance``.
+
+    Columns of ``repeating`` values are written as dictionaries; None means all but times.
+    """
     times = [field.name for field in table.schema if pa.types.is_timestamp(field.type)]
     sink = pa.BufferOutputStream()
     pq.write_table(
@@ -76,7 +84,7 @@ def encode_part(table: pa.Table, provenance: Mapping[str, str]) -> bytes:
         sink,
         compression="zstd",
         row_group_size=ROW_GROUP_ROWS,
-        use_dictionary=[name for name in table.column_names if name not in times],
+        use_dictionary=[name for name in repeating or table.column_names if name not in times],
         column_encoding=dict.fromkeys(times, "DELTA_BINARY_PACKED"),
         write_statistics=times,  # rows stand in order of time, so no other column's range skips anything
     )

@@ -14,20 +14,29 @@ from network_anomalies.pipelines import (
 
 
 def register_pipelines() -> dict[str, Pipeline]:
-    """Return every pipeline. `full` is ingestion and the modelling stages after it, and what `kedro run` runs."""
+    """Return every pipeline.
+
+    `modelling` goes from committed RAW to alerts. `full` is ingestion and modelling, and what `kedro run` runs;
+    `log_full` is the same for real logs.
+    """
     stages = {
-        "ingestion": ingestion.create_pipeline(),
         "transformation": transformation.create_pipeline(),
         "training": training.create_pipeline(),
         "evaluation": evaluation.create_pipeline(),
         "registration": registration.create_pipeline(),
         "scoring": scoring.create_pipeline(),
     }
-    full = sum(stages.values(), Pipeline([]))
+    modelling = sum(stages.values(), Pipeline([]))
+    synthetic, logs = ingestion.create_pipeline(), ingestion.create_log_pipeline()
+    full = synthetic + modelling
     return {
+        "ingestion": synthetic,
+        "log_ingestion": logs,
+        "replay": ingestion.create_replay_pipeline(),
         **stages,
-        "log_ingestion": ingestion.create_log_pipeline(),
-        "realism": realism.create_pipeline(),
+        "modelling": modelling,
         "full": full,
+        "log_full": logs + modelling,
+        "realism": realism.create_pipeline(),
         "__default__": full,
     }

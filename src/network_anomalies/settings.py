@@ -2,10 +2,8 @@
 
 from network_anomalies.config import ProjectConfigLoader
 from network_anomalies.hooks import RunHooks
-from network_anomalies.session import RunSession
 
 HOOKS = (RunHooks(),)
-SESSION_CLASS = RunSession
 CONFIG_LOADER_CLASS = ProjectConfigLoader
 CONFIG_LOADER_ARGS = {
     "base_env": "base",
@@ -13,4 +11,5 @@ CONFIG_LOADER_ARGS = {
     "merge_strategy": {"parameters": "soft", "globals": "soft"},
 }
 # kedro-mlflow, if somebody installs it, needs an mlflow.yml or fails every run.
-DISABLE_HOOKS_FOR_PLUGINS = ("kedro_mlflow",)
+# kedro-viz keeps one catalog for the process: it takes datasets out of the catalogs of runs in other threads.
+DISABLE_HOOKS_FOR_PLUGINS = ("kedro_mlflow", "kedro-viz")

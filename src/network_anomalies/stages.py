@@ -1,20 +1,35 @@
-"""The pipelines a day goes through, and which of them a name stands for."""
+"""The pipelines a day goes through, which of them a name stands for, and what kind of events they take."""
 
 from collections.abc import Collection, Iterable
 
 INGESTION = ("ingestion", "log_ingestion")
 MODELLING = ("transformation", "training", "evaluation", "registration", "scoring")
+STAGES = (*INGESTION, *MODELLING)
+"""In the order in which a day goes through them. A day goes through one of the first two, by the kind of its source."""
+GROUPS = {
+    "modelling": MODELLING,
+    "full": ("ingestion", *MODELLING),
+    "__default__": ("ingestion", *MODELLING),
+    "log_full": ("log_ingestion", *MODELLING),
+}
+"""Pipelines that are made of others."""
 
 
-def list_stages(names: Iterable[str], registered: Collection[str]) -> list[str]:
+def list_stages(names: Iterable[str]) -> list[str]:
     """Return the pipelines that ``names`` stand for, each once, in the order in which a day goes through them.
 
-    `full` and `__default__` stand for ingestion and those modelling pipelines that are registered.
-
-    >>> list_stages(["scoring", "full"], {"ingestion", "full", "transformation", "scoring"})
-    ['ingestion', 'transformation', 'scoring']
+    >>> list_stages(["scoring", "ingestion"])
+    ['ingestion', 'scoring']
     """
-    full = ("ingestion", *(stage for stage in MODELLING if stage in registered))
-    wanted = [stage for name in names for stage in (full if name in ("full", "__default__") else (name,))]
-    order = (*INGESTION, *MODELLING)
-    return sorted(dict.fromkeys(wanted), key=lambda stage: order.index(stage) if stage in order else len(order))
+    wanted = [stage for name in names for stage in GROUPS.get(name, (name,))]
+    return sorted(dict.fromkeys(wanted), key=lambda stage: STAGES.index(stage) if stage in STAGES else len(STAGES))
+
+
+def find_kind(datasets: Collection[str]) -> str | None:
+    """Return the kind of source, ``synthetic`` or ``logs``, that a pipeline with these datasets ingests.
+
+    None if it ingests nothing.
+    """
+    if "log_files" in datasets:
+        return "logs"
+    return "synthetic" if "synthetic_day" in datasets else None

@@ -1,1 +1,1 @@
-"""Many days: which of them the registry misses, and one run for each of those."""
+"""Many days: how far each is, and one run for each that something is missing of."""

@@ -1,29 +1,59 @@
-"""The plan of a backfill, and its table."""
+"""Which stages of which days a backfill runs."""
 
-import logging
-import time
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import closing
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
-from pathlib import Path
-from typing import Any
 
-import pandas as pd
-from kedro.framework.project import pipelines
-from sqlalchemy import Engine, select
-
-from network_anomalies.backfill.workers import Day, Outcome, RunSettings, run_days
+from network_anomalies.backfill.project import Params, Project
+from network_anomalies.backfill.workers import RunSettings
 from network_anomalies.config import make_run_id
 from network_anomalies.errors import ProjectError
+from network_anomalies.progress import StageState, judge_days
+from network_anomalies.registry.batches import check_kind
 from network_anomalies.registry.engine import open_registry
-from network_anomalies.registry.tables import ingestion_batches, pipeline_runs
-from network_anomalies.session import require_registered, start_session
-from network_anomalies.signals import raise_on_signals
-from network_anomalies.stages import INGESTION, list_stages
+from network_anomalies.registry.overview import list_sources, read_source
+from network_anomalies.source_records import INGESTION_OF, Kind, SourceRecords
+from network_anomalies.stages import GROUPS, INGESTION, STAGES, list_stages
 
-logger = logging.getLogger(__name__)
+Judged = Mapping[date, Sequence[StageState]]
 
-DONE = ("SUCCESS", "UNCHANGED")
+
+@dataclass(frozen=True)
+class Request:
+    """What a person asks for.
+
+    Attributes:
+        days: None for every day that the registry knows of the source.
+        names: pipelines; None for the source's ingestion, or with ``stale`` for the stages that a day was run with.
+        stale: whether stale stages run too.
+        jobs: how many days are at work at once.
+    """
+
+    days: list[date] | None
+    names: list[str] | None
+    stale: bool
+    jobs: int
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A backfill.
+
+    Attributes:
+        project: whose parameters count.
+        settings: what all runs share.
+        source: whose days.
+        kind: of the source.
+        wanted: per day the stages that are to be done at the end.
+        stale: whether stale stages run too.
+    """
+
+    project: Project
+    settings: RunSettings
+    source: str
+    kind: Kind
+    wanted: Mapping[date, tuple[str, ...]]
+    stale: bool
 
 
 def choose_days(start: date | None, end: date | None, last: int | None, today: date) -> list[date]:
@@ -49,106 +79,109 @@ def choose_days(start: date | None, end: date | None, last: int | None, today: d
     return [start + timedelta(days=offset) for offset in range((end - start).days + 1)]
 
 
-def find_missing(engine: Engine, source: str, stages: Sequence[str], days: Iterable[date]) -> list[Day]:
-    """Return for each day the pipelines that it misses: the first one that is not done, and all that follow it.
+def check_request(request: Request) -> None:
+    """Refuse what cannot be meant, before anything is opened.
 
-    Ingestion is done if the day has a current batch. A pipeline after it is done if a run of it, or of one that
-    includes it, succeeded on that batch: runs of one source and date hold the same lock, so it did if it ended
-    after the batch was committed.
+    Raises:
+        ProjectError: there is no range; a pipeline is not one that a day goes through; both ingestions are named; jobs
+            is below 1.
+    """
+    if request.days is None and not request.stale:
+        raise ProjectError("give either --start and --end, or --last; or --stale for every day that was run before")
+    if request.jobs < 1:
+        raise ProjectError(f"--jobs {request.jobs}: give the number of days to run at once, 1 or more")
+    if request.names is None:
+        return
+    if not request.names:
+        raise ProjectError("--pipelines names none: leave it out, or name one")
+    known = [*STAGES, *(name for name in GROUPS if name != "__default__")]
+    if unknown := sorted(set(request.names) - {*known, "__default__"}):
+        raise ProjectError(f"no day goes through a pipeline {', '.join(unknown)}: there are {', '.join(known)}")
+    if set(INGESTION) <= set(list_stages(request.names)):
+        raise ProjectError("ingestion and log_ingestion have different sources: backfill one, then the other")
+
+
+def plan_backfill(request: Request, project: Project) -> Plan:
+    """Return the plan of what a person asks for.
+
+    Raises:
+        ProjectError: the source holds events of the other kind; or nothing is known of it and no days were given.
+    """
+    source = project.choices.parameters.source
+    engine = open_registry(project.registry)
+    known = list_sources(engine)
+    stages = tuple(list_stages(request.names)) if request.names else ()
+    kind: Kind = "logs" if "log_ingestion" in stages else known.get(source, "synthetic")
+    if set(INGESTION) & set(stages):
+        kind = "logs" if "log_ingestion" in stages else "synthetic"
+        check_kind(engine, source, kind)
+    if request.days is None:
+        require_source(source, known)
+    records = read_source(engine, source, kind)
+    days = records.list_days() if request.days is None else request.days
+    if stages or not request.stale:
+        wanted = dict.fromkeys(days, stages or (INGESTION_OF[kind],))
+    else:
+        wanted = {day: list_former_stages(records, day) for day in days}
+    shared: Params = {"parent_run_id": make_run_id(datetime.now(UTC))} | project.params | {"source": source}
+    settings = RunSettings(project.root, project.env, shared, project.registry, request.jobs)
+    return Plan(project, settings, source, kind, wanted, request.stale)
+
+
+def require_source(source: str, known: Mapping[str, Kind]) -> None:
+    """Refuse a source of which nothing is known.
+
+    Raises:
+        ProjectError: names those that there are.
+    """
+    if source not in known:
+        there = f"there are {', '.join(known)}" if known else "there is none yet, `kedro run` makes the first"
+        raise ProjectError(f"the registry has no source {source}: {there}")
+
+
+def list_former_stages(records: SourceRecords, day: date) -> tuple[str, ...]:
+    """Return the stages that a day has been through: up to the last one that was recorded."""
+    stages = (INGESTION_OF[records.kind], *STAGES[len(INGESTION) :])
+    recorded = [(("ingestion" if stage in INGESTION else stage), day) in records.stages for stage in stages]
+    return stages[: max((place for place, found in enumerate(recorded, start=1) if found), default=0)]
+
+
+def judge_plan(plan: Plan) -> tuple[SourceRecords, dict[date, list[StageState]]]:
+    """Return what the registry has of the plan's source, and how far its days are now."""
+    records = read_source(open_registry(plan.project.registry), plan.source, plan.kind)
+    return records, judge_days(records, plan.project.choices, plan.wanted)
+
+
+def choose_stages(judged: Judged, wanted: Mapping[date, Sequence[str]], stale: bool) -> dict[date, tuple[str, ...]]:
+    """Return per day the wanted stages to run: those that are not done, and those that wait for one of them.
 
     Args:
-        engine: the registry, its schema in place.
-        source: whose days.
-        stages: pipelines in the order in which a day goes through them.
-        days: the days in question.
+        judged: how far the days are.
+        wanted: per day the stages in question.
+        stale: whether stale stages run too. Without, a stage may still run since it waits for one of its own day.
     """
-    batches, runs = ingestion_batches.c, pipeline_runs.c
-    current = select(batches.logical_date, batches.committed_at, batches.accepted)
-    current = current.where(batches.source == source, batches.status == "SUCCESS")
-    succeeded = select(runs.logical_date, runs.pipeline, runs.finished_at)
-    succeeded = succeeded.where(runs.source == source, runs.status.in_(DONE))
-    with engine.connect() as connection:
-        committed = {day: (moment, accepted) for day, moment, accepted in connection.execute(current)}
-        done = {
-            (day, stage)
-            for day, names, finished in connection.execute(succeeded)
-            if day in committed and finished >= committed[day][0]
-            for stage in list_stages(names.split(","), pipelines)
-        }
-    done |= {(day, stage) for day in committed for stage in INGESTION}
-    found = []
-    for day in days:
-        first = next((place for place, stage in enumerate(stages) if (day, stage) not in done), len(stages))
-        found.append(Day(day, tuple(stages[first:]), committed.get(day, (None, None))[1]))
-    return found
+    planned: set[tuple[str, date]] = set()
+    for day in sorted(judged):
+        for state in judged[day]:
+            is_due = state.state in ("missing", "failed") or (stale and state.state == "stale" and not state.waits_for)
+            follows = any(before in planned and (stale or before[1] == day) for before in state.waits_for)
+            if state.stage in wanted[day] and (is_due or follows):
+                planned.add((state.stage, day))
+    return {day: tuple(state.stage for state in judged[day] if (state.stage, day) in planned) for day in judged}
 
 
-def plan_backfill(
-    days: list[date], names: list[str], jobs: int, env: str | None, params: dict[str, Any], root: Path
-) -> tuple[list[Day], RunSettings]:
-    """Return what each day misses, and how its run is to be started.
-
-    Raises:
-        ProjectError: a pipeline or parameter does not exist or is not one that many days can share; jobs is below 1.
-    """
-    if jobs < 1:
-        raise ProjectError(f"--jobs {jobs}: give the number of days to run at once, 1 or more")
-    if not names:
-        raise ProjectError("--pipelines names none: leave it out, or name one")
-    require_registered(names)
-    if fixed := {"logical_date", "run_id"} & set(params):
-        raise ProjectError(f"{', '.join(sorted(fixed))} differs from day to day: leave it out of --params")
-    stages = list_stages(names, pipelines)
-    if set(INGESTION) <= set(stages):
-        raise ProjectError("ingestion and log_ingestion have different sources: backfill one, then the other")
-    shared = {"parent_run_id": make_run_id(datetime.now(UTC))} | params
-    with start_session(root, env, shared) as session:
-        source = session.name_source(stages)
-        url = session.load_context().config_loader["credentials"]["postgres"]["con"]
-    settings = RunSettings(root, env, shared | {"source": source}, url, jobs)
-    return find_missing(open_registry(url), source, stages, days), settings
+def narrow(wanted: Mapping[date, Sequence[str]], stages: Sequence[str]) -> dict[date, tuple[str, ...]]:
+    """Return the wanted stages of each day that are among ``stages``."""
+    return {day: tuple(stage for stage in names if stage in stages) for day, names in wanted.items()}
 
 
-def run_backfill(plan: list[Day], settings: RunSettings, echo: Callable[[str], None]) -> None:
-    """Run what is missing, several days at once; echo the table of all days.
-
-    Raises:
-        ProjectError: a day failed.
-        Interrupted: the backfill was asked to stop; its table has been echoed.
-    """
-    outcomes = {day.logical_date: Outcome(day.logical_date, "THERE", day.accepted) for day in plan if not day.missing}
-    missing = [day for day in plan if day.missing]
-    started, restore_signals = time.monotonic(), raise_on_signals()
-    try:
-        with closing(run_days(missing, settings)) as finished:
-            for outcome in finished:
-                outcomes[outcome.logical_date] = outcome
-                logger.info("%s: %s, %d of %d days", outcome.logical_date, outcome.status, len(outcomes), len(plan))
-    finally:
-        restore_signals()
-        echo(format_table([outcomes.get(day.logical_date, Outcome(day.logical_date, "STOPPED")) for day in plan]))
-    failed = sum(outcome.status not in (*DONE, "THERE") for outcome in outcomes.values())
-    echo(f"{len(missing)} of {len(plan)} days were missing, {failed} failed; {time.monotonic() - started:.1f} s")
-    if failed:
-        raise ProjectError(f"{failed} of {len(plan)} days failed: see the table, mend the cause, then run again")
-
-
-def format_table(outcomes: Iterable[Outcome]) -> str:
-    """Return a row per day: date, status, accepted, seconds, error."""
-    rows = [
-        {
-            "date": outcome.logical_date,
-            "status": outcome.status,
-            "accepted": "" if outcome.accepted is None else outcome.accepted,
-            "seconds": "" if outcome.seconds is None else f"{outcome.seconds:.1f}",
-            "error": outcome.error,
-        }
-        for outcome in outcomes
-    ]
-    return str(pd.DataFrame(rows).to_string(index=False))
-
-
-def format_gaps(plan: list[Day]) -> str:
-    """Return a row per day that misses something: date and pipelines."""
-    gaps = [f"{day.logical_date}  {', '.join(day.missing)}" for day in plan if day.missing]
-    return "\n".join([*gaps, f"{len(gaps)} of {len(plan)} days are missing"])
+def list_gaps(plan: Plan) -> str:
+    """Return a row per day that has something to run: the day, the stages, and why where there is a reason."""
+    _, judged = judge_plan(plan)
+    chosen = choose_stages(judged, plan.wanted, plan.stale)
+    lines = []
+    for day, stages in chosen.items():
+        reasons = {state.stage: state.why for state in judged[day] if state.why and not state.waits_for}
+        named = [f"{stage} ({reasons[stage]})" if stage in reasons else stage for stage in stages]
+        lines += [f"{day}  {', '.join(named)}"] if stages else []
+    return "\n".join([*lines, f"{len(lines)} of {len(chosen)} days have something to run"])

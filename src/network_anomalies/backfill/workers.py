@@ -9,7 +9,6 @@ import multiprocessing.forkserver
 import os
 import signal
 import time
-from collections import deque
 from collections.abc import Generator, Iterable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -19,8 +18,9 @@ from pathlib import Path
 from typing import Any
 
 from network_anomalies.config import make_run_id
-from network_anomalies.errors import explain
+from network_anomalies.errors import explain, is_expected
 
+logger = logging.getLogger(__name__)
 CONTEXT = multiprocessing.get_context("forkserver")
 PRELOADED = [
     f"network_anomalies.{name}"
@@ -31,12 +31,11 @@ STOP_SECONDS = 5
 
 
 @dataclass(frozen=True)
-class Day:
-    """A day, the pipelines that it misses in their order, and the events of its current batch if it has one."""
+class DayRun:
+    """A run of some stages of a day, in their order."""
 
     logical_date: date
-    missing: tuple[str, ...]
-    accepted: int | None = None
+    stages: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -75,20 +74,22 @@ class _Worker:
     pipe: "Connection[Any, Any]"
 
 
-def run_days(days: Iterable[Day], settings: RunSettings) -> Generator[Outcome]:
-    """Yield the outcomes of ``days`` as they end.
+def run_days(days: Iterable[DayRun], settings: RunSettings) -> Generator[Outcome]:
+    """Yield the outcomes of ``days`` as they end; the next day is asked for when a process is free for it.
 
     Closing the iterator, or an exception in it, stops the processes: a run at work becomes ``FAILED``.
     """
-    waiting = deque(days)
+    waiting = iter(days)
     idle: list[_Worker] = []
-    busy: dict[Any, tuple[_Worker, Day, float]] = {}
+    busy: dict[Any, tuple[_Worker, DayRun, float]] = {}
     try:
-        while waiting or busy:
-            while waiting and len(busy) < settings.jobs:
-                worker, day = idle.pop() if idle else _start_worker(settings), waiting.popleft()
+        while True:
+            while len(busy) < settings.jobs and (day := next(waiting, None)):
+                worker = idle.pop() if idle else _start_worker(settings)
                 busy[worker.pipe] = worker, day, time.monotonic()
                 worker.pipe.send(day)
+            if not busy:
+                return
             for pipe in wait(list(busy)):
                 worker, day, started = busy.pop(pipe)
                 try:
@@ -143,14 +144,14 @@ def serve_days(pipe: "Connection[Any, Any]", settings: RunSettings, environment:
         logging.getLogger(name).setLevel(logging.WARNING)
     while True:
         try:
-            day: Day = pipe.recv()
+            day: DayRun = pipe.recv()
             pipe.send(run_day(day, settings))
         except (EOFError, BrokenPipeError):
             return
 
 
-def run_day(day: Day, settings: RunSettings) -> Outcome:
-    """Run the pipelines that a day misses, in one session."""
+def run_day(day: DayRun, settings: RunSettings) -> Outcome:
+    """Run some stages of a day, in one session."""
     from network_anomalies.registry.batches import read_batch
     from network_anomalies.registry.engine import connect
     from network_anomalies.registry.runs import read_run
@@ -161,10 +162,12 @@ def run_day(day: Day, settings: RunSettings) -> Outcome:
     params = settings.params | {"logical_date": str(day.logical_date), "run_id": run_id}
     try:
         with start_session(settings.root, settings.env, params) as session:
-            session.run(pipeline_names=list(day.missing))
+            session.run(pipeline_names=list(day.stages))
         engine = connect(settings.registry)
         batch = read_batch(engine, settings.params["source"], day.logical_date)
         status = read_run(engine, run_id)["status"]
     except Exception as error:
+        if not is_expected(error):
+            logger.exception("The run of %s ended with a defect of the program", day.logical_date)
         return Outcome(day.logical_date, "FAILED", None, time.monotonic() - started, explain(error))
     return Outcome(day.logical_date, status, batch["accepted"] if batch else None, time.monotonic() - started)

@@ -6,8 +6,8 @@ from typing import Any
 import pandas as pd
 from kedro.io import AbstractDataset
 
+from network_anomalies.registry.alerts import read_alerts, replace_alerts
 from network_anomalies.registry.engine import open_registry
-from network_anomalies.registry.models import read_alerts, replace_alerts
 
 
 class AlertsDataset(AbstractDataset[dict[str, Any], pd.DataFrame]):

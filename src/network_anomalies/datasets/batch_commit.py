@@ -1,17 +1,28 @@
 """The commit of a batch, as a dataset."""
 
+import re
 from datetime import date
 from typing import Any
 
 import pandas as pd
 from kedro.io import AbstractDataset
 
-from network_anomalies.registry.batches import commit_batch, read_current
+from network_anomalies.datasets.files import FileOutputs, read_files
+from network_anomalies.datasets.write_once import WriteOnceParquetDataset
+from network_anomalies.lake import open_lake
+from network_anomalies.registry.batches import Batch, commit_batch, find_manifest, read_batch, read_current
 from network_anomalies.registry.engine import open_registry
+from network_anomalies.registry.manifests import FOLDER
+from network_anomalies.registry.stage_log import StageEvent
+
+_REVISION = re.compile(r"/batch_(\d+)_[0-9a-f]{12}\.json$")
 
 
 class BatchCommitDataset(AbstractDataset[dict[str, Any], pd.DataFrame]):
     """Saving commits a batch in one transaction; loading gives the receipt, its rows of ``ingestion_events``.
+
+    After the commit the batch's manifest is written beside the objects. If a crash comes between, the next commit of
+    the source and date, or ``kedro verify``, writes it from the registry's rows.
 
     Example of a catalog entry:
 
@@ -21,8 +32,14 @@ class BatchCommitDataset(AbstractDataset[dict[str, Any], pd.DataFrame]):
           type: network_anomalies.datasets.BatchCommitDataset
           source: zeek
           logical_date: 2024-04-19
-          object_root: s3://cybersec-ml-raw/zeek/2024-04-19
-          credentials: postgres
+          raw_root: s3://cybersec-ml-raw
+          quarantine_root: s3://cybersec-ml-quarantine
+          registry: {credentials: postgres}
+          lake: {path: s3://cybersec-ml-raw, credentials: minio}
+          files:
+            quality_report:
+              filepath: s3://cybersec-ml-eval/reports/zeek/2024-04-19/quality_report.json
+              uri: s3://cybersec-ml-eval/reports/zeek/2024-04-19/quality_report.json
     """
 
     def __init__(
@@ -30,8 +47,11 @@ class BatchCommitDataset(AbstractDataset[dict[str, Any], pd.DataFrame]):
         *,
         source: str,
         logical_date: str,
-        object_root: str,
-        credentials: dict[str, Any],
+        raw_root: str,
+        quarantine_root: str,
+        registry: dict[str, Any],
+        lake: dict[str, Any],
+        files: FileOutputs,
         metadata: dict[str, Any] | None = None,
     ) -> None:
         """Create the dataset.
@@ -39,27 +59,67 @@ class BatchCommitDataset(AbstractDataset[dict[str, Any], pd.DataFrame]):
         Args:
             source: whose events.
             logical_date: the day, as YYYY-MM-DD.
-            object_root: URL of the folder that holds the batch's objects.
-            credentials: ``con``, the registry's SQLAlchemy URL.
+            raw_root: URL of the RAW bucket, as the registry is to name it.
+            quarantine_root: URL of the quarantine bucket.
+            registry: ``credentials`` with ``con``, the registry's SQLAlchemy URL.
+            lake: ``path`` of the RAW bucket, and the ``credentials`` of its filesystem.
+            files: what else the stage writes, see ``datasets.files``.
             metadata: for plug-ins; Kedro ignores it.
         """
         self._source = source
         self._logical_date = date.fromisoformat(str(logical_date))
-        self._object_root = object_root.rstrip("/")
-        self._url = credentials["con"]
+        self._raw_root, self._quarantine_root = raw_root.rstrip("/"), quarantine_root.rstrip("/")
+        self._url = registry["credentials"]["con"]
+        self._raw_path, self._credentials = lake["path"].rstrip("/"), lake["credentials"]
+        self._files = files
         self.metadata = metadata
 
     def save(self, data: dict[str, Any]) -> None:
         """Commit a batch as the node ``assemble_batch`` makes it; an equal current one stays as it is."""
-        objects = [row | {"object_uri": f"{self._object_root}/{row['file_name']}"} for row in data["objects"]]
-        commit_batch(open_registry(self._url), data["batch"], objects, data["files"])
+        batch = Batch(
+            row=data["batch"],
+            kind=data["kind"],
+            format=data["format"],
+            objects=self._name(self._raw_root, data["objects"]),
+            rejects=self._name(self._quarantine_root, data["rejects"]),
+            files=data["files"],
+        )
+        outputs = read_files(self._files, self._credentials)
+        event = StageEvent(
+            data["batch"]["run_id"], "ingestion", self._source, self._logical_date, data["inputs"], outputs
+        )
+        engine = open_registry(self._url)
+        known = self._find_known_revision()
+        current = read_batch(engine, self._source, self._logical_date)
+        if current and known < current["revision"]:
+            self._write_manifest()  # a crash kept the former run from it
+        commit_batch(engine, batch, event, self._raw_root, known)
+        self._write_manifest()
 
     def load(self) -> pd.DataFrame:
         """Return the current revision's objects, one row each."""
         return read_current(open_registry(self._url), self._source, self._logical_date)
 
+    def _name(self, root: str, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        folder = f"{root}/{self._source}/{self._logical_date}"
+        return [row | {"object_uri": f"{folder}/{row['file_name']}"} for row in rows]
+
+    def _find_known_revision(self) -> int:
+        """Return the latest revision of which the lake has a manifest, 0 for none."""
+        filesystem, root = open_lake(self._raw_path, self._credentials)
+        folder = f"{root}/{FOLDER}/{self._source}/{self._logical_date}"
+        filesystem.invalidate_cache(folder)
+        found = (_REVISION.search(path) for path in filesystem.find(folder))
+        return max((int(match[1]) for match in found if match), default=0)
+
+    def _write_manifest(self) -> None:
+        manifest = find_manifest(open_registry(self._url), self._source, self._logical_date, self._raw_root)
+        if manifest is not None:
+            path = f"{self._raw_path}/{manifest.path}"
+            WriteOnceParquetDataset(filepath=path, compare=False, credentials=self._credentials).save(manifest.data)
+
     def _exists(self) -> bool:
         return not self.load().empty
 
     def _describe(self) -> dict[str, Any]:
-        return {"source": self._source, "logical_date": str(self._logical_date), "object_root": self._object_root}
+        return {"source": self._source, "logical_date": str(self._logical_date), "raw_root": self._raw_root}

@@ -7,9 +7,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from kedro.io import AbstractDataset, DatasetError
+from kedro.io import AbstractDataset
 
-from network_anomalies.errors import explain
+from network_anomalies.errors import ProjectError, explain
 
 logger = logging.getLogger(__name__)
 
@@ -29,7 +29,7 @@ class MlflowRunDataset(AbstractDataset[dict[str, Any], None]):
         self.metadata = metadata
 
     def save(self, data: dict[str, Any]) -> None:
-        """Log ``name``, ``parameters``, ``metrics``, ``tags`` and ``files`` (file name to bytes)."""
+        """Log ``name``, ``parameters``, ``metrics``, ``tags``, and ``files``: names to functions that give bytes."""
         if not os.environ.get(TRACKING):
             return
         if find_spec("mlflow") is None:
@@ -42,7 +42,7 @@ class MlflowRunDataset(AbstractDataset[dict[str, Any], None]):
 
     def load(self) -> None:
         """Refuse: what MLflow holds is read with MLflow."""
-        raise DatasetError("mlflow_run is write only: look at MLflow itself")
+        raise ProjectError("mlflow_run is write only: look at MLflow itself")
 
     def _log(self, data: dict[str, Any]) -> None:
         os.environ.update({name: os.environ.get(name, value) for name, value in LIMITS.items()})
@@ -52,8 +52,8 @@ class MlflowRunDataset(AbstractDataset[dict[str, Any], None]):
         with mlflow.start_run(run_name=data["name"], tags=data["tags"]), TemporaryDirectory() as folder:
             mlflow.log_params(data["parameters"])
             mlflow.log_metrics(data["metrics"])
-            for name, content in data["files"].items():
-                (Path(folder) / name).write_bytes(content)
+            for name, read in data["files"].items():
+                (Path(folder) / name).write_bytes(read())
             mlflow.log_artifacts(folder)
 
     def _describe(self) -> dict[str, Any]:

@@ -1,6 +1,5 @@
 """The current events of a day, slice by slice."""
 
-from collections.abc import Callable
 from datetime import UTC, date, datetime, time, timedelta
 from functools import partial
 from io import BytesIO
@@ -12,6 +11,7 @@ import pyarrow.parquet as pq
 from kedro.io import AbstractDataset, DatasetError
 
 from network_anomalies.datasets.objects import CheckedObjects
+from network_anomalies.days import Slices
 from network_anomalies.errors import ProjectError
 from network_anomalies.lake import open_lake
 from network_anomalies.registry.batches import read_current
@@ -20,7 +20,7 @@ from network_anomalies.registry.engine import open_registry
 HOURS_A_DAY = 24
 
 
-class RawSlicesDataset(AbstractDataset[None, dict[str, Callable[[], pd.DataFrame]]]):
+class RawSlicesDataset(AbstractDataset[None, Slices]):
     """Loads the current revision of a source and date as slices of whole hours: first hour to a function that reads.
 
     A slice is read from the RAW objects that overlap it, of which just the row groups in question are decoded.
@@ -65,21 +65,21 @@ class RawSlicesDataset(AbstractDataset[None, dict[str, Callable[[], pd.DataFrame
         self._fs, self._root = open_lake(lake["path"], lake["credentials"])
         self.metadata = metadata
 
-    def load(self) -> dict[str, Callable[[], pd.DataFrame]]:
+    def load(self) -> Slices:
         """Return the slices that events may lie in, in order of time.
 
         Raises:
-            ProjectError: nothing is committed for the day.
+            ProjectError: nothing is committed for the day, or the registry's rows of it were altered.
         """
         objects = read_current(open_registry(self._url), self._source, self._logical_date)
         if objects.empty:
             raise ProjectError(
                 f"no events of source {self._source} are committed for {self._logical_date}: "
-                "run the ingestion of that day, or set logical_date and source"
+                "run the ingestion (log_ingestion for real logs) pipeline of that day, or set logical_date and source"
             )
         checked = CheckedObjects(self._fs)
         midnight = datetime.combine(self._logical_date, time(), UTC)
-        slices: dict[str, Callable[[], pd.DataFrame]] = {}
+        slices: Slices = {}
         for hour in range(0, HOURS_A_DAY, self._slice_hours):
             first = midnight + timedelta(hours=hour)
             last = midnight + timedelta(hours=min(hour + self._slice_hours, HOURS_A_DAY))

@@ -61,7 +61,7 @@ class WriteOnceParquetDataset(AbstractDataset[bytes, pd.DataFrame]):
             ProjectError: the key holds other bytes.
         """
         try:
-            self._create(data)
+            create_object(self._fs, self._path, data)
         except FileExistsError:
             if self._compare and self._fs.cat_file(self._path) != data:
                 raise ProjectError(
@@ -73,14 +73,6 @@ class WriteOnceParquetDataset(AbstractDataset[bytes, pd.DataFrame]):
         """Return the object's rows."""
         return pd.read_parquet(BytesIO(self._fs.cat_file(self._path)))
 
-    def _create(self, data: bytes) -> None:
-        if "file" in _protocols(self._fs):
-            _create_file(Path(self._path), data)
-        elif "s3" in _protocols(self._fs):
-            _create_object(self._fs, self._path, data)
-        else:
-            raise DatasetError(f"{self._filepath}: write-once objects need a local path or s3://")
-
     def _exists(self) -> bool:
         return bool(self._fs.exists(self._path))
 
@@ -88,11 +80,26 @@ class WriteOnceParquetDataset(AbstractDataset[bytes, pd.DataFrame]):
         return {"filepath": self._filepath, "compare": self._compare}
 
 
+def create_object(fs: Any, path: str, data: bytes) -> None:
+    """Create an object that is not there yet, whole or not at all.
+
+    Raises:
+        FileExistsError: it is there.
+        DatasetError: the filesystem is neither the local one nor S3.
+    """
+    if "file" in _protocols(fs):
+        _create_file(Path(path), data)
+    elif "s3" in _protocols(fs):
+        _create_on_s3(fs, path, data)
+    else:
+        raise DatasetError(f"{path}: write-once objects need a local path or s3://")
+
+
 def _protocols(fs: Any) -> tuple[str, ...]:
     return (fs.protocol,) if isinstance(fs.protocol, str) else tuple(fs.protocol)
 
 
-def _create_object(fs: Any, path: str, data: bytes) -> None:
+def _create_on_s3(fs: Any, path: str, data: bytes) -> None:
     try:
         # Above this size s3fs would upload in several parts; one PUT carries up to 5 GB.
         fs.pipe_file(path, data, mode="create", chunksize=len(data) + 1)

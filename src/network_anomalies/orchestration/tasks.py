@@ -98,7 +98,7 @@ def run_pipeline(pipeline: str, env: str | None, params: dict[str, Any]) -> Outc
         accepted=batch.get("accepted"),
         rejected=batch.get("rejected"),
         uris=read_current(engine, source, day)["object_uri"].tolist(),
-        local_copies=config["catalog"]["ingested_events"]["path"],
+        local_copies=config["catalog"]["ingested_events"]["lake"]["path"],
         alerts=count_alerts(engine, source, day),
     )
 

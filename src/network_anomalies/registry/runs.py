@@ -1,73 +1,72 @@
 """Runs: one row each, opened before work under a lock on the (source, date), closed after it."""
 
-import hashlib
 import logging
 import socket
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
-from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
-from sqlalchemy import Engine, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Engine, and_, insert, select, update
 
-from network_anomalies.errors import ProjectError
+from network_anomalies.errors import ProjectError, explain
+from network_anomalies.registry.locks import hold_lock, wait_for_lock
 from network_anomalies.registry.tables import pipeline_runs
+from network_anomalies.registry.transactions import transaction
 
 logger = logging.getLogger(__name__)
 
-POLL_SECONDS = 0.2
-Release = Callable[[], None]
+RUNNING = pipeline_runs.c.status == "RUNNING"
 
 
-@dataclass(frozen=True)
+@dataclass
 class Run:
-    """An open run: it holds the lock of its source and date until it is closed."""
+    """An open run. It holds the lock of its source and date until it is closed.
+
+    Attributes:
+        engine: the registry.
+        run_id: its id.
+        status: what its row will say if nothing is raised, ``SUCCESS`` or ``UNCHANGED``.
+        node: the node at work, which the row of a failed run names.
+    """
 
     engine: Engine
     run_id: str
-    release: Release
-
-    def close(self, status: str, failed_node: str | None = None, error: str | None = None) -> None:
-        """Write the outcome into the run's row and let the lock go."""
-        try:
-            with self.engine.begin() as connection:
-                connection.execute(
-                    update(pipeline_runs)
-                    .where(pipeline_runs.c.run_id == self.run_id, pipeline_runs.c.status == "RUNNING")
-                    .values(status=status, finished_at=datetime.now(UTC), failed_node=failed_node, error=error)
-                )
-        finally:
-            self.release()
+    status: str = "SUCCESS"
+    node: str | None = None
 
 
-def open_run(engine: Engine, row: dict[str, Any]) -> Run:
-    """Wait for the lock of the run's source and date, declare dead runs abandoned, write the row as ``RUNNING``.
+@contextmanager
+def record_run(engine: Engine, row: dict[str, Any]) -> Iterator[Run]:
+    """Own a run's life: wait for the lock, write the row as ``RUNNING``, close it at the end, let the lock go.
+
+    Whatever is raised inside, or while the row is written, makes the run ``FAILED`` with its node and error. Dead
+    runs are declared ``ABANDONED`` first.
 
     Args:
         engine: the registry, its schema in place.
         row: ``run_id``, ``parent_run_id``, ``pipeline``, ``source``, ``logical_date``, ``env``, ``code_version`` and
-            ``params_sha256``; host, status and start are added here.
+            ``params_sha256``, perhaps ``selection``; host, status and start are added here.
 
     Raises:
-        ProjectError: the run id was used before.
+        ProjectError: the run id was used before, or the registry did not answer.
     """
-    release = _wait_for_lock(engine, row["source"], row["logical_date"])
+    source, logical_date = row["source"], row["logical_date"]
+    release = wait_for_lock(engine, source, logical_date, lambda: _say_who_holds_it(engine, source, logical_date))
     try:
-        abandon_dead_runs(engine, holding=(row["source"], row["logical_date"]))
-        with engine.begin() as connection:
-            known = select(pipeline_runs.c.run_id).where(pipeline_runs.c.run_id == row["run_id"])
-            if connection.execute(known).first():
-                raise ProjectError(f"run id {row['run_id']} was used before: leave run_id out, or give a new one")
-            state = {"status": "RUNNING", "started_at": datetime.now(UTC), "host": socket.gethostname()}
-            connection.execute(insert(pipeline_runs).values(**row, **state))
-    except BaseException:
+        abandon_dead_runs(engine, holding=(source, logical_date))
+        _refuse_used_id(engine, row["run_id"])
+        run = Run(engine, row["run_id"])
+        try:
+            _write_row(engine, row)
+            yield run
+            _close(run, run.status)
+        except BaseException as error:
+            _close_failed(run, error)
+            raise
+    finally:
         release()
-        raise
-    return Run(engine, row["run_id"], release)
 
 
 def read_run(engine: Engine, run_id: str) -> dict[str, Any]:
@@ -85,7 +84,7 @@ def abandon_dead_runs(engine: Engine, holding: tuple[str, date] | None = None) -
     """
     columns = (pipeline_runs.c.source, pipeline_runs.c.logical_date)
     with engine.connect() as connection:
-        running = connection.execute(select(*columns).where(pipeline_runs.c.status == "RUNNING").distinct()).all()
+        running = connection.execute(select(*columns).where(RUNNING).distinct()).all()
     marked = 0
     for source, logical_date in running:
         if (source, logical_date) == holding:
@@ -97,65 +96,57 @@ def abandon_dead_runs(engine: Engine, holding: tuple[str, date] | None = None) -
     return marked
 
 
-@contextmanager
-def hold_lock(engine: Engine, source: str, logical_date: date) -> Iterator[bool]:
-    """Try to take the lock of a source and date without waiting; yields whether it is held."""
-    release = _try_lock(engine, source, logical_date)
+def _refuse_used_id(engine: Engine, run_id: str) -> None:
+    with engine.connect() as connection:
+        if _has_row(connection, pipeline_runs.c.run_id == run_id):
+            raise ProjectError(f"run id {run_id} was used before: leave run_id out, or give a new one")
+
+
+def _write_row(engine: Engine, row: dict[str, Any]) -> None:
+    state = {"status": "RUNNING", "started_at": datetime.now(UTC), "host": socket.gethostname()}
+    with transaction(engine, lambda asked: _has_row(asked, pipeline_runs.c.run_id == row["run_id"])) as connection:
+        connection.execute(insert(pipeline_runs).values(**row, **state))
+
+
+def _close(run: Run, status: str, node: str | None = None, error: str | None = None) -> None:
+    _end_rows(run.engine, pipeline_runs.c.run_id == run.run_id, status=status, failed_node=node, error=error)
+
+
+def _close_failed(run: Run, error: BaseException) -> None:
+    """Say in the row why the run failed; if even that fails, its own error must not hide the run's."""
     try:
-        yield release is not None
-    finally:
-        if release:
-            release()
+        _close(run, "FAILED", run.node, explain(error))
+    except Exception as failure:
+        logger.error("The run's row could not be closed: %s", explain(failure))
 
 
 def _abandon(engine: Engine, source: str, logical_date: date) -> int:
     message = "the process ended without closing its run"
-    with engine.begin() as connection:
-        result = connection.execute(
-            update(pipeline_runs)
-            .where(
-                pipeline_runs.c.source == source,
-                pipeline_runs.c.logical_date == logical_date,
-                pipeline_runs.c.status == "RUNNING",
-            )
-            .values(status="ABANDONED", finished_at=datetime.now(UTC), error=message)
+    return _end_rows(engine, _of_day(source, logical_date), status="ABANDONED", error=message)
+
+
+def _end_rows(engine: Engine, chosen: ColumnElement[bool], **outcome: str | None) -> int:
+    """Write an outcome into the chosen rows that are still ``RUNNING``; return how many there were."""
+    with transaction(engine, lambda asked: not _has_row(asked, and_(RUNNING, chosen))) as connection:
+        change = update(pipeline_runs).where(RUNNING, chosen).values(finished_at=datetime.now(UTC), **outcome)
+        return connection.execute(change).rowcount
+
+
+def _say_who_holds_it(engine: Engine, source: str, logical_date: date) -> None:
+    query = select(pipeline_runs).where(RUNNING, _of_day(source, logical_date))
+    with engine.connect() as connection:
+        row = connection.execute(query.order_by(pipeline_runs.c.started_at.desc())).mappings().first()
+    who = "another run, which has no row yet"
+    if row:
+        who = (
+            f"run {row['run_id']} (pipeline {row['pipeline']}, host {row['host']}, since {row['started_at']:%F %T} UTC)"
         )
-    return result.rowcount
+    logger.info("Waiting for %s: it works on source %s, date %s", who, source, logical_date)
 
 
-def _wait_for_lock(engine: Engine, source: str, logical_date: date) -> Release:
-    """Poll rather than block in the database: a blocked driver call would not see a signal."""
-    release = _try_lock(engine, source, logical_date)
-    if release is None:
-        logger.info("Waiting for another run of source %s, date %s", source, logical_date)
-    while release is None:
-        time.sleep(POLL_SECONDS)
-        release = _try_lock(engine, source, logical_date)
-    return release
+def _of_day(source: str, logical_date: date) -> ColumnElement[bool]:
+    return and_(pipeline_runs.c.source == source, pipeline_runs.c.logical_date == logical_date)
 
 
-def _try_lock(engine: Engine, source: str, logical_date: date) -> Release | None:
-    if engine.dialect.name == "sqlite":
-        return _try_file_lock(engine, f"{source}_{logical_date}")
-    return _try_advisory_lock(engine, f"network-anomalies/{source}/{logical_date}")
-
-
-def _try_file_lock(engine: Engine, name: str) -> Release | None:
-    folder = Path(f"{engine.url.database}.locks")
-    folder.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(folder / f"{name}.lock", timeout=0, thread_local=False)
-    try:
-        lock.acquire()
-    except Timeout:
-        return None
-    return lock.release
-
-
-def _try_advisory_lock(engine: Engine, name: str) -> Release | None:
-    """Lock on a connection of its own: the lock lives as long as that connection does."""
-    key = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], signed=True)
-    connection = engine.connect().execution_options(isolation_level="AUTOCOMMIT")
-    if connection.execute(select(func.pg_try_advisory_lock(key))).scalar():
-        return connection.close
-    connection.close()
-    return None
+def _has_row(connection: Connection, chosen: ColumnElement[bool]) -> bool:
+    return connection.execute(select(pipeline_runs.c.run_id).where(chosen)).first() is not None

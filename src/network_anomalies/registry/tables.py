@@ -315,3 +315,11 @@ alerts = Table(
     Column("suppressed_by", Text),
     ForeignKeyConstraint(["source", "model_version"], ["models.source", "models.version"], name="fk_alerts_model"),
 )
+
+_WRITE = ("SELECT", "INSERT", "UPDATE")
+RIGHTS: dict[str, tuple[str, ...]] = {
+    **dict.fromkeys(sorted(metadata.tables), _WRITE),
+    "alerts": (*_WRITE, "DELETE"),  # a day's alerts are replaced
+    **dict.fromkeys(("alembic_version", "alert_lineage", "current_objects"), ("SELECT",)),
+}
+"""What the user of a run may do in PostgreSQL, by table and view; making and changing them is for `kedro setup`."""

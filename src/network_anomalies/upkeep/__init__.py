@@ -1,7 +1,20 @@
-"""What keeps the lake and the registry sound: setup, verify, prune."""
+"""What keeps the lake and the registry sound: setup, verify, restore, prune."""
 
 from network_anomalies.upkeep.prune import prune_stores
-from network_anomalies.upkeep.stores import Stores, load_stores, setup_stores
+from network_anomalies.upkeep.restore import Restoration, restore_registry
+from network_anomalies.upkeep.snapshot import Range
+from network_anomalies.upkeep.stores import Stores, load_stores, read_clock, setup_stores
 from network_anomalies.upkeep.verify import Verification, verify_stores
 
-__all__ = ["Stores", "Verification", "load_stores", "prune_stores", "setup_stores", "verify_stores"]
+__all__ = [
+    "Range",
+    "Restoration",
+    "Stores",
+    "Verification",
+    "load_stores",
+    "prune_stores",
+    "read_clock",
+    "restore_registry",
+    "setup_stores",
+    "verify_stores",
+]

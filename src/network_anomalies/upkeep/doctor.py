@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from kedro.framework.project import settings
+from kedro.utils import find_kedro_project
 from sqlalchemy import make_url
 
 from network_anomalies.lake import open_lake
@@ -35,15 +36,14 @@ def examine(env: str | None, project_path: Path | None = None, seconds: float = 
         project_path: root of the project; None is that of the working directory.
         seconds: when checks that have not answered are given up.
     """
-    session = settings.SESSION_CLASS.create(project_path, env=env)
-    root = Path(session._project_path)
+    root = Path(project_path or find_kedro_project(Path.cwd()) or Path.cwd())
     checks: dict[str, Check] = {
         "python": check_python,
         "packages": lambda: check_packages(root / "constraints.txt"),
         "data folder": lambda: check_folder("data folder", root / "data/ingested"),
     }
     try:
-        loader = session._get_config_loader()
+        loader = settings.SESSION_CLASS.create(root, env=env).load_context().config_loader
     except Exception as error:  # there is nothing to ask about servers without a configuration
         return run_checks(checks | {"configuration": _failing(error)}, seconds)
     checks["configuration"] = lambda: check_configuration(loader)

@@ -3,13 +3,11 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from sqlalchemy import Connection, func, literal, make_url, select
+from sqlalchemy import Connection, func, literal, make_url, select, text
 
 from network_anomalies.registry.engine import HEAD, connect, describe_misfit, read_version
-from network_anomalies.registry.tables import metadata
+from network_anomalies.registry.tables import RIGHTS
 from network_anomalies.upkeep.findings import Finding
-
-RIGHTS = ("SELECT", "INSERT", "UPDATE")
 
 
 def check_registry(url: str) -> Iterator[Finding]:
@@ -18,17 +16,14 @@ def check_registry(url: str) -> Iterator[Finding]:
     if place.get_backend_name() == "sqlite":
         yield _check_file(Path(str(place.database)), url)
         return
-    engine = connect(url)
-    with engine.connect() as connection:
+    with connect(url).connect() as connection:
         yield Finding("registry", "OK", "answers, and takes the login")
         if connection.scalar(select(func.current_setting("transaction_read_only"))) == "on":
             advice = "give PG_HOST of the primary, or let PG_USER write"
             yield Finding(
                 "registry rights", "FAIL", f"the database takes no writes (a standby, or read-only): {advice}"
             )
-        version = read_version(engine)
-        yield _judge_version(version)
-        yield _judge_rights(connection, version)
+        yield from _judge_schema(connection)
 
 
 def _check_file(path: Path, url: str) -> Finding:
@@ -41,29 +36,70 @@ def _check_file(path: Path, url: str) -> Finding:
     return Finding("registry", "OK", f"{path}, {'the next run migrates it' if misfit else f'schema version {HEAD}'}")
 
 
-def _judge_version(version: str | None) -> Finding:
-    misfit = describe_misfit(version)
-    return Finding("registry schema", "FAIL", misfit) if misfit else Finding("registry schema", "OK", f"version {HEAD}")
-
-
-def _judge_rights(connection: Connection, version: str | None) -> Finding:
-    """Ask for the rights of a run, or where the schema is not there or old, for that of `kedro setup`."""
-    schema = connection.scalar(select(func.current_schema()))
+def _judge_schema(connection: Connection) -> Iterator[Finding]:
+    """Ask for the rights of a run, or where the schema is not there or old, for those of `kedro setup`."""
+    names = func.quote_ident(func.current_user()), func.quote_ident(func.current_schema())
+    user, schema = connection.execute(select(*names)).one()
     if schema is None:
-        return Finding("registry rights", "FAIL", "no schema is visible to PG_USER: grant usage on one")
-    if version != HEAD:
-        if connection.scalar(select(func.has_schema_privilege(schema, literal("CREATE")))):
-            return Finding("registry rights", "OK", f"may make tables in schema {schema}")
-        return Finding("registry rights", "FAIL", f"may not make tables: GRANT CREATE ON SCHEMA {schema} TO PG_USER")
+        yield Finding(
+            "registry rights", "FAIL", f"{user} sees no schema: {_advise(f'USAGE ON SCHEMA public TO {user}')}"
+        )
+        return
     lacking = _find_lacking(connection)
-    if lacking:
-        advice = f"GRANT {', '.join(RIGHTS)} ON ALL TABLES IN SCHEMA {schema} TO PG_USER"
-        return Finding("registry rights", "FAIL", f"PG_USER lacks {', '.join(lacking)}: {advice}")
-    return Finding("registry rights", "OK", f"{', '.join(RIGHTS)} on every table")
+    if "alembic_version" in lacking:  # the version cannot be read
+        yield _judge_rights(user, schema, lacking)
+        return
+    version = read_version(connection.engine)
+    if misfit := describe_misfit(version):
+        yield Finding("registry schema", "FAIL", misfit)
+        yield _judge_setup(connection, user, schema)
+        return
+    yield Finding("registry schema", "OK", f"version {HEAD}")
+    yield _judge_rights(user, schema, lacking)
 
 
-def _find_lacking(connection: Connection) -> list[str]:
-    pairs = [(table, right) for table in sorted(metadata.tables) for right in RIGHTS]
-    asked = [func.has_table_privilege(*pair).label("_".join(pair)) for pair in pairs]
-    held = connection.execute(select(*asked)).one()
-    return [f"{right} on {table}" for (table, right), has in zip(pairs, held, strict=True) if not has]
+def _find_lacking(connection: Connection) -> dict[str, tuple[str, ...]]:
+    """Return the rights of a run that the user lacks, by table and view that is there."""
+    query = text(
+        "SELECT name, needed FROM unnest(CAST(:names AS text[]), CAST(:rights AS text[])) AS pairs (name, needed) "
+        "JOIN pg_class ON relname = name JOIN pg_namespace ON pg_namespace.oid = relnamespace "
+        "WHERE nspname = current_schema() AND NOT has_table_privilege(pg_class.oid, needed)"
+    )
+    pairs = [(name, right) for name, rights in RIGHTS.items() for right in rights]
+    asked = {"names": [name for name, _ in pairs], "rights": [right for _, right in pairs]}
+    missing = {(row.name, row.needed) for row in connection.execute(query, asked)}
+    lacking = {name: tuple(right for right in rights if (name, right) in missing) for name, rights in RIGHTS.items()}
+    return {name: rights for name, rights in lacking.items() if rights}
+
+
+def _judge_rights(user: str, schema: str, lacking: dict[str, tuple[str, ...]]) -> Finding:
+    if not lacking:
+        return Finding("registry rights", "OK", "those of a run, on every table and view")
+    grants = []
+    for rights in dict.fromkeys(lacking.values()):
+        tables = ", ".join(f"{schema}.{table}" for table, needed in lacking.items() if needed == rights)
+        grants.append(f"{', '.join(rights)} ON {tables} TO {user}")
+    said = "; ".join(f"{', '.join(rights)} on {table}" for table, rights in lacking.items())
+    return Finding("registry rights", "FAIL", f"{user} lacks {said}: {_advise(*grants)}")
+
+
+def _judge_setup(connection: Connection, user: str, schema: str) -> Finding:
+    """Ask for what making the tables needs, and changing them: only their owner may."""
+    owners = text(
+        "SELECT DISTINCT quote_ident(tableowner) FROM pg_tables WHERE schemaname = current_schema() "
+        "AND tablename = ANY(:names) AND NOT pg_has_role(tableowner, 'USAGE')"
+    )
+    others = connection.scalars(owners, {"names": list(RIGHTS)}).all()
+    if others:
+        return Finding(
+            "registry rights", "FAIL", f"the tables belong to {', '.join(others)}: run `kedro setup` as that user"
+        )
+    if connection.scalar(select(func.has_schema_privilege(func.current_schema(), literal("CREATE")))):
+        return Finding("registry rights", "OK", f"may make tables in schema {schema}")
+    return Finding(
+        "registry rights", "FAIL", f"{user} may not make tables: {_advise(f'CREATE ON SCHEMA {schema} TO {user}')}"
+    )
+
+
+def _advise(*grants: str) -> str:
+    return " ".join(["as the owner of the schema run", *(f"GRANT {grant};" for grant in grants)])

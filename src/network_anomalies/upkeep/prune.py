@@ -1,66 +1,242 @@
-"""Retention: what may be deleted after a time. Committed RAW objects never are."""
+"""Retention: what may be deleted after a time. What a commit or a manifest names never is."""
 
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from pathlib import PurePosixPath
+from itertools import groupby
 
 import fsspec
-from sqlalchemy import select
+from sqlalchemy import func, select, true
 
-from network_anomalies.registry.runs import hold_lock
-from network_anomalies.registry.tables import ingestion_events
-from network_anomalies.upkeep.stores import StoredFile, Stores, list_files
-from network_anomalies.upkeep.verify import place_of
+from network_anomalies.errors import ProjectError
+from network_anomalies.registry.engine import ensure_schema
+from network_anomalies.registry.locks import hold_lock
+from network_anomalies.registry.manifests import Commit, Row, encode_manifest, read_commits
+from network_anomalies.registry.tables import ingestion_batches, pipeline_runs, sources
+from network_anomalies.upkeep.lake_manifests import read_manifests
+from network_anomalies.upkeep.snapshot import Range
+from network_anomalies.upkeep.stores import Clock, StoredFile, Stores, list_files
+from network_anomalies.upkeep.verify import is_ours, place_of
+from network_anomalies.upkeep.verify_objects import list_path
+
+Day = tuple[str, date]
+
+ENDED_WITHOUT = {"raw": ("FAILED", "ABANDONED"), "quarantine": ("FAILED", "ABANDONED", "UNCHANGED")}
+"""How runs end that leave objects without a commit. A run that says UNCHANGED stored nothing in RAW."""
+TOLERANCE = timedelta(hours=1)
+"""How far the clocks of the store and of a run's machine may be apart."""
+AHEAD = timedelta(days=7)
+"""A local clock that is so far ahead of the latest run is not believed."""
 
 
-def prune_stores(stores: Stores, orphans: list[StoredFile], now: datetime, delete: bool) -> Iterator[str]:
-    """Delete, or without ``delete`` just name, what is older than ``retention`` keeps it.
+@dataclass(frozen=True)
+class Doomed:
+    """A file that is to be deleted: in which bucket, or among the local copies, and of which day."""
+
+    layer: str
+    file: StoredFile
+    day: Day | None = None
+
+    @property
+    def name(self) -> str:
+        """What it is, in words."""
+        kind = {"raw": "orphan", "quarantine": "quarantine object"}.get(self.layer, "local copy")
+        return f"{kind} {self.file.path}"
+
+
+@dataclass(frozen=True)
+class PrunePlan:
+    """What is to be deleted, what is kept and why, and how many files each bucket holds."""
+
+    doomed: Sequence[Doomed]
+    kept: Sequence[str]
+    files: dict[str, int]
+
+
+def prune_stores(stores: Stores, clock: Clock, dates: Range, delete: bool, force: bool = False) -> Iterator[str]:
+    """Name what is older than ``retention`` keeps it, with a total, and with ``delete`` delete it.
 
     Args:
         stores: the lake, the local copies and the registry.
-        orphans: files in the RAW bucket that no batch names.
-        now: the instant that ages are measured from.
+        clock: what ages are measured by.
+        dates: of which dates; local copies are of all.
         delete: whether to delete.
+        force: delete more than ``retention.max_share`` of a bucket too, and though the clock seems to be ahead.
+
+    Raises:
+        ProjectError: the registry does not know all that the lake holds, or ``force`` is needed.
     """
-    keep, local = stores.retention, fsspec.filesystem("file")
-    copies = [file for file in list_files(local, str(stores.local_copies)) if not file.path.endswith("/.gitkeep")]
-    rejects = list_files(stores.lake, stores.buckets["quarantine"])
-    verb = "deleted" if delete else "would delete"
-    for file in _older(copies, now, keep.local_days):
-        if delete:
-            local.rm_file(file.path)
-        yield f"{verb} local copy {file.path}"
-    for file in _older(rejects, now, keep.quarantine_days):
-        if delete:
-            stores.lake.rm_file(file.path)
-        yield f"{verb} quarantine {file.path}"
-    for file in _older(orphans, now, keep.orphan_days):
-        if delete and not _delete_orphan(stores, file):
-            yield f"kept orphan {file.path}: a run of its date is at work, or has committed it"
-        else:
-            yield f"{verb} orphan {file.path}"
+    plan = plan_pruning(stores, require_whole_registry(stores), clock.now, dates)
+    yield from (f"kept {said}" for said in plan.kept)
+    yield from (f"{'to delete' if delete else 'would delete'}: {doomed.name}" for doomed in plan.doomed)
+    yield from _total(plan)
+    if not delete or not plan.doomed:
+        return
+    if not force:
+        _require_small(stores, plan)
+        _require_clock(stores, clock)
+    yield from _delete(stores, plan)
 
 
-def _older(files: list[StoredFile], now: datetime, days: int) -> list[StoredFile]:
+def require_whole_registry(stores: Stores) -> list[Commit]:
+    """Return every commit of the registry and of the lake's manifests, if the registry knows all that the lake does.
+
+    Raises:
+        ProjectError: it does not: it was lost, or is an older copy; or a manifest cannot be read.
+    """
+    ensure_schema(stores.engine)
+    files = list_files(stores.lake, stores.buckets["raw"])
+    manifests = read_manifests(stores, files)  # before the registry: a commit comes before its manifest
+    with stores.engine.connect() as connection:
+        registered = read_commits(connection, true())
+    if faults := [manifest.fault for manifest in manifests if manifest.fault]:
+        raise ProjectError(f"nothing is deleted: {faults[0]}")
+    known = {commit.batch["run_id"] for commit in registered}
+    stored = [manifest.commit for manifest in manifests if manifest.commit]
+    unknown = [commit.name for commit in stored if commit.batch["run_id"] not in known]
+    if unknown or (files and not registered):
+        what = f"{unknown[0]} and {len(unknown) - 1} more" if len(unknown) > 1 else "".join(unknown) or "any batch"
+        raise ProjectError(f"nothing is deleted: the registry does not know {what}; run `kedro restore` first")
+    return [*registered, *stored]
+
+
+def plan_pruning(stores: Stores, commits: Sequence[Commit], now: datetime, dates: Range) -> PrunePlan:
+    """Judge every file that is old enough: only what provably belongs to no commit is to be deleted."""
+    keep, proof = stores.retention, _read_proof(stores, commits)
+    local = list_files(fsspec.filesystem("file"), str(stores.local_copies))
+    copies = [file for file in local if not file.path.endswith("/.gitkeep")]
+    doomed = [Doomed("local", file) for file in _older(copies, now, keep.local_days)]
+    kept: list[str] = []
+    files: dict[str, int] = {}
+    for layer, days in (("quarantine", keep.quarantine_days), ("raw", keep.orphan_days)):
+        stored = list_files(stores.lake, stores.buckets[layer])
+        files[layer] = len(stored)
+        for file in _older([file for file in stored if file.path not in proof.named], now, days):
+            place = place_of(stores, file, layer)
+            if (place[1] if place else None) not in dates:
+                continue
+            if doubt := _find_doubt(stores, proof, layer, file):
+                kept.append(f"{file.path}: {doubt}")
+            else:
+                doomed.append(Doomed(layer, file, place))
+    return PrunePlan(doomed, kept, files)
+
+
+@dataclass(frozen=True)
+class _Proof:
+    """What the registry knows: paths that commits name, sources, runs by day, days whose rejects it cannot name."""
+
+    named: set[str]
+    sources: set[str]
+    runs: dict[Day, list[Row]]
+    unnamed_rejects: set[Day]
+
+
+def _read_proof(stores: Stores, commits: Sequence[Commit]) -> _Proof:
+    days = {
+        (commit.batch["source"], commit.batch["logical_date"])
+        for commit in commits
+        if sum(row["record_count"] for row in commit.quarantine) != commit.batch["rejected"]
+    }
+    committed = {commit.batch["run_id"] for commit in commits}
+    runs: defaultdict[Day, list[Row]] = defaultdict(list)
+    with stores.engine.connect() as connection:
+        known = set(connection.execute(select(sources.c.name)).scalars())
+        for row in connection.execute(select(pipeline_runs)).mappings():
+            if row["run_id"] not in committed:
+                runs[row["source"], row["logical_date"]].append(dict(row))
+    return _Proof(_list_named(stores, commits), known, runs, days)
+
+
+def _list_named(stores: Stores, commits: Sequence[Commit]) -> set[str]:
+    """Return the paths of what commits name: objects, rejects and manifests."""
+    named: set[str] = set()
+    for commit in commits:
+        place = {name: commit.batch[name] for name in ("source", "logical_date")}
+        named |= {list_path(stores, "raw", row) for row in commit.objects}
+        named |= {list_path(stores, "quarantine", {**row, **place}) for row in commit.quarantine}
+        named.add(f"{stores.buckets['raw']}/{encode_manifest(commit).path}")
+    return named
+
+
+def _find_doubt(stores: Stores, proof: _Proof, layer: str, file: StoredFile) -> str:
+    """Say why a file that no commit names may not be deleted; "" if it may."""
+    place = place_of(stores, file, layer)
+    if place is None or not is_ours(stores, file, layer):
+        return "it is none of this project's objects by its name, so it is not deleted here"
+    source, day = place
+    if source not in proof.sources:
+        return f"the registry knows no source {source}"
+    if layer == "quarantine" and place in proof.unnamed_rejects:
+        return f"the registry does not name all rejects of {source} on {day}, this may be one of them"
+    ended = [run for run in proof.runs.get(place, []) if run["status"] in ENDED_WITHOUT[layer]]
+    if not any(_could_write(run, file) for run in ended):
+        return f"no run of {source} on {day} is known to have left it without a commit"
+    return ""
+
+
+def _could_write(run: Row, file: StoredFile) -> bool:
+    """Tell whether a file was written while a run worked."""
+    return bool(run["started_at"] - TOLERANCE <= file.modified <= run["finished_at"] + TOLERANCE)
+
+
+def _older(files: Sequence[StoredFile], now: datetime, days: int) -> list[StoredFile]:
     return [file for file in files if now - file.modified > timedelta(days=days)]
 
 
-def _delete_orphan(stores: Stores, file: StoredFile) -> bool:
-    """Delete under the lock of the orphan's date: a run at work may be about to commit it, or may have since."""
-    place = place_of(stores, file)
-    if place is None:
-        stores.lake.rm_file(file.path)
-        return True
-    with hold_lock(stores.engine, *place) as held:
-        deletable = held and not _is_committed(stores, *place, PurePosixPath(file.path).name)
-        if deletable:
-            stores.lake.rm_file(file.path)
-    return deletable
+def _total(plan: PrunePlan) -> Iterator[str]:
+    for layer in ("local", "quarantine", "raw"):
+        own = [doomed.file.size_bytes for doomed in plan.doomed if doomed.layer == layer]
+        if own:
+            of = f" of {plan.files[layer]}" if layer in plan.files else ""
+            yield f"{layer}: {len(own)}{of} files, {sum(own)} bytes to delete"
 
 
-def _is_committed(stores: Stores, source: str, logical_date: date, file_name: str) -> bool:
-    columns = ingestion_events.c
-    named = (columns.source == source, columns.logical_date == logical_date, columns.file_name == file_name)
-    query = select(columns.part).where(*named)
+def _require_small(stores: Stores, plan: PrunePlan) -> None:
+    keep = stores.retention
+    for layer, files in plan.files.items():
+        own = sum(doomed.layer == layer for doomed in plan.doomed)
+        if own > max(keep.always_files, keep.max_share * files):
+            raise ProjectError(
+                f"nothing is deleted: {own} of the {files} files in {layer} are more than retention.max_share "
+                f"({keep.max_share:g}): look at the list, then give --force if it is right"
+            )
+
+
+def _require_clock(stores: Stores, clock: Clock) -> None:
     with stores.engine.connect() as connection:
-        return connection.execute(query).first() is not None
+        latest = connection.execute(select(func.max(pipeline_runs.c.started_at))).scalar()
+    if not clock.is_the_stores and latest and clock.now - latest > AHEAD:
+        raise ProjectError(
+            f"nothing is deleted: the clock says {clock.now:%F %H:%M} UTC, and the latest run began {latest:%F %H:%M}: "
+            "check the clock, then give --force if it is right"
+        )
+
+
+def _delete(stores: Stores, plan: PrunePlan) -> Iterator[str]:
+    """Delete, day by day under the day's lock: a run at work may be about to commit a file, or may have since."""
+    local, deleted = fsspec.filesystem("file"), 0
+    for doomed in (one for one in plan.doomed if one.day is None):
+        local.rm_file(doomed.file.path)
+        deleted += 1
+    others = sorted((one for one in plan.doomed if one.day), key=lambda one: (one.day, one.layer, one.file.path))
+    for day, group in groupby(others, key=lambda one: one.day):
+        if day is None:
+            continue
+        with hold_lock(stores.engine, *day) as held:
+            named = _read_named(stores, day) if held else set()
+            for doomed in group:
+                if not held or doomed.file.path in named:
+                    yield f"kept {doomed.name}: a run of its date is at work, or has committed it"
+                    continue
+                stores.lake.rm_file(doomed.file.path)
+                deleted += 1
+    yield f"deleted {deleted} files"
+
+
+def _read_named(stores: Stores, day: Day) -> set[str]:
+    columns = ingestion_batches.c
+    with stores.engine.connect() as connection:
+        commits = read_commits(connection, (columns.source == day[0]) & (columns.logical_date == day[1]))
+    return _list_named(stores, commits)

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,14 @@ class StoredFile:
 
 
 @dataclass(frozen=True)
+class Clock:
+    """The present instant, and whether the store says so or this machine."""
+
+    now: datetime
+    is_the_stores: bool
+
+
+@dataclass(frozen=True)
 class Stores:
     """An environment's stores.
 
@@ -31,6 +40,7 @@ class Stores:
         engine: the registry.
         lake: the filesystem that holds the buckets.
         buckets: bucket paths on it, by layer (`raw`, `quarantine`, ...).
+        uris: the same buckets as the registry names them: URLs, or paths relative to the project's root.
         local_copies: folder of `ingested_events`.
         retention: the ages at which ``prune`` deletes.
     """
@@ -38,12 +48,23 @@ class Stores:
     engine: Engine
     lake: Any
     buckets: dict[str, str]
+    uris: dict[str, str]
     local_copies: Path
     retention: RetentionParameters
 
+    def locate(self, uri: str) -> str | None:
+        """Return the path on the lake's filesystem of a URI of the registry, None if it lies in no bucket."""
+        for layer, root in self.uris.items():
+            if uri.startswith(f"{root}/"):
+                return self.buckets[layer] + uri.removeprefix(root)
+        return None
+
 
 def load_stores(env: str | None, project_path: Path | None = None) -> Stores:
-    """Open the stores that the configuration of ``env`` names; nothing is read or made yet."""
+    """Open the stores that the configuration of ``env`` names; nothing is read or made yet.
+
+    Relative paths of the configuration begin at the project's root, as they do in a run.
+    """
     with settings.SESSION_CLASS.create(project_path, env=env) as session:
         context = session.load_context()
         config, root = context.config_loader, context.project_path
@@ -53,7 +74,8 @@ def load_stores(env: str | None, project_path: Path | None = None) -> Stores:
             engine=connect(credentials["postgres"]["con"]),
             lake=lake,
             buckets={layer: f"{base}/{name}".lstrip("/" * (not base)) for layer, name in places["buckets"].items()},
-            local_copies=root / config["catalog"]["ingested_events"]["path"],
+            uris={layer: f"{places['lake']}{name}" for layer, name in places["buckets"].items()},
+            local_copies=root / config["catalog"]["ingested_events"]["lake"]["path"],
             retention=RetentionParameters(**config["parameters"]["retention"]),
         )
 
@@ -61,10 +83,8 @@ def load_stores(env: str | None, project_path: Path | None = None) -> Stores:
 def setup_stores(stores: Stores) -> Iterator[str]:
     """Make what is missing, and say of each thing whether it was made or there."""
     for bucket in stores.buckets.values():
-        there = stores.lake.exists(bucket)
-        if not there:
-            stores.lake.mkdir(bucket)
-        yield f"bucket {Path(bucket).name}: {'there' if there else 'made'}"
+        made = _make_bucket(stores.lake, bucket)
+        yield f"bucket {Path(bucket).name}: {'made' if made else 'there'}"
     before = read_version(stores.engine)
     migrate(stores.engine)
     after = read_version(stores.engine)
@@ -72,10 +92,34 @@ def setup_stores(stores: Stores) -> Iterator[str]:
     yield f"registry schema: {done}"
 
 
+def read_clock(stores: Stores) -> Clock:
+    """Ask the store for the time, since its clock gave the files their ages.
+
+    A local lake, and a store whose answers carry no date, leave this machine's clock.
+    """
+    if "s3" in stores.lake.protocol:
+        answer = stores.lake.call_s3("head_bucket", Bucket=stores.buckets["raw"])
+        if sent := answer.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("date"):
+            return Clock(parsedate_to_datetime(sent), is_the_stores=True)
+    return Clock(datetime.now(UTC), is_the_stores=False)
+
+
 def list_files(filesystem: Any, folder: str) -> list[StoredFile]:
     """Return every file below a folder, none if the folder is not there, in order of the paths."""
+    filesystem.invalidate_cache(folder)
     found = filesystem.find(folder, detail=True) if filesystem.exists(folder) else {}
     return [StoredFile(path, int(info["size"]), _modified(info)) for path, info in sorted(found.items())]
+
+
+def _make_bucket(lake: Any, bucket: str) -> bool:
+    """Make a bucket unless it is there; one that another process makes meanwhile is there."""
+    if lake.exists(bucket):
+        return False
+    try:
+        lake.mkdir(bucket)
+    except FileExistsError:
+        return False
+    return True
 
 
 def _anchor(url: str, root: Path) -> str:

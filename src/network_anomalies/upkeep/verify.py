@@ -1,146 +1,145 @@
-"""Stored bytes held to the registry."""
+"""Everything that is stored, held to the registry, and the registry's rows to each other."""
 
-import hashlib
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import date
-from io import BytesIO
-from pathlib import PurePosixPath
-from typing import Any
 
-import pyarrow
-import pyarrow.parquet as pq
-from sqlalchemy import ColumnElement, RowMapping, Table, func, select, true
-
-from network_anomalies.contract import coerce_events, find_violations
-from network_anomalies.errors import ProjectError
-from network_anomalies.parts import digest_content, to_canonical_table
 from network_anomalies.registry.engine import ensure_schema
+from network_anomalies.registry.manifests import Commit, parse_name
 from network_anomalies.registry.runs import abandon_dead_runs
-from network_anomalies.registry.tables import ingestion_batches, ingestion_events
+from network_anomalies.upkeep.lake_manifests import read_manifests
+from network_anomalies.upkeep.snapshot import Range, Snapshot, read_snapshot
 from network_anomalies.upkeep.stores import StoredFile, Stores, list_files
+from network_anomalies.upkeep.verify_batches import check_manifests, check_rows, check_states
+from network_anomalies.upkeep.verify_models import check_decisions, check_models
+from network_anomalies.upkeep.verify_objects import check_objects, check_quarantine, list_path
+from network_anomalies.upkeep.verify_stages import (
+    check_alerts,
+    check_log,
+    check_output,
+    check_own_rows,
+    check_transformations,
+    explain_faults,
+    list_outputs,
+    list_runs_at_work,
+)
 
-Facts = tuple[dict[str, Any], dict[str, int]] | None
+_PLACE = re.compile(r"(?:_manifests/)?([a-z0-9][a-z0-9_-]*)/(\d{4}-\d\d-\d\d)/[^/]+")
 
 
 @dataclass
 class Verification:
-    """What was found: objects that were checked, mismatches in words, files that no batch names."""
+    """What was found.
+
+    Attributes:
+        objects: how many RAW objects were read.
+        rows: how many events they hold by their rows.
+        files: how many other objects and files were read.
+        abandoned: how many dead runs were closed.
+        mismatches: what is not as it was registered, in words.
+        notes: what was completed, or could not be judged while a run was at work, in words.
+        orphans: files in the RAW bucket that no batch names.
+    """
 
     objects: int = 0
     rows: int = 0
+    files: int = 0
     abandoned: int = 0
     mismatches: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
     orphans: list[StoredFile] = field(default_factory=list)
 
     def lines(self) -> Iterator[str]:
         """Say it line by line, the sum last."""
         yield from (f"MISMATCH {mismatch}" for mismatch in self.mismatches)
         yield from (f"orphan {orphan.path} ({orphan.size_bytes} bytes)" for orphan in self.orphans)
+        yield from self.notes
         if self.abandoned:
             yield f"{self.abandoned} dead runs marked ABANDONED"
-        sums = f"{self.objects} objects, {self.rows} rows verified"
+        sums = f"{self.objects} objects, {self.files} other files, {self.rows} rows verified"
         yield f"{sums}; {len(self.mismatches)} mismatches, {len(self.orphans)} orphans"
 
 
 def verify_stores(stores: Stores, start: date | None, end: date | None) -> Verification:
-    """Re-read the objects of every revision from ``start`` to ``end``, both included; None is open.
+    """Hold everything of the dates from ``start`` to ``end``, both included, to what was registered; None is open.
 
-    Checked are sha256, size, rows, digest of the rows, the contract, and each batch's sum; one object is held in
-    memory at a time, and read once however many revisions share it.
+    Every object and file is read once, however many rows name it, and one is held in memory at a time. A batch whose
+    manifest is missing gets it written.
     """
     ensure_schema(stores.engine)
+    dates = Range(start, end)
     found = Verification(abandoned=abandon_dead_runs(stores.engine))
-    known: dict[str, Facts] = {}
-    for row in _read_objects(stores, start, end):
-        path = "/".join((stores.buckets["raw"], row["source"], str(row["logical_date"]), row["file_name"]))
-        if path not in known:
-            known[path] = _examine_object(stores, path, row["logical_date"])
-            found.objects += 1
-            found.rows += row["record_count"]
-        found.mismatches += [f"{path}: {fault}" for fault in _compare(known[path], row)]
-    found.mismatches += _check_sums(stores, start, end)
-    stored = list_files(stores.lake, stores.buckets["raw"])
-    found.orphans = [file for file in stored if file.path not in known and _is_within(stores, file, start, end)]
+    # The bucket first: a manifest that is listed belongs to a batch that was committed before.
+    stored = [file for file in list_files(stores.lake, stores.buckets["raw"]) if date_of(stores, file) in dates]
+    manifests = read_manifests(stores, stored)
+    snapshot = read_snapshot(stores.engine, dates)
+    faults, written = check_manifests(stores, snapshot.commits, manifests)
+    at_work = [f"{run['source']} on {run['logical_date']}" for run in list_runs_at_work(snapshot)]
+    found.notes = [*written, *(f"a run of {day} is at work: verify that day again when it is done" for day in at_work)]
+    found.mismatches += [*faults, *check_states(snapshot.commits)]
+    for commit in snapshot.commits:
+        found.mismatches += check_rows(commit)
+    _read_objects(stores, snapshot, found)
+    found.mismatches += check_log(snapshot, dates)
+    found.mismatches += [*check_own_rows(snapshot), *check_transformations(snapshot), *check_alerts(snapshot, dates)]
+    found.mismatches += [*check_models(snapshot, dates), *check_decisions(snapshot)]
+    _read_outputs(stores, snapshot, dates, found)
+    found.orphans = find_orphans(stores, stored, snapshot.commits)
+    if None in dates and not snapshot.commits and any(is_ours(stores, file) for file in found.orphans):
+        found.mismatches.append("the registry knows no batch, and there are objects in RAW: run `kedro restore`")
+    found.mismatches = list(dict.fromkeys(found.mismatches))
     return found
 
 
-def place_of(stores: Stores, file: StoredFile) -> tuple[str, date] | None:
-    """Return the source and date that a file in the RAW bucket belongs to by its path, or None."""
-    parts = PurePosixPath(file.path).relative_to(stores.buckets["raw"]).parts
+def find_orphans(stores: Stores, stored: Sequence[StoredFile], commits: Sequence[Commit]) -> list[StoredFile]:
+    """Return those of some files of the RAW bucket that no batch names and that are no manifests."""
+    named = {list_path(stores, "raw", row) for commit in commits for row in commit.objects}
+    root = f"{stores.buckets['raw']}/"
+    return [file for file in stored if file.path not in named and not parse_name(file.path.removeprefix(root))]
+
+
+def place_of(stores: Stores, file: StoredFile, layer: str = "raw") -> tuple[str, date] | None:
+    """Return the source and date that a file of a bucket belongs to by its path, or None."""
+    match = _PLACE.fullmatch(file.path.removeprefix(f"{stores.buckets[layer]}/"))
     try:
-        source, day, _ = parts
-        return source, date.fromisoformat(day)
+        return (match[1], date.fromisoformat(match[2])) if match else None
     except ValueError:
         return None
 
 
-def _examine_object(stores: Stores, path: str, logical_date: date) -> Facts:
-    """Return what the bytes say, in the registry's words, and the rules that their rows break; None if missing.
-
-    Bytes that are no events say None for rows and content, which no registered object does.
-    """
-    try:
-        data = stores.lake.cat_file(path)
-    except FileNotFoundError:
-        return None
-    facts: dict[str, Any] = {"object_sha256": hashlib.sha256(data).hexdigest(), "size_bytes": len(data)}
-    try:
-        table = to_canonical_table(pq.read_table(BytesIO(data)))
-        violations = find_violations(coerce_events(table.to_pandas()), logical_date)
-    except (pyarrow.ArrowException, OSError, ProjectError, KeyError):
-        return facts | {"record_count": None, "content_sha256": None}, {}
-    facts |= {"record_count": table.num_rows, "content_sha256": digest_content(table)}
-    return facts, violations["rule"].value_counts().to_dict()
-
-
-def _compare(facts: Facts, row: RowMapping) -> list[str]:
-    if facts is None:
-        return ["the object is missing"]
-    values, broken = facts
-    if values["object_sha256"] != row["object_sha256"]:
-        found = f"{values['size_bytes']} bytes, sha256 {values['object_sha256'][:12]}"
-        return [f"{found}; registered {row['size_bytes']}, {row['object_sha256'][:12]}"]
-    faults = [f"{name} is {value}, registered {row[name]}" for name, value in values.items() if value != row[name]]
-    return faults + [f"{count} rows break {rule}" for rule, count in broken.items()]
-
-
-def _read_objects(stores: Stores, start: date | None, end: date | None) -> list[Any]:
-    columns = ingestion_events.c
-    query = select(ingestion_events).where(_within(ingestion_events, start, end))
-    with stores.engine.connect() as connection:
-        ordered = query.order_by(columns.source, columns.logical_date, columns.revision, columns.part)
-        return list(connection.execute(ordered).mappings())
-
-
-def _check_sums(stores: Stores, start: date | None, end: date | None) -> list[str]:
-    """Hold each batch's row to the sums of its objects' rows."""
-    batches, events = ingestion_batches.c, ingestion_events.c
-    sums = (func.count(events.part), func.coalesce(func.sum(events.record_count), 0))
-    query = (
-        select(batches.run_id, batches.parts, batches.accepted, *sums)
-        .outerjoin(ingestion_events, events.run_id == batches.run_id)
-        .where(_within(ingestion_batches, start, end))
-        .group_by(batches.run_id, batches.parts, batches.accepted)
-    )
-    with stores.engine.connect() as connection:
-        rows = connection.execute(query).all()
-    return [
-        f"batch {run_id}: {parts} parts, {accepted} rows; its objects give {objects}, {records}"
-        for run_id, parts, accepted, objects, records in rows
-        if (parts, accepted) != (objects, records)
-    ]
-
-
-def _within(table: Table, start: date | None, end: date | None) -> ColumnElement[bool]:
-    after = table.c.logical_date >= start if start else true()
-    before = table.c.logical_date <= end if end else true()
-    return after & before
-
-
-def _is_within(stores: Stores, file: StoredFile, start: date | None, end: date | None) -> bool:
-    """Tell whether a file belongs to the range; one that belongs to no date does if the range is open."""
+def date_of(stores: Stores, file: StoredFile) -> date | None:
+    """Return the date that a file of the RAW bucket belongs to by its path, or None."""
     place = place_of(stores, file)
-    if place is None:
-        return start is None and end is None
-    return (start is None or place[1] >= start) and (end is None or place[1] <= end)
+    return place[1] if place else None
+
+
+def is_ours(stores: Stores, file: StoredFile, layer: str = "raw") -> bool:
+    """Tell whether a file of a bucket has the name of an object that this project writes, finished or not."""
+    return place_of(stores, file, layer) is not None and bool(_NAMES[layer].fullmatch(file.path.rpartition("/")[2]))
+
+
+_NAMES = {
+    "raw": re.compile(r"\.?network_events_\d{8}T\d{6}Z_\d{4,}_[0-9a-f]{12}\.parquet(\.[0-9a-f]{8}\.tmp)?"),
+    "quarantine": re.compile(r"\.?quarantined_events_\d{4,}_[0-9a-f]{12}\.parquet(\.[0-9a-f]{8}\.tmp)?"),
+}
+"""Names of objects, and of the temporary files that a killed write on a local disk leaves."""
+
+
+def _read_objects(stores: Stores, snapshot: Snapshot, found: Verification) -> None:
+    for rows, faults in check_objects(stores, snapshot.commits):
+        found.objects += 1
+        found.rows += rows
+        found.mismatches += faults
+    for faults in check_quarantine(stores, snapshot.commits):
+        found.files += 1
+        found.mismatches += faults
+
+
+def _read_outputs(stores: Stores, snapshot: Snapshot, dates: Range, found: Verification) -> None:
+    outputs = list_outputs(snapshot, dates)
+    found.files += len(outputs)
+    faults = [fault for output in outputs if (fault := check_output(stores, output))]
+    said, busy = explain_faults(stores.engine, snapshot, faults)
+    found.mismatches += said
+    found.notes += busy

@@ -1,14 +1,17 @@
 """Nodes that score the flows after the training window, and measure what that tells of a model."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from datetime import date
 from typing import Any
 
 import pandas as pd
 
-from network_anomalies.detection import conclude, from_bytes, judge_slice, take_hours, unpack_summary
+from network_anomalies.champion import Champion
+from network_anomalies.days import Slices
+from network_anomalies.detection import Model, Summary, conclude, feature_spec_sha256, judge_slice, take_hours
 from network_anomalies.errors import ContractError, ProjectError
 from network_anomalies.generator.truth import find_keys
+from network_anomalies.inputs import list_evaluation_facts
 from network_anomalies.parameters import AlertsParameters, EvaluationParameters
 from network_anomalies.pipelines.evaluation.metrics import (
     find_instances,
@@ -22,14 +25,17 @@ Report = dict[str, Any]
 
 
 def score_test_flows(
-    silver_events: dict[str, Callable[[], pd.DataFrame]],
+    silver_slices: Slices,
+    day_summary: Summary,
+    transformation_events: Report,
     training_events: Report,
-    anomaly_model: bytes,
-    previous_champion: Report,
-    silver_day: list[Report],
+    anomaly_model: Model,
+    previous_champion: Champion | None,
     logical_date: str,
 ) -> Report:
-    """Score the flows of the date that the model was not trained on, with the model and with the present champion.
+    """Score the flows of the date that the model was not trained on, with the model and with the champion before it.
+
+    That champion was chosen for an earlier day, so it was not trained on the date either.
 
     Returns:
         ``flows``: frame of ``event_key`` and a column of scores per model; ``findings`` per model; ``hours`` tested;
@@ -38,33 +44,33 @@ def score_test_flows(
     Raises:
         ContractError: the model was trained on every slice of the date.
     """
-    hours = _find_untrained(silver_events, training_events, logical_date)
-    models = {"candidate": from_bytes(anomaly_model)}
+    hours = _find_untrained(silver_slices, training_events, logical_date)
+    models = {"candidate": anomaly_model}
     note = ""
     if previous_champion:
         try:
-            models["champion"] = from_bytes(previous_champion["data"])
+            models["champion"] = previous_champion.model
         except ProjectError as error:
             note = str(error)
     flows: list[pd.DataFrame] = []
     flagged: dict[str, list[pd.DataFrame]] = {name: [] for name in models}
     for hour in hours:
-        events = silver_events[hour]()
+        events = silver_slices[hour]()
         judged = {name: judge_slice(events, model) for name, model in models.items()}
         scores = {name: scored["score"].to_numpy() for name, (scored, _) in judged.items()}
         flows.append(pd.DataFrame({"event_key": find_keys(events), **scores}))
         for name, (_, some) in judged.items():
             flagged[name].append(some)
-    summary = unpack_summary(silver_day[-1]["summary"]())
-    whole = len(hours) == len(silver_events)
-    tested = summary if whole else take_hours(summary, _list_hours(silver_day[-1]["objects"], hours))
+    whole = len(hours) == len(silver_slices)
+    covered = _list_hours(transformation_events["output_objects"], hours)
+    tested = day_summary if whole else take_hours(day_summary, covered)
     # Hours of the same day are too short a past for the named detectors.
     findings = {name: conclude(flagged[name], tested, model, has_past=whole) for name, model in models.items()}
     return {
         "flows": pd.concat(flows, ignore_index=True),
         "findings": findings,
         "hours": hours,
-        "champion_sha256": previous_champion.get("model_sha256"),
+        "champion_sha256": previous_champion.model_sha256 if previous_champion else None,
         "note": note,
     }
 
@@ -74,7 +80,7 @@ def evaluate_models(
     ground_truth: pd.DataFrame,
     training_events: Report,
     evaluation: EvaluationParameters,
-    alerts: AlertsParameters,
+    alerts_policy: AlertsParameters,
     logical_date: str,
 ) -> Report:
     """Measure the model, and the champion on the same flows: against the truth where there is one, else by volume.
@@ -89,7 +95,7 @@ def evaluate_models(
     instances = find_instances(seen) if len(seen) else None
     measured = {
         name: measure_ranking(label, flows[name].to_numpy())
-        | measure_alerts(findings, instances, alerts, date.fromisoformat(logical_date))
+        | measure_alerts(findings, instances, alerts_policy, date.fromisoformat(logical_date))
         for name, findings in test_scores["findings"].items()
     }
     reference = training_events["parameters"]["reference_scores"]
@@ -120,10 +126,28 @@ def plot_evaluation(test_scores: Report, ground_truth: pd.DataFrame) -> tuple[An
     )
 
 
-def assemble_evaluation(evaluation_metrics: Report, run_id: str) -> Report:
-    """Make the row of ``evaluation_events``."""
+def assemble_evaluation(
+    evaluation_metrics: Report,
+    training_events: Report,
+    transformation_events: Report,
+    truth_events: Report,
+    evaluation: EvaluationParameters,
+    alerts_policy: AlertsParameters,
+    run_id: str,
+) -> Report:
+    """Make the row of ``evaluation_events``, and what decided it."""
+    inputs = list_evaluation_facts(
+        training_events["inputs_sha256"],
+        transformation_events["inputs_sha256"],
+        evaluation_metrics["champion_sha256"],
+        truth_events.get("inputs_sha256"),
+        (evaluation, alerts_policy),
+        feature_spec_sha256(),
+    )
     return {
         "run_id": run_id,
+        "inputs": inputs,
+        "outputs": [],
         "model_sha256": evaluation_metrics["model_sha256"],
         "champion_sha256": evaluation_metrics["champion_sha256"],
         "labelled": evaluation_metrics["labelled"],
@@ -131,11 +155,11 @@ def assemble_evaluation(evaluation_metrics: Report, run_id: str) -> Report:
     }
 
 
-def _find_untrained(silver_events: Iterable[str], training_events: Report, logical_date: str) -> list[str]:
+def _find_untrained(silver_slices: Iterable[str], training_events: Report, logical_date: str) -> list[str]:
     """Return the slices of the date that the model has not seen."""
     days = [one for one in training_events["input_objects"] if one["logical_date"] == logical_date]
     trained = {item["hour"] for one in days for item in one["silver"]}
-    if hours := [hour for hour in silver_events if hour not in trained]:
+    if hours := [hour for hour in silver_slices if hour not in trained]:
         return hours
     raise ContractError(
         f"all {len(trained)} slices of {logical_date} were trained on, so nothing is left to test: "

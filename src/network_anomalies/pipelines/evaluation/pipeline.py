@@ -2,6 +2,7 @@
 
 from kedro.pipeline import Node, Pipeline
 
+from network_anomalies.inputs import choose_alerts_policy
 from network_anomalies.pipelines.evaluation.nodes import (
     assemble_evaluation,
     evaluate_models,
@@ -11,14 +12,20 @@ from network_anomalies.pipelines.evaluation.nodes import (
 
 
 def create_pipeline() -> Pipeline:
-    """Measure the date's model, and the champion beside it, on flows that neither saw."""
+    """Measure the date's model, and the champion of the days before, on flows of the date that neither saw."""
     return Pipeline(
         [
             Node(
+                choose_alerts_policy,
+                inputs=["params:alerts", "params:generator", "source_record", "transformation_events"],
+                outputs="alerts_policy",
+                name="choose_alerts_policy",
+            ),
+            Node(
                 score_test_flows,
                 inputs=[
-                    *("silver_events", "training_events", "anomaly_model", "previous_champion", "silver_day"),
-                    "params:logical_date",
+                    *("silver_slices", "day_summary", "transformation_events", "training_events", "anomaly_model"),
+                    *("previous_champion", "params:logical_date"),
                 ],
                 outputs="test_scores",
                 name="score_test_flows",
@@ -27,7 +34,7 @@ def create_pipeline() -> Pipeline:
                 evaluate_models,
                 inputs=[
                     *("test_scores", "ground_truth", "training_events"),
-                    *("params:evaluation", "params:alerts", "params:logical_date"),
+                    *("params:evaluation", "alerts_policy", "params:logical_date"),
                 ],
                 outputs="evaluation_metrics",
                 name="evaluate_models",
@@ -40,7 +47,10 @@ def create_pipeline() -> Pipeline:
             ),
             Node(
                 assemble_evaluation,
-                inputs=["evaluation_metrics", "params:run_id"],
+                inputs=[
+                    *("evaluation_metrics", "training_events", "transformation_events", "truth_events"),
+                    *("params:evaluation", "alerts_policy", "params:run_id"),
+                ],
                 outputs="evaluation_events",
                 name="record_evaluation",
             ),

@@ -3,7 +3,7 @@
 import hashlib
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from datetime import date
 from functools import partial
 from typing import Any
@@ -15,16 +15,22 @@ import pyarrow as pa
 from network_anomalies.ahead import work_ahead
 from network_anomalies.contract import CONTRACT_VERSION, coerce_events, find_violations, to_text
 from network_anomalies.errors import ContractError
-from network_anomalies.parameters import GateParameters, digest_parameters
-from network_anomalies.parts import describe_part, encode_part, find_duplicates, to_canonical_table
+from network_anomalies.inputs import digest_choices, list_ingestion_facts
+from network_anomalies.parameters import GateParameters
+from network_anomalies.parts import describe_part, digest_contents, encode_part, find_duplicates, to_canonical_table
 from network_anomalies.pipelines.ingestion.sources import Parts, SourceReport
 
 logger = logging.getLogger(__name__)
 
 Objects = dict[str, bytes]
 Report = dict[str, Any]
+Judged = tuple[pa.Table, pd.DataFrame, dict[str, int]]
+"""What ``judge_events`` returns."""
+Judges = Mapping[str, Callable[[], Judged]]
+"""Numbers of parts to functions that judge them."""
 FATES = ("not_a_flow", "unparsable", "early", "late", "rejected", "duplicates_dropped", "accepted")
 NOTED = ("duplicates", "imputed")
+NAMED_FILES = 3
 
 
 def validate_events(
@@ -34,7 +40,6 @@ def validate_events(
     gate: GateParameters,
     source: str,
     logical_date: str,
-    run_id: str,
 ) -> Iterator[tuple[Objects, Objects, Objects, Report]]:
     """Hold the parts to the contract, one at a time.
 
@@ -45,11 +50,37 @@ def validate_events(
         gate: the gate's parameters.
         source: whose events.
         logical_date: the UTC day, YYYY-MM-DD.
-        run_id: goes into the quarantine's rows.
 
     Yields:
         Quarantine objects, local copies and RAW objects, each a name to Parquet bytes, emptied when the next part is
         asked for; and the part's report.
+    """
+    day = date.fromisoformat(logical_date)
+    numbered = enumerate(event_parts.values(), start=1)
+    judges = {f"{part:04d}": partial(_read_and_judge, read, day, gate.drop_duplicates) for part, read in numbered}
+    yield from store_parts(judges, source_report, current_objects, gate, source, logical_date)
+
+
+def store_parts(
+    judges: Judges,
+    source_report: SourceReport,
+    current_objects: pd.DataFrame,
+    gate: GateParameters,
+    source: str,
+    logical_date: str,
+) -> Iterator[tuple[Objects, Objects, Objects, Report]]:
+    """Judge the parts and encode what is to be stored of them, one at a time.
+
+    Args:
+        judges: the parts' numbers to functions that judge them.
+        source_report: of the node that made the parts.
+        current_objects: the objects of the current revision.
+        gate: the gate's parameters.
+        source: whose events.
+        logical_date: the UTC day, YYYY-MM-DD.
+
+    Yields:
+        What ``validate_events`` does.
     """
     provenance = {
         "contract_version": CONTRACT_VERSION,
@@ -57,9 +88,8 @@ def validate_events(
         "logical_date": logical_date,
         "params_sha256": _digest_choices(source_report, gate),
     }
-    stored = current_objects.set_index("part")
-    judge = partial(_validate_part, stored, gate, date.fromisoformat(logical_date), run_id, provenance)
-    calls = [partial(judge, part, read) for part, read in enumerate(event_parts.values(), start=1)]
+    store = partial(_store_part, current_objects.set_index("part"), gate, provenance)
+    calls = [partial(store, int(part), judge) for part, judge in judges.items()]
     for part in work_ahead(calls, ahead=2):
         yield part
         # Saved by now. Kedro's streams (itertools.tee) hold up to 57 yields, and would hold their bytes too.
@@ -67,16 +97,14 @@ def validate_events(
             saved.clear()
 
 
-def _validate_part(
-    stored: pd.DataFrame,
-    gate: GateParameters,
-    day: date,
-    run_id: str,
-    provenance: dict[str, str],
-    part: int,
-    read_events: Callable[[], pd.DataFrame],
+def _read_and_judge(read_events: Callable[[], pd.DataFrame], day: date, drop_duplicates: bool) -> Judged:
+    return judge_events(read_events(), day, drop_duplicates)
+
+
+def _store_part(
+    stored: pd.DataFrame, gate: GateParameters, provenance: dict[str, str], part: int, judge: Callable[[], Judged]
 ) -> tuple[Objects, Objects, Objects, Report]:
-    accepted, rejects, counts = judge_events(read_events(), day, gate.drop_duplicates)
+    accepted, rejects, counts = judge()
     report = {"part": part, "counts": counts, "rules": rejects["rule"].value_counts().to_dict(), "object": None}
     if part == 1:
         report["head"] = accepted.slice(0, gate.preview_rows).to_pandas()
@@ -87,12 +115,11 @@ def _validate_part(
         report["object"] = _prefer_stored(manifest, stored) | {"rejected_count": len(rejects)}
         if report["object"]["object_sha256"] == manifest["object_sha256"]:
             objects = {manifest["file_name"].removesuffix(".parquet"): data}
-    return _encode_rejects(rejects, part, run_id, provenance), objects, objects, report
+    quarantine, report["rejects"] = _encode_rejects(rejects, part, provenance)
+    return quarantine, objects, objects, report
 
 
-def judge_events(
-    events: pd.DataFrame, logical_date: date, drop_duplicates: bool
-) -> tuple[pa.Table, pd.DataFrame, dict[str, int]]:
+def judge_events(events: pd.DataFrame, logical_date: date, drop_duplicates: bool) -> Judged:
     """Tell apart what a part holds.
 
     Returns:
@@ -136,10 +163,12 @@ def summarise_quality(
         ContractError: the fates do not add up to the lines that came in.
     """
     files = source_report["files"]
+    left_out = source_report.get("left_out") or files
     counts: Counter[str] = Counter()
-    for part in (*(report["counts"] for report in part_reports), *files):
+    for part in (*(report["counts"] for report in part_reports), *left_out):
         counts.update({name: part[name] for name in (*FATES, *NOTED) if name in part})
-    lines_in = sum(file["lines"] for file in files) if files else sum(part["counts"]["rows"] for part in part_reports)
+    parts_rows = sum(part["counts"]["rows"] for part in part_reports)
+    lines_in = sum(row["lines"] for row in left_out) if left_out else parts_rows
     if lines_in != sum(counts[fate] for fate in FATES):
         raise ContractError(f"{lines_in} lines came in and {dict(counts)} went out: run again when the files are still")
     rules: Counter[str] = Counter()
@@ -159,56 +188,66 @@ def summarise_quality(
     }
 
 
-def preview_batch(part_reports: list[Report], quality_report: Report) -> None:
+def preview_batch(part_reports: list[Report], quality_summary: Report) -> None:
     """Log the batch's first events and the table of what became of its lines."""
     for report in part_reports[:1]:
         logger.info("First events of part 1:\n%s", report["head"].to_string(index=False))
-    rows = {**quality_report["counts"], **{f"rule {rule}": count for rule, count in quality_report["rules"].items()}}
+    rows = {**quality_summary["counts"], **{f"rule {rule}": count for rule, count in quality_summary["rules"].items()}}
     logger.info("What became of the lines:\n%s", pd.Series(rows, dtype="int64").to_string())
-    for path in quality_report["truncated_files"]:
+    for path in quality_summary["truncated_files"]:
         logger.warning("%s ends mid-line: its last line is left out and counted as unparsable", path)
+
+
+def check_quality(part_reports: list[Report], quality_summary: Report, gate: GateParameters) -> Report:
+    """Return the quality report of a batch that may be committed; a refused batch leaves the former report in place.
+
+    Raises:
+        ContractError: no event is left, or more are rejected than ``max_rejected_share`` allows.
+    """
+    counts, name = quality_summary["counts"], f"{quality_summary['source']} on {quality_summary['logical_date']}"
+    if quality_summary["rejected_share"] > gate.max_rejected_share:
+        raise ContractError(
+            f"{quality_summary['rejected_share']:.1%} of the flows of {name} break the contract "
+            f"({_list_rules(quality_summary)}), gate.max_rejected_share allows {gate.max_rejected_share:.1%}: "
+            f"see {_list_quarantine(part_reports)} in the quarantine bucket, mend the source or raise the share"
+        )
+    if not counts["accepted"]:
+        raise ContractError(
+            f"no events of {name} among {counts['lines_in']} lines ({counts['early']} early, {counts['late']} late): "
+            "check logical_date and what the source delivers"
+        )
+    return quality_summary
 
 
 def assemble_batch(
     part_reports: list[Report], quality_report: Report, source_report: SourceReport, gate: GateParameters
 ) -> Report:
-    """Make what the registry commits: the ``batch``, its ``objects`` and its source ``files``.
-
-    Raises:
-        ContractError: no event is left, or more are rejected than ``max_rejected_share`` allows.
-    """
-    counts, name = quality_report["counts"], f"{quality_report['source']} on {quality_report['logical_date']}"
+    """Make what the registry commits: the ``batch``, its ``objects``, ``rejects``, ``files`` and ``inputs``."""
+    counts = quality_report["counts"]
     objects = [report["object"] for report in part_reports if report["object"]]
-    if quality_report["rejected_share"] > gate.max_rejected_share:
-        raise ContractError(
-            f"{quality_report['rejected_share']:.1%} of the flows of {name} break the contract "
-            f"({_list_rules(quality_report)}), gate.max_rejected_share allows {gate.max_rejected_share:.1%}: "
-            "see quarantined_events, mend the source or raise the share"
-        )
-    if not objects:
-        raise ContractError(
-            f"no events of {name} among {counts['lines_in']} lines ({counts['early']} early, {counts['late']} late): "
-            "check logical_date and what the source delivers"
-        )
-    content = "\n".join(row["content_sha256"] for row in objects)
+    params_sha256 = _digest_choices(source_report, gate)
     batch = {
         **{key: quality_report[key] for key in ("run_id", "source", "contract_version")},
         "logical_date": date.fromisoformat(quality_report["logical_date"]),
         **counts,
         "parts": len(objects),
         "size_bytes": sum(row["size_bytes"] for row in objects),
-        "content_sha256": hashlib.sha256(content.encode()).hexdigest(),
+        "content_sha256": digest_contents(row["content_sha256"] for row in objects),
         "min_timestamp": min(row["min_timestamp"] for row in objects),
         "max_timestamp": max(row["max_timestamp"] for row in objects),
-        "params_sha256": _digest_choices(source_report, gate),
+        "params_sha256": params_sha256,
     }
-    return {"batch": batch, "objects": objects, "files": source_report["files"]}
+    return {
+        "batch": batch,
+        "objects": objects,
+        "rejects": [report["rejects"] for report in part_reports if report["rejects"]],
+        "inputs": list_ingestion_facts(params_sha256, batch["contract_version"]),
+        **{name: source_report[name] for name in ("kind", "format", "files")},
+    }
 
 
 def _digest_choices(source_report: SourceReport, gate: GateParameters) -> str:
-    """Digest the parameters that decide a batch's content, and no others, so that equal content has equal bytes."""
-    choices = {"drop_duplicates": gate.drop_duplicates, "source": source_report["parameters"]}
-    return digest_parameters(choices)
+    return source_report.get("params_sha256") or digest_choices(source_report["parameters"], gate)
 
 
 def _prefer_stored(manifest: Report, stored: pd.DataFrame) -> Report:
@@ -220,13 +259,24 @@ def _prefer_stored(manifest: Report, stored: pd.DataFrame) -> Report:
     return manifest
 
 
-def _encode_rejects(rejects: pd.DataFrame, part: int, run_id: str, provenance: dict[str, str]) -> Objects:
-    """Encode rejects under a name that their content decides, so that a rerun finds them kept already."""
+def _encode_rejects(rejects: pd.DataFrame, part: int, provenance: dict[str, str]) -> tuple[Objects, Report | None]:
+    """Encode rejects under a name that their bytes decide, so that a rerun or a replay finds them kept already."""
     if rejects.empty:
-        return {}
-    digest = hashlib.sha256(rejects.to_csv(index=False).encode()).hexdigest()
-    table = pa.Table.from_pandas(rejects.assign(part=np.int32(part), run_id=run_id), preserve_index=False)
-    return {f"quarantined_events_{part:04d}_{digest[:12]}": encode_part(table, provenance)}
+        return {}, None
+    table = pa.Table.from_pandas(rejects.assign(part=np.int32(part)), preserve_index=False)
+    # pandas has several types of text, and rejects that were read again have another one than those received.
+    texts = {field.name: pa.string() for field in table.schema if pa.types.is_large_string(field.type)}
+    schema = pa.schema([(field.name, texts.get(field.name, field.type)) for field in table.schema])
+    data = encode_part(table.cast(schema), provenance)
+    digest = hashlib.sha256(data).hexdigest()
+    name = f"quarantined_events_{part:04d}_{digest[:12]}"
+    row = {"part": part, "file_name": f"{name}.parquet", "record_count": len(rejects), "size_bytes": len(data)}
+    return {name: data}, row | {"object_sha256": digest}
+
+
+def _list_quarantine(part_reports: list[Report]) -> str:
+    names = [report["rejects"]["file_name"] for report in part_reports if report["rejects"]]
+    return ", ".join(names[:NAMED_FILES]) + (", ..." if len(names) > NAMED_FILES else "") or "nothing"
 
 
 def _list_rules(quality_report: Report) -> str:

@@ -1,14 +1,18 @@
-"""The two ways into RAW. They differ in where the events come from, and in nothing else."""
+"""The ways into RAW. They differ in where the events come from, and in nothing else."""
 
 from kedro.pipeline import Node, Pipeline
 
 from network_anomalies.pipelines.ingestion.gate import (
     assemble_batch,
+    check_quality,
     preview_batch,
+    store_parts,
     summarise_quality,
     validate_events,
 )
+from network_anomalies.pipelines.ingestion.replay import describe_replay, replay_parts
 from network_anomalies.pipelines.ingestion.sources import (
+    assemble_truth,
     generate_events,
     index_log_files,
     label_events,
@@ -16,7 +20,8 @@ from network_anomalies.pipelines.ingestion.sources import (
     slice_logs,
 )
 
-RUN = ["params:source", "params:logical_date", "params:run_id"]
+DAY = ["params:source", "params:logical_date"]
+STORED = ["quarantined_events", "ingested_events", "raw_parts", "part_reports"]
 
 
 def create_pipeline() -> Pipeline:
@@ -38,8 +43,14 @@ def create_pipeline() -> Pipeline:
             Node(
                 label_events,
                 inputs=["synthetic_day", "ingestion_events"],
-                outputs="ground_truth",
+                outputs=["ground_truth", "truth_reports"],
                 name="label_events",
+            ),
+            Node(
+                assemble_truth,
+                inputs=["truth_reports", "ingestion_events", "params:run_id"],
+                outputs="truth_events",
+                name="record_truth",
             ),
         ]
     )
@@ -65,26 +76,71 @@ def create_log_pipeline() -> Pipeline:
     )
 
 
+def create_replay_pipeline() -> Pipeline:
+    """Put the quarantined rows of a day through today's gate again, and commit what passes as a new revision."""
+    return _create_commit() + Pipeline(
+        [
+            Node(
+                describe_replay,
+                inputs=[
+                    *("current_batch", "source_record", "batch_files"),
+                    *("params:replay", "params:logs", "params:gate"),
+                ],
+                outputs="source_report",
+                name="describe_replay",
+            ),
+            Node(
+                replay_parts,
+                inputs=[
+                    *("current_parts", "rejected_parts"),
+                    *("params:replay", "params:logs", "params:gate", "params:logical_date"),
+                ],
+                outputs="replayed_parts",
+                name="replay_parts",
+            ),
+            Node(
+                store_parts,
+                inputs=["replayed_parts", "source_report", "current_objects", "params:gate", *DAY],
+                outputs=STORED,
+                name="store_parts",
+            ),
+        ]
+    )
+
+
 def _create_gate() -> Pipeline:
-    return Pipeline(
+    return _create_commit() + Pipeline(
         [
             Node(
                 validate_events,
-                inputs=["event_parts", "source_report", "current_objects", "params:gate", *RUN],
-                outputs=["quarantined_events", "ingested_events", "raw_parts", "part_reports"],
+                inputs=["event_parts", "source_report", "current_objects", "params:gate", *DAY],
+                outputs=STORED,
                 name="validate_events",
             ),
+        ]
+    )
+
+
+def _create_commit() -> Pipeline:
+    return Pipeline(
+        [
             Node(
                 summarise_quality,
-                inputs=["part_reports", "source_report", *RUN],
-                outputs="quality_report",
+                inputs=["part_reports", "source_report", *DAY, "params:run_id"],
+                outputs="quality_summary",
                 name="summarise_quality",
             ),
             Node(
                 preview_batch,
-                inputs=["part_reports", "quality_report"],
+                inputs=["part_reports", "quality_summary"],
                 outputs=None,
                 name="preview_batch",
+            ),
+            Node(
+                check_quality,
+                inputs=["part_reports", "quality_summary", "params:gate"],
+                outputs="quality_report",
+                name="check_quality",
             ),
             Node(
                 assemble_batch,

@@ -1,20 +1,25 @@
 """Nodes that make a day's events, as lazy parts: synthetic ones, and those of real logs."""
 
-from collections.abc import Callable
+import hashlib
+from collections.abc import Callable, Iterator
 from datetime import date
 from functools import partial
 from typing import Any
 
 import pandas as pd
+import pyarrow as pa
 
 from network_anomalies.errors import ContractError
 from network_anomalies.formats import FORMATS, OpenFile
 from network_anomalies.formats.slices import SECOND, LogIndex, index_logs, plan_slices, read_slice, start_of
 from network_anomalies.generator import Day, draw_part, label_parts, plan_day
+from network_anomalies.inputs import choose_generator_parameters, choose_log_parameters, list_truth_facts
 from network_anomalies.parameters import GeneratorParameters, LogsParameters
+from network_anomalies.parts import digest_contents, encode_part
 
 Parts = dict[str, Callable[[], pd.DataFrame]]
-SourceReport = dict[str, Any]
+Report = dict[str, Any]
+SourceReport = Report
 
 
 def plan_events(generator: GeneratorParameters, logical_date: str) -> Day:
@@ -26,24 +31,36 @@ def generate_events(synthetic_day: Day, generator: GeneratorParameters) -> tuple
     """Make the synthetic events of a day.
 
     Returns:
-        Parts, a name to a function that draws its events; and the source's report: ``parameters`` that decide the
-        content, and no ``files``.
+        Parts, a name to a function that draws its events; and the source's report: its ``kind``, ``parameters`` that
+        decide the content, no ``format`` and no ``files``.
     """
     parts: Parts = {f"{part:04d}": partial(draw_part, synthetic_day, part) for part in synthetic_day.parts}
-    chosen = generator.model_dump(exclude={"profiles"}) | {
-        "profile": {generator.profile: generator.profiles[generator.profile].model_dump()}
-    }
-    return parts, {"parameters": chosen, "files": []}
+    chosen = choose_generator_parameters(generator)
+    return parts, {"kind": "synthetic", "format": None, "parameters": chosen, "files": []}
 
 
-def label_events(synthetic_day: Day, ingestion_events: SourceReport) -> Parts:
+def label_events(synthetic_day: Day, ingestion_events: pd.DataFrame) -> Iterator[tuple[dict[str, bytes], Report]]:
     """Say what the synthetic events of a committed day really were: see ``generator.truth`` for the columns.
 
     Args:
         synthetic_day: the plan that the events were drawn from.
         ingestion_events: the commit's receipt; there is no truth about a day that was not stored.
+
+    Yields:
+        An object, its name to Parquet bytes; and a row about it.
     """
-    return {f"{parts[0]:04d}": partial(label_parts, synthetic_day, parts) for parts in synthetic_day.runs}
+    for parts in synthetic_day.runs:
+        table = pa.Table.from_pandas(label_parts(synthetic_day, parts), preserve_index=False)
+        data = encode_part(table, {"revision": str(ingestion_events["revision"].iloc[0])})
+        digest = hashlib.sha256(data).hexdigest()
+        name = f"truth_{parts[0]:04d}_{digest[:12]}"
+        yield {name: data}, {"file_name": f"{name}.parquet", "sha256": digest}
+
+
+def assemble_truth(truth_reports: list[Report], ingestion_events: pd.DataFrame, run_id: str) -> Report:
+    """Make the record of the ground truth: the objects that hold it, and the batch that it is about."""
+    raw = digest_contents(ingestion_events["content_sha256"])
+    return {"run_id": run_id, "inputs": list_truth_facts(raw), "outputs": truth_reports}
 
 
 def index_log_files(
@@ -52,15 +69,16 @@ def index_log_files(
     """Read every log file once: what lies where, and what each file is.
 
     Returns:
-        The index of the day's flows; and the source's report: ``parameters`` that decide the content, and per file
-        of ``files`` its sha256, size, and lines by fate.
+        The index of the day's flows; and the source's report: ``kind``, ``format``, ``parameters`` that decide the
+        content, and per file of ``files`` its sha256, size, and lines by fate.
     """
     if logs.format not in FORMATS:
         raise ContractError(f"logs.format is {logs.format!r}: this project reads {', '.join(sorted(FORMATS))}")
     index = index_logs(log_files, FORMATS[logs.format], date.fromisoformat(logical_date), logs.block_bytes)
     impute = logs.missing_duration == "zero"
     files = [row if impute else row | {"imputed": 0} for row in index.files]
-    return index, {"parameters": logs.model_dump(exclude={"path", "block_bytes"}), "files": files}
+    report = {"kind": "logs", "format": logs.format, "parameters": choose_log_parameters(logs), "files": files}
+    return index, report
 
 
 def slice_logs(log_files: dict[str, OpenFile], log_index: LogIndex, logs: LogsParameters, logical_date: str) -> Parts:

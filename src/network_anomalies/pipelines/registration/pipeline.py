@@ -16,7 +16,10 @@ def create_pipeline() -> Pipeline:
         [
             Node(
                 decide_promotion,
-                inputs=["evaluation_events", "training_events", "previous_champion", "params:registration"],
+                inputs=[
+                    *("evaluation_events", "training_events", "previous_champion", "current_revisions"),
+                    "params:registration",
+                ],
                 outputs="decision",
                 name="decide_promotion",
             ),
@@ -28,7 +31,10 @@ def create_pipeline() -> Pipeline:
             ),
             Node(
                 assemble_model,
-                inputs=["decision", "model_card", "evaluation_events", "training_events", "params:run_id"],
+                inputs=[
+                    *("decision", "model_card", "evaluation_events", "training_events"),
+                    *("params:registration", "params:run_id"),
+                ],
                 outputs="champion_model",
                 name="register_model",
             ),

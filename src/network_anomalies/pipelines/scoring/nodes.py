@@ -1,5 +1,6 @@
 """Nodes that score a day with the champion and raise its alerts."""
 
+import hashlib
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from functools import partial
@@ -7,15 +8,22 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 
 from network_anomalies.ahead import work_ahead
-from network_anomalies.detection import Model, conclude, from_bytes, judge_slice, unpack_summary
+from network_anomalies.champion import Champion
+from network_anomalies.days import Slices
+from network_anomalies.detection import Model, Summary, conclude, feature_spec_sha256, judge_slice
 from network_anomalies.detection.triage import allow_findings, rate_severity, take_budget
+from network_anomalies.inputs import list_scoring_facts
 from network_anomalies.parameters import AlertsParameters
+from network_anomalies.parts import encode_part
 from network_anomalies.pipelines.scoring.report import render_report
 
 Report = dict[str, Any]
 KEPT_COLUMNS = ["timestamp", "src_ip", "dst_ip", "bytes", "duration", "protocol"]
+REPEATING = ("src_ip", "dst_ip", "protocol", "facet_1", "facet_2", "facet_3", "model_sha256")
+"""Columns of scores that are written as dictionaries; numbers hardly repeat."""
 ALERT_COLUMNS = [
     *("kind", "entity", "peer", "first_seen", "last_seen", "flows", "score", "severity", "technique", "sentence"),
     *("suppressed_by", "transformation_run_id", "model_version"),
@@ -23,46 +31,49 @@ ALERT_COLUMNS = [
 
 
 def score_slices(
-    silver_events: dict[str, Callable[[], pd.DataFrame]], champion_model: Report, transformation_events: Report
-) -> Iterator[tuple[dict[str, pd.DataFrame], pd.DataFrame]]:
+    silver_slices: Slices, champion_model: Champion, transformation_events: Report
+) -> Iterator[tuple[dict[str, bytes], pd.DataFrame, Report]]:
     """Score a day's silver with the champion, a slice at a time.
 
     Args:
-        silver_events: first hour to a function that reads the slice.
-        champion_model: the champion's row of ``models`` and its ``data``.
+        silver_slices: first hour to a function that reads the slice.
+        champion_model: the champion for the day.
         transformation_events: the receipt of the silver.
 
     Yields:
-        The slice's flows with ``score`` (higher is more anomalous), the three strongest facets and their surprise, and
-        ``model_sha256``; and the conversation-hours of the slice that reach the model's alert score.
+        An object, name to Parquet bytes: the slice's flows with ``score`` (higher is more anomalous), the three
+        strongest facets and their surprise, and ``model_sha256``; the conversation-hours of the slice that reach the
+        model's alert score; and a row about the object.
     """
-    model = from_bytes(champion_model["data"])
-    judged = work_ahead([partial(_judge, read, model) for read in silver_events.values()], ahead=2)
-    for hour, (flows, flagged) in zip(silver_events, judged, strict=True):
-        # One value in all rows: as a category it is neither held nor written once per flow.
-        sha256 = pd.Categorical.from_codes(np.zeros(len(flows), dtype=np.int8), [champion_model["model_sha256"]])
-        yield {f"scores_{hour}": flows.assign(model_sha256=sha256)}, flagged
+    provenance = {"silver": transformation_events["inputs_sha256"]}
+    judge = partial(_judge, champion_model.model, champion_model.model_sha256)
+    judged = work_ahead([partial(judge, read) for read in silver_slices.values()], ahead=2)
+    for hour, (flows, flagged) in zip(silver_slices, judged, strict=True):
+        data = encode_part(pa.Table.from_pandas(flows, preserve_index=False), provenance, REPEATING)
+        digest = hashlib.sha256(data).hexdigest()
+        objects = {f"scores_{hour}_{digest[:12]}": data}
+        yield objects, flagged, {"file_name": f"scores_{hour}_{digest[:12]}.parquet", "sha256": digest}
+        objects.clear()  # saved by now; Kedro's streams would hold it
 
 
 def raise_alerts(
     flagged_conversations: list[pd.DataFrame],
-    silver_day: list[Report],
-    champion_model: Report,
+    day_summary: Summary,
+    champion_model: Champion,
     transformation_events: Report,
-    alerts: AlertsParameters,
+    alerts_policy: AlertsParameters,
     run_id: str,
 ) -> Report:
     """Raise the day's alerts: one per entity and kind, at most ``budget``, and those that somebody answers for."""
     day = transformation_events["logical_date"]
-    has_past = champion_model["train_end"] <= datetime(day.year, day.month, day.day, tzinfo=UTC)
-    summary = unpack_summary(silver_day[-1]["summary"]())
-    findings = conclude(flagged_conversations, summary, from_bytes(champion_model["data"]), has_past)
-    judged = allow_findings(findings, alerts.allowlist, day)
-    rows = pd.concat([take_budget(judged, alerts.budget), judged[judged["suppressed_by"].notna()]])
+    has_past = champion_model.train_end <= datetime(day.year, day.month, day.day, tzinfo=UTC)
+    findings = conclude(flagged_conversations, day_summary, champion_model.model, has_past)
+    judged = allow_findings(findings, alerts_policy.allowlist, day)
+    rows = pd.concat([take_budget(judged, alerts_policy.budget), judged[judged["suppressed_by"].notna()]])
     rows = rows.assign(
         severity=rate_severity(rows["score"]),
         transformation_run_id=transformation_events["run_id"],
-        model_version=champion_model["version"],
+        model_version=champion_model.version,
     )
     return {"run_id": run_id, "rows": rows[ALERT_COLUMNS].replace({"peer": {"": None}, "technique": {"": None}})}
 
@@ -101,13 +112,29 @@ def format_alerts(alerts: pd.DataFrame) -> pd.DataFrame:
 
 
 def write_report(
-    alerts: pd.DataFrame, champion_model: Report, transformation_events: Report, alerts_parameters: AlertsParameters
+    alerts: pd.DataFrame, champion_model: Champion, transformation_events: Report, alerts_policy: AlertsParameters
 ) -> str:
     """Write the day's report as one self-contained HTML page."""
-    return render_report(alerts, champion_model, transformation_events, alerts_parameters.budget)
+    return render_report(alerts, champion_model, transformation_events, alerts_policy.budget)
 
 
-def _judge(read: Callable[[], pd.DataFrame], model: Model) -> tuple[pd.DataFrame, pd.DataFrame]:
+def assemble_scoring(
+    score_reports: list[Report],
+    transformation_events: Report,
+    champion_model: Champion,
+    alerts_policy: AlertsParameters,
+    run_id: str,
+    *written_before: Any,
+) -> Report:
+    """Make the record of the scoring, after everything that it wrote: the objects, and what decided them."""
+    silver = transformation_events["inputs_sha256"]
+    inputs = list_scoring_facts(silver, champion_model.model_sha256, alerts_policy, feature_spec_sha256())
+    return {"run_id": run_id, "inputs": inputs, "outputs": score_reports}
+
+
+def _judge(model: Model, model_sha256: str, read: Callable[[], pd.DataFrame]) -> tuple[pd.DataFrame, pd.DataFrame]:
     events = read()
     scores, flagged = judge_slice(events, model)
-    return pd.concat([events[KEPT_COLUMNS], scores], axis=1), flagged
+    # One value in all rows: as a category it is neither held nor written once per flow.
+    sha256 = pd.Categorical.from_codes(np.zeros(len(events), dtype=np.int8), [model_sha256])
+    return pd.concat([events[KEPT_COLUMNS], scores], axis=1).assign(model_sha256=sha256), flagged

@@ -2,7 +2,14 @@
 
 from kedro.pipeline import Node, Pipeline
 
-from network_anomalies.pipelines.scoring.nodes import format_alerts, raise_alerts, score_slices, write_report
+from network_anomalies.inputs import choose_alerts_policy
+from network_anomalies.pipelines.scoring.nodes import (
+    assemble_scoring,
+    format_alerts,
+    raise_alerts,
+    score_slices,
+    write_report,
+)
 
 
 def create_pipeline() -> Pipeline:
@@ -10,16 +17,22 @@ def create_pipeline() -> Pipeline:
     return Pipeline(
         [
             Node(
+                choose_alerts_policy,
+                inputs=["params:alerts", "params:generator", "source_record", "transformation_events"],
+                outputs="alerts_policy",
+                name="choose_alerts_policy",
+            ),
+            Node(
                 score_slices,
-                inputs=["silver_events", "champion_model", "transformation_events"],
-                outputs=["scores", "flagged_conversations"],
+                inputs=["silver_slices", "champion_model", "transformation_events"],
+                outputs=["scores", "flagged_conversations", "score_reports"],
                 name="score_slices",
             ),
             Node(
                 raise_alerts,
                 inputs=[
-                    *("flagged_conversations", "silver_day", "champion_model", "transformation_events"),
-                    *("params:alerts", "params:run_id"),
+                    *("flagged_conversations", "day_summary", "champion_model", "transformation_events"),
+                    *("alerts_policy", "params:run_id"),
                 ],
                 outputs="alerts",
                 name="raise_alerts",
@@ -32,9 +45,18 @@ def create_pipeline() -> Pipeline:
             ),
             Node(
                 write_report,
-                inputs=["alerts", "champion_model", "transformation_events", "params:alerts"],
+                inputs=["alerts", "champion_model", "transformation_events", "alerts_policy"],
                 outputs="daily_report",
                 name="write_report",
+            ),
+            Node(
+                assemble_scoring,
+                inputs=[
+                    *("score_reports", "transformation_events", "champion_model", "alerts_policy", "params:run_id"),
+                    *("alert_lines", "daily_report"),
+                ],
+                outputs="scoring_events",
+                name="record_scoring",
             ),
         ]
     )

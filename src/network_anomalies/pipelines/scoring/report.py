@@ -6,6 +6,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from network_anomalies.champion import Champion
+
 STYLE = """
 body {font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 75rem; padding: 0 1rem; color: #222}
 table {border-collapse: collapse; width: 100%} th, td {text-align: left; padding: .3rem .6rem; vertical-align: top}
@@ -14,12 +16,12 @@ tr {border-bottom: 1px solid #ddd} .critical, .high {color: #b00020; font-weight
 BAR_WIDTH, BARS_HEIGHT, HOURS = 20, 80, 24
 
 
-def render_report(alerts: pd.DataFrame, champion: dict[str, Any], silver: dict[str, Any], budget: int) -> str:
+def render_report(alerts: pd.DataFrame, champion: Champion, silver: dict[str, Any], budget: int) -> str:
     """Return the page.
 
     Args:
         alerts: the day's rows of ``alerts``.
-        champion: the champion's row of ``models``.
+        champion: the champion for the day.
         silver: the day's row of ``transformation_events``.
         budget: how many alerts a day may have.
     """
@@ -27,7 +29,7 @@ def render_report(alerts: pd.DataFrame, champion: dict[str, Any], silver: dict[s
     title = f"{silver['source']} on {silver['logical_date']}"
     facts = [
         f"{silver['record_count']:,} flows, revision {silver['revision']}, silver of run {silver['run_id']}",
-        f"champion version {champion['version']} ({champion['model_sha256'][:12]}): {champion['reason']}",
+        f"champion version {champion.version} ({champion.model_sha256[:12]}): {champion.reason}",
         f"{len(raised)} alerts (at most {budget} a day), {len(alerts) - len(raised)} suppressed by the allowlist",
     ]
     return "\n".join(

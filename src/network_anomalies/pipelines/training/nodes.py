@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from network_anomalies.days import SilverDay
 from network_anomalies.detection import (
     fit,
     merge_histories,
@@ -20,6 +21,7 @@ from network_anomalies.detection import (
 )
 from network_anomalies.detection.storage import feature_spec_sha256
 from network_anomalies.errors import ContractError
+from network_anomalies.inputs import list_training_facts
 from network_anomalies.parameters import TrainingParameters
 
 Report = dict[str, Any]
@@ -28,7 +30,7 @@ DRIFT_ROWS = 200_000
 
 
 def split_window(
-    silver_history: list[dict[str, Any]],
+    history_slices: list[SilverDay],
     training: TrainingParameters,
     logical_date: str,
     transformation_events: Report,
@@ -39,31 +41,34 @@ def split_window(
     latest slices up to ``row_cap`` events are taken.
 
     Args:
-        silver_history: the days that have silver, the date included.
+        history_slices: the days that have silver, the date included.
         training: the window's parameters.
         logical_date: the UTC day, YYYY-MM-DD.
         transformation_events: the receipt of the date's silver, so that it is there before the history is read.
 
     Returns:
         ``slices`` to train on, in order of time, each with ``logical_date``, ``hour``, ``rows`` and ``read``; their
-        ``days``; ``train_start``, ``train_end`` and ``test_end``.
+        ``days``; ``train_start``, ``train_end`` and ``test_end``; and ``inputs``, what decides the model.
 
     Raises:
         ContractError: the date has no silver.
     """
     day = date.fromisoformat(logical_date)
-    if silver_history[-1]["logical_date"] != day:
+    if history_slices[-1].logical_date != day:
         raise ContractError(f"there is no silver of {logical_date} to test on: run the transformation of that day")
-    slices = [entry for one in silver_history for entry in _list_slices(one)]
+    slices = [entry for one in history_slices for entry in _list_slices(one)]
     earlier = [entry for entry in slices if entry["logical_date"] < day]
     chosen = _take_latest(earlier, training.row_cap) if earlier else _take_first(slices, training)
     end = _start_of(day) if earlier else chosen[-1]["start"] + timedelta(hours=chosen[-1]["hours"])
     return {
         "slices": chosen,
-        "days": [one for one in silver_history if one["logical_date"] in {entry["logical_date"] for entry in chosen}],
+        "days": [one for one in history_slices if one.logical_date in {entry["logical_date"] for entry in chosen}],
         "train_start": chosen[0]["start"],
         "train_end": end,
         "test_end": _start_of(day) + timedelta(days=1),
+        "inputs": list_training_facts(
+            {one.logical_date: one.inputs_sha256 for one in history_slices}, day, training, feature_spec_sha256()
+        ),
     }
 
 
@@ -80,6 +85,8 @@ def train_model(training_split: Report, training: TrainingParameters, run_id: st
     digest = hashlib.sha256(data).hexdigest()
     report = {
         "run_id": run_id,
+        "inputs": training_split["inputs"],
+        "outputs": [{"file_name": f"{digest[:12]}/model.arrow", "sha256": digest}],
         "model_file": f"{digest[:12]}/model.arrow",
         "model_sha256": digest,
         "size_bytes": len(data),
@@ -92,17 +99,17 @@ def train_model(training_split: Report, training: TrainingParameters, run_id: st
     return {f"{digest[:12]}/model": data}, report
 
 
-def _list_slices(one: dict[str, Any]) -> list[dict[str, Any]]:
-    objects = [item for item in one["objects"] if item["kind"] == "slice"]
+def _list_slices(one: SilverDay) -> list[dict[str, Any]]:
+    objects = [item for item in one.objects if item["kind"] == "slice"]
     hours = [int(item["hour"]) for item in objects]
     return [
         {
-            "logical_date": one["logical_date"],
+            "logical_date": one.logical_date,
             "hour": item["hour"],
             "hours": item["hours"],
-            "start": _start_of(one["logical_date"]) + timedelta(hours=hour),
+            "start": _start_of(one.logical_date) + timedelta(hours=hour),
             "rows": item["record_count"],
-            "read": one["slices"][item["hour"]],
+            "read": one.slices[item["hour"]],
         }
         for item, hour in zip(objects, hours, strict=True)
     ]
@@ -121,24 +128,24 @@ def _take_first(slices: list[dict[str, Any]], training: TrainingParameters) -> l
     return slices[: max(min(kept, len(slices) - 1), 1)]
 
 
-def _remember_day(one: dict[str, Any], slices: list[dict[str, Any]]) -> Any:
+def _remember_day(one: SilverDay, slices: list[dict[str, Any]]) -> Any:
     """Return a day's history: of its stored summary if all of it is trained on, else of the slices that are."""
-    own = [entry for entry in slices if entry["logical_date"] == one["logical_date"]]
-    if len(own) == len(one["slices"]):
-        return remember(unpack_summary(one["summary"]()))
+    own = [entry for entry in slices if entry["logical_date"] == one.logical_date]
+    if len(own) == len(one.slices):
+        return remember(unpack_summary(one.read_summary()))
     return remember(merge_summaries(summarise(entry["read"]()) for entry in own))
 
 
-def _describe_day(one: dict[str, Any], slices: list[dict[str, Any]]) -> Report:
+def _describe_day(one: SilverDay, slices: list[dict[str, Any]]) -> Report:
     """Return the exact objects that a day gave to the training, silver and RAW, with their hashes."""
-    hours = {entry["hour"] for entry in slices if entry["logical_date"] == one["logical_date"]}
-    silver = [item for item in one["objects"] if item.get("hour") in hours]
+    hours = {entry["hour"] for entry in slices if entry["logical_date"] == one.logical_date}
+    silver = [item for item in one.objects if item.get("hour") in hours]
     return {
-        "logical_date": str(one["logical_date"]),
-        "revision": one["revision"],
-        "transformation_run_id": one["run_id"],
+        "logical_date": str(one.logical_date),
+        "revision": one.revision,
+        "transformation_run_id": one.run_id,
         "silver": [{name: item[name] for name in ("hour", "uri", "sha256")} for item in silver],
-        "raw": [{name: item[name] for name in ("uri", "sha256")} for item in one["raw_objects"]],
+        "raw": [{name: item[name] for name in ("uri", "sha256")} for item in one.raw_objects],
     }
 
 

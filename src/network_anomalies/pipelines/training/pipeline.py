@@ -11,7 +11,7 @@ def create_pipeline() -> Pipeline:
         [
             Node(
                 split_window,
-                inputs=["silver_history", "params:training", "params:logical_date", "transformation_events"],
+                inputs=["history_slices", "params:training", "params:logical_date", "transformation_events"],
                 outputs="training_split",
                 name="split_window",
             ),

@@ -12,8 +12,10 @@ import pyarrow as pa
 from network_anomalies.ahead import work_ahead
 from network_anomalies.detection import Summary, describe_slice, merge_summaries, pack_summary
 from network_anomalies.detection.storage import feature_spec_sha256
+from network_anomalies.errors import ContractError
+from network_anomalies.inputs import list_transformation_facts
 from network_anomalies.parameters import TransformationParameters
-from network_anomalies.parts import encode_part
+from network_anomalies.parts import digest_contents, encode_part
 
 Objects = dict[str, bytes]
 Report = dict[str, Any]
@@ -72,13 +74,28 @@ def add_silver_columns(events: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def assemble_transformation(silver_reports: list[Report], ingestion_events: pd.DataFrame, run_id: str) -> Report:
-    """Make the row that the registry commits: objects in and out with their hashes, rows, the specification's hash."""
+def assemble_transformation(
+    silver_reports: list[Report], ingestion_events: pd.DataFrame, transformation: TransformationParameters, run_id: str
+) -> Report:
+    """Make the row that the registry commits: objects in and out with their hashes, rows, and what decided them.
+
+    Raises:
+        ContractError: the slices hold more or fewer events than the batch.
+    """
+    rows, accepted = sum(row["record_count"] for row in silver_reports), int(ingestion_events["record_count"].sum())
+    if rows != accepted:
+        raise ContractError(
+            f"the slices hold {rows} events and the batch {accepted}: the registry's time ranges of its objects were "
+            "altered; run `kedro verify` to see which"
+        )
     raw = ingestion_events[["object_uri", "object_sha256", "record_count"]]
+    content = digest_contents(ingestion_events["content_sha256"])
     return {
         "run_id": run_id,
+        "inputs": list_transformation_facts(content, transformation, feature_spec_sha256()),
+        "outputs": silver_reports,
         "revision": int(ingestion_events["revision"].iloc[0]),
-        "record_count": sum(row["record_count"] for row in silver_reports),
+        "record_count": rows,
         "size_bytes": sum(row["size_bytes"] for row in silver_reports),
         "feature_spec_sha256": feature_spec_sha256(),
         "input_objects": raw.rename(columns={"object_uri": "uri", "object_sha256": "sha256"}).to_dict("records"),

@@ -17,7 +17,7 @@ def create_pipeline() -> Pipeline:
             ),
             Node(
                 assemble_transformation,
-                inputs=["silver_reports", "ingestion_events", "params:run_id"],
+                inputs=["silver_reports", "ingestion_events", "params:transformation", "params:run_id"],
                 outputs="transformation_events",
                 name="commit_transformation",
             ),

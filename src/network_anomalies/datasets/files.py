@@ -1,0 +1,20 @@
+"""Files of the lake that a stage wrote, as outputs of its row: where they lie, and their sha256."""
+
+import hashlib
+from typing import Any
+
+from network_anomalies.lake import open_lake
+
+FileOutputs = dict[str, dict[str, str]]
+"""Name of a file to its ``filepath`` (any fsspec URL) and the ``uri`` that the registry is to name it by."""
+
+
+def read_files(files: FileOutputs, credentials: dict[str, Any] | None) -> list[dict[str, str]]:
+    """Return ``uri`` and ``sha256`` of files, by their bytes as stored."""
+    opened = [(file["uri"], *open_lake(file["filepath"], credentials)) for file in files.values()]
+    return [{"uri": uri, "sha256": digest_file(filesystem, path)} for uri, filesystem, path in opened]
+
+
+def digest_file(filesystem: Any, path: str) -> str:
+    """Return the sha256 of a file's bytes."""
+    return hashlib.sha256(filesystem.cat_file(path)).hexdigest()

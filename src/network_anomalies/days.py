@@ -1,0 +1,36 @@
+"""A day's silver, as the stages after it take it."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from typing import Any
+
+import pandas as pd
+
+Slices = dict[str, Callable[[], pd.DataFrame]]
+"""First hour of a slice, two digits, to a function that reads its events."""
+
+
+@dataclass(frozen=True)
+class SilverDay:
+    """The current silver of a source on one day.
+
+    Attributes:
+        logical_date: the day.
+        revision: of the batch that it was made of.
+        run_id: of the transformation that made it.
+        inputs_sha256: digest of what decided it.
+        objects: rows about its objects: ``kind``, ``hour``, ``hours``, ``record_count``, ``uri``, ``sha256``.
+        raw_objects: ``uri`` and ``sha256`` of the RAW objects that it was made of.
+        slices: its slices.
+        read_summary: reads the bytes of its summary.
+    """
+
+    logical_date: date
+    revision: int
+    run_id: str
+    inputs_sha256: str
+    objects: Sequence[dict[str, Any]] = field(repr=False)
+    raw_objects: Sequence[dict[str, Any]] = field(repr=False)
+    slices: Slices = field(repr=False)
+    read_summary: Callable[[], bytes] = field(repr=False)

@@ -1,0 +1,183 @@
+"""Nodes that put the quarantined rows of a day through today's gate again."""
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import date
+from functools import partial
+
+import pandas as pd
+import pyarrow as pa
+
+from network_anomalies.contract import list_rules
+from network_anomalies.errors import ContractError
+from network_anomalies.inputs import choose_log_parameters, digest_choices
+from network_anomalies.parameters import GateParameters, LogsParameters, ReplayParameters
+from network_anomalies.parts import find_duplicates, to_canonical_table
+from network_anomalies.pipelines.ingestion.gate import Judged, Judges, judge_events
+from network_anomalies.pipelines.ingestion.sources import Parts, SourceReport
+
+ABOUT = ("row", "rule", "reason", "part", "run_id")
+"""Columns of quarantine that are about a row; the others hold what was received, as text."""
+
+
+@dataclass(frozen=True)
+class Replay:
+    """How quarantined rows are judged again.
+
+    Attributes:
+        logical_date: the UTC day.
+        rule: rows that broke another rule stay where they are; None puts all through.
+        impute: whether a duration that was not received becomes 0.
+        drop_duplicates: whether exact duplicates are left out.
+    """
+
+    logical_date: date
+    rule: str | None
+    impute: bool
+    drop_duplicates: bool
+
+
+def replay_parts(
+    current_parts: Parts,
+    rejected_parts: Parts,
+    replay: ReplayParameters,
+    logs: LogsParameters,
+    gate: GateParameters,
+    logical_date: str,
+) -> Judges:
+    """Make functions that judge the parts of the current revision again, each with its quarantined rows.
+
+    Args:
+        current_parts: the numbers of the parts to functions that read their events.
+        rejected_parts: the same for their quarantined rows.
+        replay: which rows.
+        logs: what becomes of a missing duration.
+        gate: what becomes of duplicates.
+        logical_date: the UTC day, YYYY-MM-DD.
+
+    Raises:
+        ContractError: no row is in quarantine, or none that broke the rule.
+    """
+    _require_rows(rejected_parts, replay.rule)
+    impute = logs.missing_duration == "zero"
+    how = Replay(date.fromisoformat(logical_date), replay.rule, impute, gate.drop_duplicates)
+    numbers = sorted({*current_parts, *rejected_parts})
+    return {part: partial(judge_again, current_parts.get(part), rejected_parts.get(part), how) for part in numbers}
+
+
+def describe_replay(
+    current_batch: pd.DataFrame,
+    source_record: pd.DataFrame,
+    batch_files: pd.DataFrame,
+    replay: ReplayParameters,
+    logs: LogsParameters,
+    gate: GateParameters,
+) -> SourceReport:
+    """Make the source's report of a batch that is replayed: what it says about lines that no part holds still holds.
+
+    Args:
+        current_batch: the batch's row of ``ingestion_batches``.
+        source_record: the source's row of ``sources``.
+        batch_files: its rows of ``source_files``.
+        replay: which rows are replayed.
+        logs: what becomes of a missing duration.
+        gate: what becomes of duplicates.
+    """
+    (batch,), (source,) = current_batch.to_dict("records"), source_record.to_dict("records")
+    kept = ("not_a_flow", "unparsable", "early", "late", "duplicates_dropped", "imputed")
+    left_out = {name: batch[name] for name in kept}
+    left_out |= {"lines": batch["lines_in"], "duplicates": batch["duplicates_dropped"]}
+    return {
+        "kind": source["kind"],
+        "format": source["format"],
+        "params_sha256": _choose_digest(batch["params_sha256"], source["kind"], replay.rule, logs, gate),
+        "files": batch_files.drop(columns="run_id").to_dict("records"),
+        "left_out": [left_out],
+    }
+
+
+def judge_again(
+    read_events: Callable[[], pd.DataFrame] | None, read_rejects: Callable[[], pd.DataFrame] | None, how: Replay
+) -> Judged:
+    """Judge a part: its stored events, which must meet today's contract too, and its quarantined rows.
+
+    Returns:
+        What ``judge_events`` does; rejected rows keep what was received and the number of their row.
+    """
+    judged: list[Judged | None] = []
+    if read_events:
+        judged.append(judge_events(read_events(), how.logical_date, drop_duplicates=False))
+    if read_rejects:
+        rejects = read_rejects()
+        chosen = rejects["rule"].eq(how.rule) if how.rule else pd.Series(True, index=rejects.index)
+        judged += [_keep_rejects(rejects[~chosen]), _judge_rejects(rejects[chosen].reset_index(drop=True), how)]
+    return _merge([rows for rows in judged if rows], how.drop_duplicates)
+
+
+def _judge_rejects(rejects: pd.DataFrame, how: Replay) -> Judged | None:
+    if rejects.empty:
+        return None
+    received = rejects.drop(columns=[name for name in ABOUT if name in rejects])
+    missing = received["duration"].isna() & how.impute
+    filled = received.assign(duration=received["duration"].mask(missing, "0.0"))
+    accepted, failed, counts = judge_events(filled, how.logical_date, drop_duplicates=False)
+    places = failed["row"].to_numpy()
+    imputed = int(missing.drop(index=places).sum())
+    again = rejects.iloc[places].assign(rule=failed["rule"].array, reason=failed["reason"].array)
+    return accepted, _to_rejects(again), counts | {"imputed": imputed}
+
+
+def _keep_rejects(rejects: pd.DataFrame) -> Judged | None:
+    if rejects.empty:
+        return None
+    return pa.table({}), _to_rejects(rejects), {"rows": len(rejects), "rejected": len(rejects)}
+
+
+def _to_rejects(rejects: pd.DataFrame) -> pd.DataFrame:
+    """Return stored rejects in the form that ``judge_events`` gives them."""
+    received = [name for name in rejects.columns if name not in ABOUT]
+    return rejects[[*received, "row", "rule", "reason"]].astype(dict.fromkeys(received, "string"))
+
+
+def _merge(judged: list[Judged], drop_duplicates: bool) -> Judged:
+    counts: Counter[str] = Counter()
+    for _, _, part in judged:
+        counts.update(part)
+    tables = [table for table, _, _ in judged if table.num_columns]
+    accepted = to_canonical_table(pa.concat_tables(tables, promote_options="default"))
+    duplicates = find_duplicates(accepted)
+    if drop_duplicates and duplicates.any():
+        accepted = accepted.filter(pa.array(~duplicates))
+    found = {"duplicates": int(duplicates.sum()), "accepted": accepted.num_rows}
+    found |= {"duplicates_dropped": found["duplicates"] if drop_duplicates else 0}
+    rejects = pd.concat([rows for _, rows, _ in judged]).sort_values("row", kind="stable", ignore_index=True)
+    return accepted, rejects, {**counts, **found}
+
+
+def _require_rows(rejected_parts: Parts, rule: str | None) -> None:
+    found: Counter[str] = Counter()
+    for read in rejected_parts.values():
+        found.update(read()["rule"].value_counts().to_dict())
+    if not found:
+        raise ContractError("nothing of that source and date is in quarantine: there is nothing to replay")
+    if rule is None or rule in found:
+        return
+    there = ", ".join(f"{name} {count}" for name, count in found.most_common())
+    if rule in list_rules():
+        raise ContractError(f"no row in quarantine broke the rule {rule}: there are {there}")
+    raise ContractError(
+        f"there is no rule {rule}: in quarantine are {there}; the contract's rules are {', '.join(list_rules())}"
+    )
+
+
+def _choose_digest(recorded: str, kind: str, rule: str | None, logs: LogsParameters, gate: GateParameters) -> str:
+    """Return the digest of today's parameters if the batch is now what they make of the logs, else the batch's own.
+
+    A replay applies one of them, ``logs.missing_duration``.
+    """
+    rejecting = logs.model_copy(update={"missing_duration": "reject"})
+    was_rejecting = recorded == digest_choices(choose_log_parameters(rejecting), gate)
+    if kind == "logs" and was_rejecting and rule in (None, "duration_missing"):
+        return digest_choices(choose_log_parameters(logs), gate)
+    return recorded

@@ -1,0 +1,88 @@
+"""All that the registry has of a source, in a few queries, as `kedro status` and `kedro backfill` compare it."""
+
+from collections import defaultdict
+from collections.abc import Mapping
+from datetime import date
+from typing import Any
+
+from sqlalchemy import Connection, Engine, func, select
+
+from network_anomalies.registry.tables import (
+    ingestion_batches,
+    models,
+    pipeline_runs,
+    promotions,
+    sources,
+    stage_events,
+)
+from network_anomalies.source_records import BatchRecord, Decision, Kind, RunRecord, SourceRecords, StageRecord
+from network_anomalies.stages import INGESTION, STAGES, list_stages
+
+
+def list_sources(engine: Engine) -> dict[str, Kind]:
+    """Return the kind of each source, by name: those that hold events, and those whose first ingestion failed."""
+    columns = pipeline_runs.c
+    tried = select(columns.source, columns.pipeline).where(columns.selection.is_(None)).distinct()
+    with engine.connect() as connection:
+        known: dict[str, Kind] = {row.name: row.kind for row in connection.execute(select(sources))}
+        runs = [(row.source, _split(row.pipeline)) for row in connection.execute(tried)]
+    for source, stages in runs:
+        if set(stages) & set(INGESTION):
+            known.setdefault(source, "logs" if "log_ingestion" in stages else "synthetic")
+    return dict(sorted(known.items()))
+
+
+def read_source(engine: Engine, source: str, kind: Kind) -> SourceRecords:
+    """Return the records of a source, the latest ones of each day; a source without any gives empty ones."""
+    with engine.connect() as connection:
+        return SourceRecords(
+            source=source,
+            kind=kind,
+            batches=_read_batches(connection, source),
+            stages=_read_stages(connection, source),
+            runs=_read_runs(connection, source),
+            champions=_read_champions(connection, source),
+        )
+
+
+def _read_batches(connection: Connection, source: str) -> Mapping[date, BatchRecord]:
+    columns = ingestion_batches.c
+    query = select(columns.logical_date, columns.content_sha256, columns.accepted)
+    rows = connection.execute(query.where(columns.source == source, columns.status == "SUCCESS"))
+    return {row.logical_date: BatchRecord(row.content_sha256, row.accepted) for row in rows}
+
+
+def _read_stages(connection: Connection, source: str) -> Mapping[tuple[str, date], StageRecord]:
+    """Return the row with the highest number of each stage and day."""
+    columns = stage_events.c
+    latest = select(func.max(columns.sequence)).where(columns.source == source)
+    latest = latest.group_by(columns.stage, columns.logical_date)
+    query = select(columns.stage, columns.logical_date, columns.run_id, columns.inputs, columns.inputs_sha256)
+    rows = connection.execute(query.where(columns.sequence.in_(latest)))
+    return {(row.stage, row.logical_date): StageRecord(row.run_id, row.inputs, row.inputs_sha256) for row in rows}
+
+
+def _read_runs(connection: Connection, source: str) -> Mapping[date, list[RunRecord]]:
+    """Return the runs of whole pipelines, by day, in the order in which they started."""
+    columns = pipeline_runs.c
+    query = select(columns.logical_date, columns.run_id, columns.pipeline, columns.status, columns.error)
+    query = query.where(columns.source == source, columns.selection.is_(None)).order_by(columns.started_at)
+    runs: defaultdict[date, list[RunRecord]] = defaultdict(list)
+    for row in connection.execute(query):
+        if stages := _split(row.pipeline):
+            runs[row.logical_date].append(RunRecord(row.run_id, stages, row.status, row.error or ""))
+    return dict(runs)
+
+
+def _read_champions(connection: Connection, source: str) -> list[Decision]:
+    """Return the decisions that hold, by their first day."""
+    of_model = (promotions.c.source == models.c.source) & (promotions.c.version == models.c.version)
+    query = select(promotions.c.logical_date, models.c.model_sha256).join(models, of_model)
+    query = query.where(promotions.c.source == source, promotions.c.status == "SUCCESS")
+    rows: Any = connection.execute(query.order_by(promotions.c.logical_date))
+    return [Decision(row.logical_date, row.model_sha256) for row in rows]
+
+
+def _split(pipelines: str) -> tuple[str, ...]:
+    """Return the stages of a day that the pipelines of a run stand for."""
+    return tuple(stage for stage in list_stages(pipelines.split(",")) if stage in STAGES)

@@ -1,0 +1,94 @@
+"""Rows of the registry that the catalog shows: of a source, or of the current revision of its day."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+import pandas as pd
+from sqlalchemy import Engine, Select, select
+
+from network_anomalies.errors import ProjectError
+from network_anomalies.registry.tables import ingestion_batches, ingestion_events, pipeline_runs, source_files, sources
+
+
+@dataclass(frozen=True)
+class Lookup:
+    """A question to the registry.
+
+    Attributes:
+        select: the question about a source and date.
+        needed: whether no row is an error.
+    """
+
+    select: Callable[[str, date], Select[Any]]
+    needed: bool = False
+
+
+def _select_objects(source: str, day: date) -> Select[Any]:
+    columns = ingestion_events.c
+    current = (columns.source == source, columns.logical_date == day, columns.status == "SUCCESS")
+    return select(ingestion_events).where(*current).order_by(columns.part)
+
+
+def _select_batch(source: str, day: date) -> Select[Any]:
+    columns = ingestion_batches.c
+    return select(ingestion_batches).where(
+        columns.source == source, columns.logical_date == day, columns.status == "SUCCESS"
+    )
+
+
+def _select_files(source: str, day: date) -> Select[Any]:
+    current = _select_batch(source, day).with_only_columns(ingestion_batches.c.run_id)
+    return select(source_files).where(source_files.c.run_id.in_(current)).order_by(source_files.c.path)
+
+
+def _select_source(source: str, _day: date) -> Select[Any]:
+    return select(sources).where(sources.c.name == source)
+
+
+def _select_revisions(source: str, _day: date) -> Select[Any]:
+    """Choose the revisions that hold what the current one of their day holds; a correction may be taken back."""
+    columns, current = ingestion_batches.c, ingestion_batches.alias("current")
+    equal = (
+        (columns.source == current.c.source)
+        & (columns.logical_date == current.c.logical_date)
+        & (columns.content_sha256 == current.c.content_sha256)
+        & (current.c.status == "SUCCESS")
+    )
+    chosen = select(columns.logical_date, columns.revision).join(current, equal).where(columns.source == source)
+    return chosen.order_by(columns.logical_date, columns.revision)
+
+
+def _select_runs(source: str, day: date) -> Select[Any]:
+    columns = pipeline_runs.c
+    of_day = (columns.source == source, columns.logical_date == day)
+    return select(pipeline_runs).where(*of_day).order_by(columns.started_at)
+
+
+LOOKUPS = {
+    "pipeline_runs": Lookup(_select_runs),
+    "current_objects": Lookup(_select_objects),
+    "current_batch": Lookup(_select_batch, needed=True),
+    "batch_files": Lookup(_select_files),
+    "source_record": Lookup(_select_source, needed=True),
+    "current_revisions": Lookup(_select_revisions),
+}
+
+
+def look_up(engine: Engine, name: str, source: str, day: date) -> pd.DataFrame:
+    """Return the rows that answer one of ``LOOKUPS``.
+
+    Raises:
+        ProjectError: there are none, and they are needed.
+    """
+    lookup = LOOKUPS[name]
+    with engine.connect() as connection:
+        result = connection.execute(lookup.select(source, day))
+        rows = pd.DataFrame(result.all(), columns=list(result.keys()))
+    if rows.empty and lookup.needed:
+        raise ProjectError(
+            f"source {source} has no batch on {day}: run the ingestion (log_ingestion for real logs) pipeline of that "
+            "day, or set logical_date and source"
+        )
+    return rows

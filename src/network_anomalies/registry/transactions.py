@@ -1,0 +1,92 @@
+"""Transactions of the registry whose outcome is known, also when the server does not answer the COMMIT."""
+
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from sqlalchemy import Connection, Engine, text
+from sqlalchemy.exc import SQLAlchemyError
+
+from network_anomalies.errors import RegistryUnanswered
+
+logger = logging.getLogger(__name__)
+TookPlace = Callable[[Connection], bool]
+
+# The server waits until the process is gone: only then is it sure that no COMMIT comes later.
+_END = text("SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE pid = :pid AND usename = current_user")
+_THERE = text("SELECT count(*) FROM pg_stat_activity WHERE pid = :pid AND usename = current_user")
+
+
+@contextmanager
+def transaction(engine: Engine, took_place: TookPlace) -> Iterator[Connection]:
+    """Yield a connection whose work is committed at the end, or not at all.
+
+    A COMMIT that PostgreSQL does not answer may have taken place. Its session is ended on the server, and a new
+    connection is asked what became of it.
+
+    Args:
+        engine: the registry.
+        took_place: tells, on a connection of its own, whether the work of this transaction is in the registry.
+
+    Raises:
+        RegistryUnanswered: a COMMIT was not answered, and did not take place or cannot be asked for.
+    """
+    if engine.dialect.name == "sqlite":
+        with engine.begin() as connection:
+            yield connection
+        return
+    with engine.connect() as connection:
+        session = connection.connection.dbapi_connection
+        assert session is not None  # noqa: S101 (a connection that was just opened)
+        pid, committing = session.info.backend_pid, False
+        try:
+            yield connection
+            committing = True
+            connection.commit()
+        except BaseException as error:
+            if not session.closed:
+                raise  # the server answered, or was not asked: it keeps nothing
+            connection.invalidate()
+            if committing and isinstance(error, SQLAlchemyError):
+                _settle(engine, pid, took_place, error)
+                return
+            _try_to_end(engine, pid)
+            raise
+
+
+def _settle(engine: Engine, pid: int, took_place: TookPlace, error: SQLAlchemyError) -> None:
+    """Find out what became of a COMMIT without an answer; return if it took place."""
+    try:
+        committed = _end_and_ask(engine, pid, took_place)
+    except SQLAlchemyError:
+        raise RegistryUnanswered(
+            "the registry did not answer a COMMIT, and cannot be asked whether it took place: "
+            "run again when it answers (UNCHANGED, if it did)"
+        ) from error
+    if not committed:
+        raise RegistryUnanswered(
+            "the registry did not answer a COMMIT, and nothing was committed: run again"
+        ) from error
+    logger.warning("The registry did not answer a COMMIT; asked again, it says that the COMMIT took place")
+
+
+def _end_and_ask(engine: Engine, pid: int, took_place: TookPlace) -> bool:
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        if not _end_session(connection, pid):
+            raise SQLAlchemyError(f"session {pid} does not end")
+        return took_place(connection)
+
+
+def _try_to_end(engine: Engine, pid: int) -> None:
+    """End a session that was given up, so that its row locks do not keep the run's row from being closed."""
+    try:
+        with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            _end_session(connection, pid)
+    except SQLAlchemyError as error:
+        logger.debug("The session that was given up may live on", exc_info=error)
+
+
+def _end_session(connection: Connection, pid: int) -> bool:
+    """End this user's session ``pid`` on the server; return whether it is gone."""
+    connection.execute(_END, {"pid": pid})
+    return connection.execute(_THERE, {"pid": pid}).scalar() == 0

@@ -1,0 +1,84 @@
+"""What the registry has of a source, as plain values."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import Literal
+
+Kind = Literal["synthetic", "logs"]
+INGESTION_OF: dict[Kind, str] = {"synthetic": "ingestion", "logs": "log_ingestion"}
+"""The pipeline that ingests events of a kind."""
+
+
+@dataclass(frozen=True)
+class StageRecord:
+    """The latest record of a stage and day: which run wrote it, and the facts that decided its output."""
+
+    run_id: str
+    inputs: Mapping[str, str]
+    inputs_sha256: str
+
+
+@dataclass(frozen=True)
+class BatchRecord:
+    """The current batch of a day: the digest of its content, and how many events it holds."""
+
+    content_sha256: str
+    accepted: int
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """A run of whole pipelines: the stages that it should have made, how it ended, and its error."""
+
+    run_id: str
+    stages: tuple[str, ...]
+    status: str
+    error: str
+
+
+@dataclass(frozen=True)
+class Decision:
+    """A model is champion from a day on."""
+
+    first_day: date
+    model_sha256: str
+
+
+@dataclass(frozen=True)
+class SourceRecords:
+    """What the registry has of a source.
+
+    Attributes:
+        source: its name.
+        kind: what it holds.
+        batches: the current batch of each day.
+        stages: the latest record by stage and day. The ingestion of logs is recorded as ``ingestion`` too.
+        runs: by day, in the order in which they started. Runs of a part of a pipeline are left out.
+        champions: the decisions that hold, by day.
+    """
+
+    source: str
+    kind: Kind
+    batches: Mapping[date, BatchRecord]
+    stages: Mapping[tuple[str, date], StageRecord]
+    runs: Mapping[date, Sequence[RunRecord]]
+    champions: Sequence[Decision]
+
+    def list_days(self) -> list[date]:
+        """Return every day that something is known of, by date."""
+        return sorted({*self.batches, *self.runs, *(day for _, day in self.stages)})
+
+    def find_digest(self, stage: str, day: date) -> str | None:
+        """Return the digest of the facts that a stage recorded last, None if it recorded nothing."""
+        record = self.stages.get((stage, day))
+        return record.inputs_sha256 if record else None
+
+    def find_champion(self, day: date) -> str | None:
+        """Return the sha256 of the champion for a day, None if there is none."""
+        found = [decision.model_sha256 for decision in self.champions if decision.first_day <= day]
+        return found[-1] if found else None
+
+    def list_silver(self) -> dict[date, str]:
+        """Return the digest of the facts of each day's silver."""
+        return {day: record.inputs_sha256 for (stage, day), record in self.stages.items() if stage == "transformation"}

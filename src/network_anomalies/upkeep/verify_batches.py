@@ -1,0 +1,116 @@
+"""Committed batches: their rows held to each other and to their manifests."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
+from datetime import date
+
+from sqlalchemy import select
+
+from network_anomalies.datasets.write_once import create_object
+from network_anomalies.parts import digest_contents
+from network_anomalies.registry.batches import settle_manifest
+from network_anomalies.registry.manifests import Commit, Row, encode_manifest
+from network_anomalies.registry.tables import ingestion_batches
+from network_anomalies.registry.transactions import transaction
+from network_anomalies.upkeep.lake_manifests import StoredManifest, compare_commits
+from network_anomalies.upkeep.stores import Stores
+
+SHARED_COLUMNS = ("source", "logical_date", "revision", "contract_version", "status")
+"""Columns that an object's row has in common with its batch."""
+
+
+def check_states(commits: Sequence[Commit]) -> Iterator[str]:
+    """Hold the status of the batches to the rule: of each source and date the highest revision is current."""
+    days: defaultdict[tuple[str, date], list[Row]] = defaultdict(list)
+    for commit in commits:
+        days[commit.batch["source"], commit.batch["logical_date"]].append(commit.batch)
+    for (source, day), batches in days.items():
+        current = [row["revision"] for row in batches if row["status"] == "SUCCESS"]
+        latest = max(row["revision"] for row in batches)
+        if current != [latest]:
+            named = ", ".join(map(str, current)) or "none"
+            yield f"batches of {source} on {day}: the current revision is {named}, the latest is {latest}"
+
+
+def check_rows(commit: Commit) -> Iterator[str]:
+    """Hold a batch's row to those of its objects, and the rows of the objects to the batch's."""
+    batch, objects = commit.batch, commit.objects
+    sums = {
+        "parts": len(objects),
+        "accepted": sum(row["record_count"] for row in objects),
+        "size_bytes": sum(row["size_bytes"] for row in objects),
+        "content_sha256": digest_contents(row["content_sha256"] for row in objects),
+        "min_timestamp": min((row["min_timestamp"] for row in objects), default=None),
+        "max_timestamp": max((row["max_timestamp"] for row in objects), default=None),
+    }
+    if commit.quarantine:  # batches of before there were such rows have none
+        sums["rejected"] = sum(row["record_count"] for row in commit.quarantine)
+    for column, value in sums.items():
+        if batch[column] != value:
+            yield f"batch {commit.name}: {column} is {batch[column]}, its objects give {value}"
+    for row in objects:
+        for column in SHARED_COLUMNS:
+            if row[column] != batch[column]:
+                yield f"batch {commit.name}, part {row['part']}: {column} is {row[column]}, the batch's {batch[column]}"
+    if commit.run and commit.run["status"] == "UNCHANGED":
+        yield f"run {batch['run_id']}: status is UNCHANGED, and it committed {commit.name}"
+
+
+def check_manifests(
+    stores: Stores, commits: Sequence[Commit], manifests: Sequence[StoredManifest]
+) -> tuple[list[str], list[str]]:
+    """Hold the batches' rows to their manifests, and write those that a crash kept from being written.
+
+    Returns:
+        The faults, and the manifests that were written, both in words.
+    """
+    revisions: defaultdict[tuple[str, date, int], list[StoredManifest]] = defaultdict(list)
+    for manifest in manifests:
+        revisions[(*manifest.day, manifest.name.revision)].append(manifest)
+    faults: list[str] = []
+    written: list[str] = []
+    for commit in commits:
+        key = (commit.batch["source"], commit.batch["logical_date"], commit.batch["revision"])
+        if stored := revisions.pop(key, []):
+            faults += _compare_manifests(stores, commit, stored)
+        elif commit.batch["manifest_sha256"] in (None, encode_manifest(commit).sha256):
+            written.append(f"manifest of {commit.name} was missing, and is written now: {_write(stores, commit)}")
+        else:
+            faults.append(f"batch {commit.name}: its manifest is missing, and its rows were altered since the commit")
+    for manifest in (one for stored in revisions.values() for one in stored):
+        named = f"{manifest.name.source} on {manifest.name.logical_date}, revision {manifest.name.revision}"
+        unknown = f"manifest {manifest.path} is of {named}, which the registry does not know: run `kedro restore`"
+        faults.append(manifest.fault or unknown)
+    return faults, written
+
+
+def _compare_manifests(stores: Stores, commit: Commit, stored: Iterable[StoredManifest]) -> Iterator[str]:
+    """Compare a batch to its manifest; a second one of the same revision is a fault of its own."""
+    due = encode_manifest(commit)
+    ordered = sorted(stored, key=lambda one: one.path != due.path)
+    if ordered[0].commit is None:
+        yield ordered[0].fault
+    else:
+        yield from compare_commits(commit, ordered[0].commit)
+    uri = f"{stores.uris['raw']}/{ordered[0].path}"
+    named = commit.batch["manifest_uri"], (commit.batch["manifest_sha256"] or "")[:12]
+    if named != (uri, ordered[0].name.digits):
+        yield f"batch {commit.name}: manifest_uri and manifest_sha256 are {named[0]} {named[1]}, its manifest is {uri}"
+    elif ordered[0].path == due.path and commit.batch["manifest_sha256"] != due.sha256:
+        yield f"batch {commit.name}: manifest_sha256 is {commit.batch['manifest_sha256']}, its rows give {due.sha256}"
+    for other in ordered[1:]:
+        yield f"manifest {other.path} is a second one of {commit.name}, which the registry does not name"
+
+
+def _write(stores: Stores, commit: Commit) -> str:
+    """Write the manifest of a batch, one of before there were manifests or one that a crash left without."""
+    manifest = encode_manifest(commit)
+    if commit.batch["manifest_sha256"] is None:
+        own = ingestion_batches.c.run_id == commit.batch["run_id"]
+        named = select(ingestion_batches.c.run_id).where(own, ingestion_batches.c.manifest_sha256 == manifest.sha256)
+        with transaction(stores.engine, lambda asked: asked.execute(named).first() is not None) as connection:
+            manifest = settle_manifest(connection, commit.batch, stores.uris["raw"])
+    with suppress(FileExistsError):  # the run that committed the batch wrote it meanwhile
+        create_object(stores.lake, f"{stores.buckets['raw']}/{manifest.path}", manifest.data)
+    return manifest.path

@@ -1,0 +1,125 @@
+"""The objects of RAW and of quarantine: their bytes held to the registry's rows, one object in memory."""
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from io import BytesIO
+from typing import Any
+
+import pyarrow
+import pyarrow.parquet as pq
+
+from network_anomalies.contract import coerce_events, find_violations
+from network_anomalies.errors import ProjectError
+from network_anomalies.parts import digest_content, name_part, to_canonical_table
+from network_anomalies.registry.manifests import Commit, Row
+from network_anomalies.upkeep.stores import Stores
+
+
+@dataclass(frozen=True)
+class ObjectFacts:
+    """What an object's bytes say.
+
+    Attributes:
+        values: in the registry's words, by column; None for what bytes that are no events cannot say.
+        contract_version: of the footer.
+        broken: the rules of the contract that rows break, and how many do.
+    """
+
+    values: Mapping[str, Any]
+    contract_version: str | None = None
+    broken: Mapping[str, int] = field(default_factory=dict)
+
+
+def check_objects(stores: Stores, commits: Sequence[Commit]) -> Iterator[tuple[int, list[str]]]:
+    """Hold every RAW object to every row that names it; yields its rows and its faults, one object in memory."""
+    named: defaultdict[str, list[Row]] = defaultdict(list)
+    for row in (row for commit in commits for row in commit.objects):
+        named[list_path(stores, "raw", row)].append(row)
+    for path, rows in named.items():
+        facts = _examine(stores, path, rows[0]["logical_date"])
+        versions = [row["contract_version"] for row in rows]
+        faults = [fault for row in rows for fault in _compare(facts, row)]
+        if facts and facts.values["record_count"] and facts.contract_version not in versions:
+            faults.append(f"its footer says contract {facts.contract_version}, registered {versions[0]}")
+        for row in rows:
+            faults += _check_place(stores, "raw", row)
+        yield rows[0]["record_count"], [f"{path}: {fault}" for fault in dict.fromkeys(faults)]
+
+
+def check_quarantine(stores: Stores, commits: Sequence[Commit]) -> Iterator[list[str]]:
+    """Hold every object in quarantine that a batch names to its rows; yields its faults, one object in memory."""
+    named: defaultdict[str, list[Row]] = defaultdict(list)
+    for commit in commits:
+        place = {name: commit.batch[name] for name in ("source", "logical_date")}
+        for row in commit.quarantine:
+            named[list_path(stores, "quarantine", {**row, **place})].append({**row, **place})
+    for path, rows in named.items():
+        facts = _examine_rejects(stores, path)
+        faults = [fault for row in rows for fault in (*_compare(facts, row), *_check_place(stores, "quarantine", row))]
+        yield [f"{path}: {fault}" for fault in dict.fromkeys(faults)]
+
+
+def list_path(stores: Stores, layer: str, row: Row) -> str:
+    """Return where the object of a row must lie, by its source, date and file name."""
+    return "/".join((stores.buckets[layer], row["source"], str(row["logical_date"]), row["file_name"]))
+
+
+def _examine(stores: Stores, path: str, logical_date: date) -> ObjectFacts | None:
+    """Return what an object's bytes say, None if it is missing."""
+    try:
+        data = stores.lake.cat_file(path)
+    except FileNotFoundError:
+        return None
+    values: dict[str, Any] = {"object_sha256": hashlib.sha256(data).hexdigest(), "size_bytes": len(data)}
+    try:
+        read = pq.read_table(BytesIO(data))
+        table = to_canonical_table(read)
+        violations = find_violations(coerce_events(table.to_pandas()), logical_date)
+    except (pyarrow.ArrowException, OSError, ProjectError, KeyError):
+        return ObjectFacts(values | {"record_count": None, "content_sha256": None})
+    values |= {"record_count": table.num_rows, "content_sha256": digest_content(table)}
+    if table.num_rows:
+        first, last = (table["timestamp"][place].as_py() for place in (0, -1))
+        values |= {"min_timestamp": first, "max_timestamp": last}
+    version = (read.schema.metadata or {}).get(b"contract_version", b"").decode()
+    return ObjectFacts(values, version or None, violations["rule"].value_counts().to_dict())
+
+
+def _examine_rejects(stores: Stores, path: str) -> ObjectFacts | None:
+    try:
+        data = stores.lake.cat_file(path)
+    except FileNotFoundError:
+        return None
+    values = {"object_sha256": hashlib.sha256(data).hexdigest(), "size_bytes": len(data)}
+    try:
+        rows = pq.ParquetFile(BytesIO(data)).metadata.num_rows
+    except (pyarrow.ArrowException, OSError):
+        rows = None
+    return ObjectFacts(values | {"record_count": rows})
+
+
+def _compare(facts: ObjectFacts | None, row: Row) -> list[str]:
+    if facts is None:
+        return ["the object is missing"]
+    values = facts.values
+    if values["object_sha256"] != row["object_sha256"]:
+        found = f"{values['size_bytes']} bytes, sha256 {values['object_sha256'][:12]}"
+        return [f"{found}; registered {row['size_bytes']}, {row['object_sha256'][:12]}"]
+    faults = [f"{name} is {value}, registered {row[name]}" for name, value in values.items() if value != row[name]]
+    return faults + [f"{count} rows break {rule}" for rule, count in facts.broken.items()]
+
+
+def _check_place(stores: Stores, layer: str, row: Row) -> Iterator[str]:
+    """Hold a row's file name to its part, first instant and digest, and its URI to source, date and file name."""
+    if layer == "raw":
+        due = name_part(row["min_timestamp"], row["part"], row["object_sha256"])
+    else:
+        due = f"quarantined_events_{row['part']:04d}_{row['object_sha256'][:12]}.parquet"
+    if row["file_name"] != due:
+        yield f"file_name is {row['file_name']}, part, first instant and digest give {due}"
+    uri = f"{stores.uris[layer]}/{row['source']}/{row['logical_date']}/{row['file_name']}"
+    if row["object_uri"] != uri:
+        yield f"object_uri is {row['object_uri']}, source, date and file name give {uri}"

@@ -1,0 +1,229 @@
+"""What stages recorded: their rows held to each other, and everything that they wrote to its digest."""
+
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+from sqlalchemy import Engine, select
+
+from network_anomalies.inputs import digest_facts
+from network_anomalies.registry.alerts import digest_alerts
+from network_anomalies.registry.manifests import Row
+from network_anomalies.registry.records import CHANGING, digest_rows
+from network_anomalies.registry.tables import pipeline_runs, stage_events
+from network_anomalies.upkeep.snapshot import OWN_TABLES, Range, Snapshot
+from network_anomalies.upkeep.stores import Stores
+
+STAGES = ("ingestion", "truth", "transformation", "training", "evaluation", "registration", "scoring")
+
+
+@dataclass(frozen=True)
+class Output:
+    """A file or object that a stage wrote: its URI, the sha256 that the latest row names, and that row."""
+
+    uri: str
+    sha256: str
+    event: Row
+
+
+@dataclass(frozen=True)
+class OutputFault:
+    """An output that is not what its row says; ``found`` is the sha256 of its bytes, None if it is missing."""
+
+    output: Output
+    found: str | None
+
+
+def check_log(snapshot: Snapshot, dates: Range) -> Iterator[str]:
+    """Hold each row of ``stage_events`` to itself, to its run, and to the batch that it is about."""
+    for event in snapshot.stages:
+        if event["logical_date"] not in dates:
+            continue
+        name, run = name_event(event), snapshot.runs.get(event["run_id"])
+        if event["stage"] not in STAGES:
+            yield f"{name}: there is no stage {event['stage']}"
+        if not is_from_before(event) and digest_facts(event["inputs"]) != event["inputs_sha256"]:
+            yield f"{name}: inputs_sha256 is {event['inputs_sha256']}, its inputs give {digest_facts(event['inputs'])}"
+        if event["stage"] not in ("ingestion", *OWN_OBJECTS) and not event["outputs"] and not is_from_before(event):
+            yield f"{name}: its outputs are empty"
+        if run is None or any(run[column] != event[column] for column in ("source", "logical_date")):
+            yield f"{name}: run {event['run_id']} is not about that source and date"
+    logged = {event["run_id"] for event in snapshot.stages if event["stage"] == "ingestion"}
+    for commit in snapshot.commits:
+        if commit.batch["run_id"] not in logged:
+            yield f"batch {commit.name}: no row of stage_events is about its ingestion"
+
+
+def check_own_rows(snapshot: Snapshot) -> Iterator[str]:
+    """Hold the rows that stages have in tables of their own to the digests in ``stage_events``."""
+    for stage, table in OWN_TABLES.items():
+        vouching = {
+            event["run_id"]: event
+            for event in snapshot.stages
+            if event["stage"] == stage and (event["record_sha256"] or is_from_before(event))
+        }
+        rows = {row["run_id"]: row for row in snapshot.own_rows[stage]}
+        for run_id in vouching.keys() - rows.keys():
+            yield f"{table.name} of run {run_id}: the row is missing, {name_event(vouching[run_id])} names it"
+        for run_id, row in rows.items():
+            event, name = vouching.get(run_id), f"{table.name} of run {run_id}"
+            if event is None:
+                yield f"{name}: no row of stage_events vouches for it"
+            elif event["record_sha256"] and digest_rows([row], CHANGING) != event["record_sha256"]:
+                yield f"{name}: it was altered, or record_sha256 of {name_event(event)} was"
+            elif stage in OWN_OBJECTS and set(OWN_OBJECTS[stage](row)) != set(_list_pairs(event["outputs"])):
+                yield f"{name}: its objects are not the outputs of {name_event(event)}"
+
+
+def check_transformations(snapshot: Snapshot) -> Iterator[str]:
+    """Hold the rows of silver to their objects, to the RAW objects of their revision, and to each other."""
+    objects = {
+        (commit.batch["source"], commit.batch["logical_date"], commit.batch["revision"]): commit.objects
+        for commit in snapshot.commits
+    }
+    rows = snapshot.own_rows["transformation"]
+    for row in rows:
+        name, made = f"transformation_events of run {row['run_id']}", row["output_objects"]
+        for column in ("record_count", "size_bytes"):
+            total = sum(item[column] for item in made)
+            if row[column] != total:
+                yield f"{name}: {column} is {row[column]}, its objects give {total}"
+        raw = [
+            {"uri": one["object_uri"], "sha256": one["object_sha256"], "record_count": one["record_count"]}
+            for one in objects.get((row["source"], row["logical_date"], row["revision"]), ())
+        ]
+        if row["input_objects"] != raw:
+            yield f"{name}: input_objects are not the objects of revision {row['revision']}"
+    yield from _check_current_silver(snapshot, rows)
+
+
+def check_alerts(snapshot: Snapshot, dates: Range) -> Iterator[str]:
+    """Hold the alerts of each day to the digest of its latest scoring."""
+    latest = {
+        (event["source"], event["logical_date"]): event
+        for event in snapshot.stages
+        if event["stage"] == "scoring" and event["logical_date"] in dates
+    }
+    at_work = {(run["source"], run["logical_date"]) for run in list_runs_at_work(snapshot)}
+    for day in sorted(latest.keys() | snapshot.alerts.keys()):
+        rows, event = snapshot.alerts.get(day, []), latest.get(day)
+        name = f"alerts of {day[0]} on {day[1]}"
+        if day in at_work:
+            continue  # its alerts are replaced before its scoring is recorded
+        if event is None:
+            yield f"{name}: no row of stage_events vouches for them"
+        elif not is_from_before(event) and digest_alerts(rows) != event["record_sha256"]:
+            advice = _name_unfinished(snapshot, event)
+            yield f"{name}: they were altered, or record_sha256 of {name_event(event)} was{advice}"
+
+
+def list_outputs(snapshot: Snapshot, dates: Range) -> list[Output]:
+    """Return everything that the stages of some dates wrote, each as the latest row names it, by URI.
+
+    A restored ingestion does not know what its run wrote, so that files which an earlier one named are not judged.
+    """
+    restored = {_place(event): event["sequence"] for event in snapshot.stages if not event["outputs"]}
+    latest: dict[str, Output] = {}
+    for event in snapshot.stages:
+        if event["sequence"] < restored.get(_place(event), 0):
+            continue
+        for item in event["outputs"]:
+            if event["logical_date"] in dates or item["uri"] in latest:
+                latest[item["uri"]] = Output(item["uri"], item["sha256"], event)
+    return [latest[uri] for uri in sorted(latest)]
+
+
+def _place(event: Row) -> tuple[str, str, date]:
+    return event["stage"], event["source"], event["logical_date"]
+
+
+def check_output(stores: Stores, output: Output) -> OutputFault | None:
+    """Read an output and hold it to its sha256; return what is wrong."""
+    path = stores.locate(output.uri)
+    try:
+        found = hashlib.sha256(stores.lake.cat_file(path)).hexdigest() if path else None
+    except FileNotFoundError:
+        found = None
+    return None if found == output.sha256 else OutputFault(output, found)
+
+
+def explain_faults(engine: Engine, snapshot: Snapshot, faults: Sequence[OutputFault]) -> tuple[list[str], list[str]]:
+    """Say what is wrong with outputs, and which of them runs were changing while they were read.
+
+    Returns:
+        The faults, and the days at work, both in words.
+    """
+    if not faults:
+        return [], []
+    first = min(fault.output.event["sequence"] for fault in faults)
+    with engine.connect() as connection:
+        later = connection.execute(select(stage_events).where(stage_events.c.sequence > first)).mappings().all()
+        query = select(pipeline_runs.c.source, pipeline_runs.c.logical_date).where(pipeline_runs.c.status == "RUNNING")
+        at_work = {tuple(row) for row in connection.execute(query)}
+    renewed = {item["uri"]: item["sha256"] for event in later for item in event["outputs"]}
+    said, busy = [], []
+    for fault in faults:
+        output, event = fault.output, fault.output.event
+        if fault.found is not None and renewed.get(output.uri) == fault.found:
+            continue  # another day's run, or one that ended meanwhile, wrote it
+        if (event["source"], event["logical_date"]) in at_work:
+            busy.append(f"{output.uri}: a run of {event['source']} on {event['logical_date']} is at work: verify later")
+            continue
+        what = f"sha256 is {fault.found[:12]}, registered {output.sha256[:12]}" if fault.found else "it is missing"
+        said.append(f"{output.uri}: {what} by {name_event(event)}{_name_unfinished(snapshot, event)}")
+    return said, busy
+
+
+def list_runs_at_work(snapshot: Snapshot) -> list[Row]:
+    """Return the runs that are at work, those that are dead having been closed."""
+    return [run for run in snapshot.runs.values() if run["status"] == "RUNNING"]
+
+
+def is_from_before(event: Row) -> bool:
+    """Tell whether a row of ``stage_events`` is about a run of before stages recorded what they read."""
+    return event["inputs_sha256"] == "" and list(event["inputs"]) == ["recorded"]
+
+
+def name_event(event: Row) -> str:
+    """Return a row of ``stage_events`` in words."""
+    return f"stage_events {event['sequence']} ({event['stage']} of {event['source']} on {event['logical_date']})"
+
+
+def _check_current_silver(snapshot: Snapshot, rows: Sequence[Row]) -> Iterator[str]:
+    """Of each day's rows the one that was committed last is current."""
+    order = {
+        event["run_id"]: event["sequence"]
+        for event in snapshot.stages
+        if event["stage"] == "transformation" and (event["record_sha256"] or is_from_before(event))
+    }
+    days: dict[tuple[str, date], list[Row]] = {}
+    for row in rows:
+        days.setdefault((row["source"], row["logical_date"]), []).append(row)
+    for (source, day), own in days.items():
+        latest = max(own, key=lambda row: order.get(row["run_id"], 0))
+        current = [row["run_id"] for row in own if row["status"] == "SUCCESS"]
+        if current != [latest["run_id"]]:
+            named = ", ".join(current) or "none"
+            yield f"transformation_events of {source} on {day}: current is {named}, latest is {latest['run_id']}"
+
+
+def _list_pairs(items: Any) -> list[tuple[str, str]]:
+    return [(item["uri"], item["sha256"]) for item in items]
+
+
+def _name_unfinished(snapshot: Snapshot, event: Row) -> str:
+    """Name a run that may have left a day half changed: it began after a row was recorded, and did not finish."""
+    for run in snapshot.runs.values():
+        same_day = (run["source"], run["logical_date"]) == (event["source"], event["logical_date"])
+        if same_day and run["status"] in ("FAILED", "ABANDONED") and run["started_at"] > event["recorded_at"]:
+            return f"; run {run['run_id']} ended {run['status']} after that: run the day again"
+    return ""
+
+
+OWN_OBJECTS: dict[str, Callable[[Row], list[tuple[str, str]]]] = {
+    "transformation": lambda row: _list_pairs(row["output_objects"]),
+    "training": lambda row: [(row["model_uri"], row["model_sha256"])],
+}
+"""How the own row of a stage names what the stage wrote."""
