@@ -42,7 +42,7 @@ def last_line(result: Result) -> str:
             "gate.max_rejected_share=2",
             "parameter gate.max_rejected_share is 2: input should be less than or equal to 1",
         ),
-        ("source=../x", "parameter source is '../x': string should match pattern"),
+        ("source=../x", "parameter source is '../x': a name has 1 to 63 small letters"),
     ],
 )
 def test_a_wrong_parameter_is_refused_before_any_run_opens(embedded, monkeypatch, params, said):
