@@ -254,6 +254,7 @@ def make_events() -> Callable[..., pd.DataFrame]:
 
 
 def copy_project(root: Path) -> Project:
+    """Return a project in a new folder, with the configuration of this one."""
     root.mkdir()
     shutil.copy(ROOT / "pyproject.toml", root)
     shutil.copytree(ROOT / "conf", root / "conf", ignore=shutil.ignore_patterns("local"))

@@ -217,7 +217,7 @@ def test_a_status_that_cannot_be_found_makes_the_run_failed_and_holds_no_lock(an
     with pytest.raises(DatabaseError):
         run_beside(anywhere, breaking)
     assert last_run(anywhere)["status"] == "FAILED"
-    assert last_run(anywhere)["error"].startswith("the registry failed")
+    assert "run_id" in last_run(anywhere)["error"]
     assert is_free(anywhere)
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from conftest import DAY, NEXT_DAY, Project, _copy_project
+from conftest import DAY, NEXT_DAY, Project, copy_project
 from faults_campaign import Campaign, run_campaign
 from faults_checks import (
     HISTORY,
@@ -31,7 +31,7 @@ PARTS = {"generator__n_events": 60, "generator__part_events": 20}
 @pytest.fixture(scope="module")
 def settled_once(tmp_path_factory: pytest.TempPathFactory) -> Project:
     """A project with two revisions of a day, a day beside it, and an object that no batch names."""
-    project = _copy_project(tmp_path_factory.mktemp("settled") / "project")
+    project = copy_project(tmp_path_factory.mktemp("settled") / "project")
     project.run(**PARTS)
     project.run(**PARTS, generator__seed=8)
     project.run(logical_date=NEXT_DAY)

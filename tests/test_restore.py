@@ -9,13 +9,13 @@ from datetime import date
 from pathlib import Path
 
 import pytest
-from conftest import DAY, NEXT_DAY, Project
+from conftest import DAY, NEXT_DAY, Project, copy_project
 from sqlalchemy import select, text
 from test_verify_layers import ingest_logs
 
 from network_anomalies.registry.locks import hold_lock
 from network_anomalies.registry.tables import metadata
-from network_anomalies.upkeep import load_stores, restore_registry, setup_stores, verify_stores
+from network_anomalies.upkeep import restore_registry, setup_stores, verify_stores
 
 RAW_TABLES = ("ingestion_batches", "ingestion_events", "quarantine_objects", "source_files", "pipeline_runs", "sources")
 
@@ -39,6 +39,22 @@ def read_rows(project: Project) -> dict[str, list[dict]]:
             left_out = later if name in ("pipeline_runs", "sources") else set()
             found[name] = [{key: row[key] for key in row if key not in left_out} for row in rows]
     return found
+
+
+@pytest.fixture(scope="module")
+def two_days_once(tmp_path_factory):
+    """A project with a commit on each of two days; to look at, not to change."""
+    project = copy_project(tmp_path_factory.mktemp("two") / "project")
+    for day in (DAY, NEXT_DAY):
+        project.run(logical_date=day)
+    return project
+
+
+@pytest.fixture
+def two_days(two_days_once, tmp_path):
+    """A copy of ``two_days_once``, to change at will."""
+    shutil.copytree(two_days_once.root, tmp_path / "project")
+    return Project(tmp_path / "project")
 
 
 def copy_registry(project: Project) -> object:
@@ -117,9 +133,13 @@ def test_an_older_copy_is_completed(anywhere):
     assert [outcome.restored for outcome in restore_registry(anywhere.stores)] == [[2], [1]]
     rows = read_rows(anywhere)
     assert {name: rows[name] for name in RAW_TABLES[:4]} == {name: before[name] for name in RAW_TABLES[:4]}
-    assert verify_stores(anywhere.stores, None, None).mismatches == []
+    found = verify_stores(anywhere.stores, None, None)
+    assert found.mismatches == []
+    (note,) = found.notes
+    assert f"{DAY}/quality_report.json: it is newer than the restored registry" in note
     assert anywhere.run(generator__n_events=12) == "UNCHANGED"
     assert anywhere.run(logical_date=NEXT_DAY) == "UNCHANGED"
+    assert verify_stores(anywhere.stores, None, None).notes == []
 
 
 def test_restoring_twice_changes_nothing(anywhere):
@@ -130,15 +150,14 @@ def test_restoring_twice_changes_nothing(anywhere):
     assert (read_rows(anywhere), anywhere.rows("stage_events")["sequence"].tolist()) == before
 
 
-def test_a_listing_changes_nothing(embedded):
-    fill(embedded)
-    lose(embedded)
-    done = embedded.cli("restore", "--list")
+def test_a_listing_changes_nothing(two_days):
+    lose(two_days)
+    done = two_days.cli("restore", "--list")
     assert (done.returncode, done.stdout.splitlines()[-1]) == (
         0,
-        "would restore 5 revisions; 0 known already, 0 days refused",
+        "would restore 2 revisions; 0 known already, 0 days refused",
     )
-    assert embedded.rows("ingestion_batches").empty
+    assert two_days.rows("ingestion_batches").empty
 
 
 def test_a_served_registry_without_schema_names_setup(ready):
@@ -150,10 +169,9 @@ def test_a_served_registry_without_schema_names_setup(ready):
     assert (done.returncode, "run `kedro setup` for this environment" in done.stderr) == (1, True)
 
 
-def test_a_file_that_is_no_database_is_one_line(embedded):
-    embedded.run()
-    (embedded.root / "data/registry.db").write_bytes(b"no database" * 100)
-    done = embedded.cli("restore")
+def test_a_file_that_is_no_database_is_one_line(two_days):
+    (two_days.root / "data/registry.db").write_bytes(b"no database" * 100)
+    done = two_days.cli("restore")
     assert done.returncode == 1 and "Traceback" not in done.stderr
     assert re.search(r"registry\.db is damaged: move it away, then run `kedro restore`", done.stderr)
 
@@ -202,7 +220,10 @@ REFUSED = {
     "altered": (lambda path: path.write_bytes(path.read_bytes().replace(b"10", b"11")), "was altered"),
     "no JSON": (lambda path: path.write_bytes(b"{"), "was altered"),
     "newer": (lambda path: (restamp(path, newer), path.unlink()), "has version 2, newer than this code's: update this"),
-    "other columns": (lambda path: (restamp(path, without_batch), path.unlink()), "is no manifest of this project"),
+    "other columns": (
+        lambda path: (restamp(path, without_batch, revision=1), path.unlink()),
+        "is no manifest of this project",
+    ),
     "other types": (lambda path: (restamp(path, text_for_number), path.unlink()), "is no manifest of this project"),
     "other object": (lambda path: (restamp(path, foreign_object), path.unlink()), "it was moved or renamed"),
     "renamed": (lambda path: restamp(path, lambda _: None, revision=7), "it was moved or renamed"),
@@ -212,17 +233,24 @@ REFUSED = {
 
 
 @pytest.mark.parametrize(("damage", "said"), REFUSED.values(), ids=REFUSED)
-def test_a_manifest_that_cannot_be_trusted_refuses_its_day_and_no_other(embedded, damage, said):
-    embedded.run()
-    embedded.run(logical_date=NEXT_DAY)
-    lose(embedded)
-    damage(Path(embedded.manifests()[0]))
-    done = embedded.cli("restore")
-    assert done.returncode == 1
-    (refused,) = [line for line in done.stdout.splitlines() if line.startswith("REFUSED")]
-    assert re.search(f"REFUSED synthetic on {DAY}: .*{said}", refused), refused
-    assert embedded.rows("ingestion_batches")["logical_date"].tolist() == [NEXT_DAY]
-    assert embedded.cli("verify").returncode == 1
+def test_a_manifest_that_cannot_be_trusted_refuses_its_day_and_no_other(two_days, damage, said):
+    lose(two_days)
+    damage(Path(two_days.manifests()[0]))
+    refused, restored = restore_registry(two_days.stores)
+    assert (restored.restored, restored.refusal) == ([1], "")
+    (line,) = refused.lines("restored")
+    assert re.search(f"REFUSED synthetic on {DAY}: .*{said}", line) and "\n" not in line
+    assert two_days.rows("ingestion_batches")["logical_date"].tolist() == [NEXT_DAY]
+    assert verify_stores(two_days.stores, None, None).mismatches
+
+
+def test_the_command_ends_with_1_if_a_day_is_refused(two_days):
+    lose(two_days)
+    two_days.damage(two_days.manifests()[0])
+    done = two_days.cli("restore")
+    assert (done.returncode, done.stderr) == (1, "")
+    assert done.stdout.startswith(f"REFUSED synthetic on {DAY}: manifest _manifests/synthetic/{DAY}/batch_0001_")
+    assert done.stdout.splitlines()[-1] == "restored 1 revisions; 0 known already, 1 days refused"
 
 
 CONTRADICTIONS = {
@@ -233,14 +261,14 @@ CONTRADICTIONS = {
 
 
 @pytest.mark.parametrize(("statement", "said"), CONTRADICTIONS.values(), ids=CONTRADICTIONS)
-def test_a_row_that_contradicts_its_manifest_refuses_the_day(embedded, statement, said):
-    embedded.run()
-    with embedded.stores.engine.begin() as connection:
-        connection.execute(text(statement))
-    before = read_rows(embedded)
-    (outcome,) = restore_registry(embedded.stores)
-    assert said in outcome.refusal and embedded.manifests()[0].rpartition("raw/")[2] in outcome.refusal
-    assert read_rows(embedded) == before
+def test_a_row_that_contradicts_its_manifest_refuses_the_day(two_days, statement, said):
+    with two_days.stores.engine.begin() as connection:
+        connection.execute(text(f"{statement} WHERE logical_date = '{DAY}'"))
+    before = read_rows(two_days)
+    outcome, other = restore_registry(two_days.stores)
+    assert said in outcome.refusal and two_days.manifests()[0].rpartition("raw/")[2] in outcome.refusal
+    assert (other.refusal, other.known) == ("", 1)
+    assert read_rows(two_days) == before
 
 
 @pytest.mark.parametrize(
@@ -251,15 +279,13 @@ def test_a_row_that_contradicts_its_manifest_refuses_the_day(embedded, statement
     ],
     ids=["source", "run"],
 )
-def test_a_source_or_run_that_contradicts_the_manifest_refuses_the_day(embedded, statement, said):
-    embedded.run()
-    with embedded.stores.engine.begin() as connection:
+def test_a_source_or_run_that_contradicts_the_manifest_refuses_the_day(two_days, statement, said):
+    with two_days.stores.engine.begin() as connection:
         for table in ("ingestion_events", "stage_events", "ingestion_batches"):
             connection.execute(text(f"DELETE FROM {table}"))
         connection.execute(text(statement))
-    (outcome,) = restore_registry(embedded.stores)
-    assert re.search(said, outcome.refusal)
-    assert embedded.rows("ingestion_batches").empty
+    assert all(re.search(said, outcome.refusal) for outcome in restore_registry(two_days.stores))
+    assert two_days.rows("ingestion_batches").empty
 
 
 def test_a_registry_that_is_ahead_is_kept_and_the_line_says_so(anywhere):
@@ -313,19 +339,16 @@ def test_a_registry_that_went_on_before_the_restore_gets_the_lost_days_back(anyw
     assert [anywhere.run(), anywhere.run(logical_date=NEXT_DAY)] == ["UNCHANGED", "UNCHANGED"]
 
 
-def test_a_lake_of_before_there_were_manifests_cannot_be_restored_and_verify_says_so(embedded):
-    embedded.run()
-    shutil.rmtree(Path(embedded.manifests()[0]).parents[2])
-    lose(embedded)
-    assert "the registry knows no batch" in embedded.cli("verify").stdout
-    done = embedded.cli("restore")
+def test_a_lake_of_before_there_were_manifests_cannot_be_restored_and_verify_says_so(two_days):
+    shutil.rmtree(Path(two_days.manifests()[0]).parents[2])
+    lose(two_days)
+    assert "the registry knows no batch" in two_days.cli("verify").stdout
+    done = two_days.cli("restore")
     assert done.returncode == 1 and "only a copy of the registry can tell what they are" in done.stderr
 
 
 def test_modelling_goes_on_after_a_restore(modelled):
-    shutil.copy(modelled.root / "data/registry.db", modelled.root / "copy.db")
     lose(modelled)
     list(restore_registry(modelled.stores))
-    assert load_stores("embedded", modelled.root).engine is not None
     assert modelled.run("transformation", transformation__slice_hours=6) == "SUCCESS"
     assert verify_stores(modelled.stores, None, None).mismatches == []

@@ -38,7 +38,7 @@ class Verification:
         files: how many other objects and files were read.
         abandoned: how many dead runs were closed.
         mismatches: what is not as it was registered, in words.
-        notes: what was completed, or could not be judged while a run was at work, in words.
+        notes: what was completed, or could not be judged, in words.
         orphans: files in the RAW bucket that no batch names.
     """
 
@@ -140,6 +140,6 @@ def _read_outputs(stores: Stores, snapshot: Snapshot, dates: Range, found: Verif
     outputs = list_outputs(snapshot, dates)
     found.files += len(outputs)
     faults = [fault for output in outputs if (fault := check_output(stores, output))]
-    said, busy = explain_faults(stores.engine, snapshot, faults)
+    said, open_questions = explain_faults(stores.engine, snapshot, faults)
     found.mismatches += said
-    found.notes += busy
+    found.notes += open_questions

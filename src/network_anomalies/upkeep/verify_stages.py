@@ -120,23 +120,13 @@ def check_alerts(snapshot: Snapshot, dates: Range) -> Iterator[str]:
 
 
 def list_outputs(snapshot: Snapshot, dates: Range) -> list[Output]:
-    """Return everything that the stages of some dates wrote, each as the latest row names it, by URI.
-
-    A restored ingestion does not know what its run wrote, so that files which an earlier one named are not judged.
-    """
-    restored = {_place(event): event["sequence"] for event in snapshot.stages if not event["outputs"]}
+    """Return everything that the stages of some dates wrote, each as the latest row names it, by URI."""
     latest: dict[str, Output] = {}
     for event in snapshot.stages:
-        if event["sequence"] < restored.get(_place(event), 0):
-            continue
         for item in event["outputs"]:
             if event["logical_date"] in dates or item["uri"] in latest:
                 latest[item["uri"]] = Output(item["uri"], item["sha256"], event)
     return [latest[uri] for uri in sorted(latest)]
-
-
-def _place(event: Row) -> tuple[str, str, date]:
-    return event["stage"], event["source"], event["logical_date"]
 
 
 def check_output(stores: Stores, output: Output) -> OutputFault | None:
@@ -150,10 +140,10 @@ def check_output(stores: Stores, output: Output) -> OutputFault | None:
 
 
 def explain_faults(engine: Engine, snapshot: Snapshot, faults: Sequence[OutputFault]) -> tuple[list[str], list[str]]:
-    """Say what is wrong with outputs, and which of them runs were changing while they were read.
+    """Say what is wrong with outputs, and which of them cannot be judged: a run changes them, or a restore was before.
 
     Returns:
-        The faults, and the days at work, both in words.
+        The faults, and what cannot be judged, both in words.
     """
     if not faults:
         return [], []
@@ -163,17 +153,22 @@ def explain_faults(engine: Engine, snapshot: Snapshot, faults: Sequence[OutputFa
         query = select(pipeline_runs.c.source, pipeline_runs.c.logical_date).where(pipeline_runs.c.status == "RUNNING")
         at_work = {tuple(row) for row in connection.execute(query)}
     renewed = {item["uri"]: item["sha256"] for event in later for item in event["outputs"]}
-    said, busy = [], []
+    said, open_questions = [], []
     for fault in faults:
         output, event = fault.output, fault.output.event
         if fault.found is not None and renewed.get(output.uri) == fault.found:
             continue  # another day's run, or one that ended meanwhile, wrote it
         if (event["source"], event["logical_date"]) in at_work:
-            busy.append(f"{output.uri}: a run of {event['source']} on {event['logical_date']} is at work: verify later")
+            open_questions.append(f"{output.uri}: a run of {_name_day(event)} is at work, verify that day again later")
+            continue
+        if fault.found is not None and _was_restored_after(snapshot, event):
+            open_questions.append(
+                f"{output.uri}: it is newer than the restored registry, run the stages of {_name_day(event)} again"
+            )
             continue
         what = f"sha256 is {fault.found[:12]}, registered {output.sha256[:12]}" if fault.found else "it is missing"
         said.append(f"{output.uri}: {what} by {name_event(event)}{_name_unfinished(snapshot, event)}")
-    return said, busy
+    return said, open_questions
 
 
 def list_runs_at_work(snapshot: Snapshot) -> list[Row]:
@@ -211,6 +206,22 @@ def _check_current_silver(snapshot: Snapshot, rows: Sequence[Row]) -> Iterator[s
 
 def _list_pairs(items: Any) -> list[tuple[str, str]]:
     return [(item["uri"], item["sha256"]) for item in items]
+
+
+def _name_day(event: Row) -> str:
+    return f"{event['source']} on {event['logical_date']}"
+
+
+def _was_restored_after(snapshot: Snapshot, event: Row) -> bool:
+    """Tell whether a batch of the day was restored after a row was recorded: the lake is then ahead of the row.
+
+    The row of a restored ingestion names no outputs, since its manifest does not.
+    """
+    return any(
+        other["sequence"] > event["sequence"] and not other["outputs"] and not is_from_before(other)
+        for other in snapshot.stages
+        if other["stage"] == "ingestion" and _name_day(other) == _name_day(event)
+    )
 
 
 def _name_unfinished(snapshot: Snapshot, event: Row) -> str:
