@@ -190,7 +190,7 @@ def test_a_batch_whose_commit_has_no_answer_is_committed_once(ready, monkeypatch
 
 @pytest.mark.usefixtures("_hasty")
 def test_a_registry_that_stalls_in_the_middle_fails_the_run_and_a_rerun_goes_on(ready, monkeypatch):
-    fault = Fault(freeze_at=b"FROM current_objects", spread=True)
+    fault = Fault(freeze_at=b"FROM ingestion_events", spread=True)
     port = ready.variables["PG_PORT"]
     with start_proxy(f"http://127.0.0.1:{port}", fault) as proxy:
         monkeypatch.setenv("PG_PORT", str(make_url(proxy).port))
