@@ -27,14 +27,14 @@ from project import read_generator
 from network_anomalies.detection import (
     CONTEXT_COLUMNS,
     AnomalyDetector,
-    Parameters,
+    ModelParameters,
     add_context,
     fit_reference,
     remember,
     score,
     summarise,
 )
-from network_anomalies.detection.model import combine, compute_facets, prepare
+from network_anomalies.detection.scoring.model import combine, compute_facets, prepare
 from network_anomalies.generator import draw_part, plan_day
 
 DATA = Path(__file__).parents[2] / "shared/data/eval"
@@ -140,7 +140,7 @@ def to_features(events: pd.DataFrame) -> np.ndarray:
 def spread(sets: dict[str, tuple[pd.DataFrame, np.ndarray]]) -> None:
     """Print batch average precision over a grid of constants, and with those chosen on the other sets."""
     grid = [
-        Parameters(strongest=strongest, rest_weight=rest, conversation_share=own, destination_share=destination)
+        ModelParameters(strongest=strongest, rest_weight=rest, conversation_share=own, destination_share=destination)
         for strongest, rest, own, destination in itertools.product((3, 4, 5), (0, 0.25, 0.5), (0.4, 0.5, 0.6), (0, 0.3))
     ]
     columns = []
@@ -151,7 +151,7 @@ def spread(sets: dict[str, tuple[pd.DataFrame, np.ndarray]]) -> None:
         columns.append([judge(attack, combine(coded, facets, parameters))[0] for parameters in grid])
     precision = np.array(columns).T
     means = precision.mean(axis=1)
-    chosen = means[grid.index(Parameters())]
+    chosen = means[grid.index(ModelParameters())]
     left_out = [
         precision[np.delete(precision, place, axis=1).mean(axis=1).argmax(), place] for place in range(len(sets))
     ]

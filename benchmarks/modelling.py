@@ -134,7 +134,6 @@ def make_silver(folder: Path) -> Callable[[], None]:
 
 def score_silver(folder: Path) -> Callable[[], None]:
     """Return the work of the scoring, with a model that is fitted before the clock starts."""
-    from network_anomalies.champion import Champion
     from network_anomalies.detection import (
         conclude,
         fit,
@@ -145,6 +144,7 @@ def score_silver(folder: Path) -> Callable[[], None]:
         unpack_summary,
     )
     from network_anomalies.pipelines.scoring.nodes import score_slices
+    from network_anomalies.records.champion import Champion
 
     files = sorted((folder / "silver").glob("*.parquet"))
     slices = {file.stem: partial(pd.read_parquet, file) for file in files[:HOURS]}

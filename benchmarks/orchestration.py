@@ -42,8 +42,8 @@ def main() -> None:
 def compare(rounds: int, params: dict[str, object]) -> None:
     """Time both ways in turn and print what the flow adds."""
     from network_anomalies.orchestration import data_ingestion_flow
-    from network_anomalies.orchestration.project import configure
-    from network_anomalies.session import start_session
+    from network_anomalies.orchestration.flow_project import configure
+    from network_anomalies.runs.session import start_session
 
     def run_session(day: date) -> None:
         with start_session(Path.cwd(), None, params | {"logical_date": str(day)}) as session:

@@ -3,8 +3,8 @@
 from pathlib import Path
 from typing import Any
 
-from network_anomalies.config import ProjectConfigLoader
 from network_anomalies.parameters import GeneratorParameters
+from network_anomalies.runs.configuration import ProjectConfigLoader
 from network_anomalies.settings import CONFIG_LOADER_ARGS
 
 ROOT = Path(__file__).parent.parent

@@ -23,7 +23,7 @@ from network_anomalies.errors import ProjectError
 from network_anomalies.registry.engine import open_registry
 from network_anomalies.registry.locks import hold_lock
 from network_anomalies.registry.tables import pipeline_runs, sources
-from network_anomalies.stages import GROUPS, STAGES, list_stages
+from network_anomalies.runs.stages import GROUPS, STAGES, list_stages
 
 START, END = "2024-04-17", "2024-04-20"
 RANGE = ("--start", START, "--end", END)

@@ -8,10 +8,10 @@ from conftest import DAY, DAY_BEFORE, SMALL_DAY
 from PIL import Image
 from test_ingestion import HEADER, write_log, zeek_line
 
-from network_anomalies.champion import Champion
 from network_anomalies.detection import Model
-from network_anomalies.detection.summary import Summary
+from network_anomalies.detection.scoring.summary import Summary
 from network_anomalies.errors import explain
+from network_anomalies.records.champion import Champion
 
 FRAME, ROW, TEXT, PICTURE = pd.DataFrame, dict, str, Image.Image
 STORED = {

@@ -10,8 +10,8 @@ from conftest import DAY
 from hypothesis import given
 from hypothesis import strategies as st
 
-from network_anomalies.contract import COLUMNS, LARGEST_COUNT, OPTIONAL_COLUMNS, coerce_events, find_violations
 from network_anomalies.errors import ContractError
+from network_anomalies.events.contract import COLUMNS, LARGEST_COUNT, OPTIONAL_COLUMNS, coerce_events, find_violations
 
 TODAY = date.fromisoformat(DAY)
 FIRST = pd.Timestamp(DAY, tz="UTC").as_unit("us")

@@ -1,10 +1,12 @@
 """What holds for every environment, pipeline and module; each rule with a case that breaks it."""
 
+import ast
 import re
 import shutil
 import subprocess
 import sys
 import tomllib
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -12,14 +14,17 @@ from conftest import ROOT, Project
 from kedro.framework.project import pipelines
 from kedro.pipeline import Node, Pipeline
 
-from network_anomalies.config import ProjectConfigLoader
-from network_anomalies.contract import COLUMNS
+from network_anomalies.events.contract import COLUMNS
 from network_anomalies.registry.tables import BATCH_COUNTS, metadata
+from network_anomalies.runs.configuration import ProjectConfigLoader
 
 REFERENCES = {
     *("MINIO_ENDPOINT_URL", "MINIO_ACCESS_KEY", "MINIO_SECRET_KEY"),
     *("PG_HOST", "PG_USER", "PG_PASSWORD", "PG_DATABASE"),
 }
+ROOT_MODULES = {"__init__", "__main__", "cli", "errors", "hooks", "parameters", "pipeline_registry", "settings"}
+KEDROS_OWN = {"__main__", "nodes", "pipeline"}
+PACKAGE = ROOT / "src/network_anomalies"
 NODE_NAME = re.compile(r"^[a-z]+(_[a-z]+)+$")
 
 
@@ -139,11 +144,12 @@ def lint_imports(root: Path) -> subprocess.CompletedProcess[str]:
     ("module", "line", "contract"),
     [
         ("pipelines/ingestion/gate.py", "import os", "Nodes are pure"),
-        ("pipelines/ingestion/gate.py", "import network_anomalies.registry.runs", "Nodes are pure"),
-        ("contract.py", "import kedro.io", "does not depend on Kedro"),
-        ("parts.py", "import network_anomalies.datasets", "Layers"),
+        ("pipelines/ingestion/gate.py", "import network_anomalies.registry.run_rows", "Nodes are pure"),
+        ("events/contract.py", "import kedro.io", "does not depend on Kedro"),
+        ("events/parts.py", "import network_anomalies.datasets", "Layers"),
         ("generator/day.py", "import sklearn", "Heavy libraries"),
         ("cli.py", "import prefect", "Heavy libraries"),
+        ("detection/scoring/model.py", "import network_anomalies.detection.rules.named", "Detection: rules and alerts"),
         ("cli.py", "import network_anomalies.orchestration.flows", "Layers"),
         ("upkeep/stores.py", "import network_anomalies.orchestration.flows", "Layers"),
     ],
@@ -194,3 +200,24 @@ def test_the_truth_lies_where_no_other_dataset_looks():
     assert len(others) > len(catalog) / 2
     assert truth.startswith("s3://cybersec-ml-eval/truth/")
     assert not [path for path in others if path.startswith(truth) or truth.startswith(path)]
+
+
+def find_shared_names(package: Path) -> list[str]:
+    """Return the names that two modules, or two classes, of a package share."""
+    files = [path for path in package.rglob("*.py") if "versions" not in path.parts and path.stem != "__init__"]
+    modules = Counter(path.stem for path in files if path.stem not in KEDROS_OWN)
+    trees = [ast.parse(path.read_text()) for path in files]
+    classes = Counter(part.name for tree in trees for part in ast.walk(tree) if isinstance(part, ast.ClassDef))
+    return sorted(name for counts in (modules, classes) for name, count in counts.items() if count > 1)
+
+
+def test_the_root_of_the_package_holds_what_everything_needs():
+    assert {path.stem for path in PACKAGE.glob("*.py")} == ROOT_MODULES
+
+
+def test_no_two_modules_or_classes_share_a_name(tmp_path):
+    (tmp_path / "other").mkdir()
+    (tmp_path / "alerts.py").write_text("class Finding: ...")
+    (tmp_path / "other/alerts.py").write_text("class Finding: ...")
+    assert find_shared_names(tmp_path) == ["Finding", "alerts"]
+    assert find_shared_names(PACKAGE) == []

@@ -14,10 +14,10 @@ from kedro.io import DatasetError
 from sqlalchemy import text
 from test_ingestion import HEADER, write_log, zeek_line
 
-from network_anomalies.contract import COLUMNS
 from network_anomalies.datasets import CurrentObjectsDataset, LogFilesDataset, TransientDataset
 from network_anomalies.datasets.objects import CheckedObjects
 from network_anomalies.errors import ProjectError, explain
+from network_anomalies.events.contract import COLUMNS
 from network_anomalies.registry.engine import connect
 from network_anomalies.registry.tables import ingestion_events
 

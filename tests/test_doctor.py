@@ -18,8 +18,8 @@ from sqlalchemy import text
 from network_anomalies.errors import ProjectError
 from network_anomalies.registry.engine import HEAD, connect
 from network_anomalies.upkeep import load_stores, setup_stores
+from network_anomalies.upkeep.checks import Finding
 from network_anomalies.upkeep.doctor import examine
-from network_anomalies.upkeep.findings import Finding
 
 LAYERS = 5
 

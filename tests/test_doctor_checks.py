@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from network_anomalies.errors import ProjectError
+from network_anomalies.upkeep.checks import Finding, run_checks, to_table
 from network_anomalies.upkeep.doctor_host import check_folder, check_packages, check_python, read_pins
 from network_anomalies.upkeep.doctor_links import check_database_link, check_name, check_store_link, to_host
 from network_anomalies.upkeep.doctor_store import judge_skew
-from network_anomalies.upkeep.findings import Finding, run_checks, to_table
 
 
 @pytest.mark.parametrize(

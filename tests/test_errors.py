@@ -28,9 +28,9 @@ from omegaconf.errors import OmegaConfBaseException
 from sqlalchemy import create_engine, text
 from sqlalchemy.exc import IntegrityError, InternalError, OperationalError, ProgrammingError
 
-from network_anomalies.config import ProjectConfigLoader
 from network_anomalies.errors import ContractError, Interrupted, ProjectError, explain, is_expected, is_transient
 from network_anomalies.registry.engine import connect, open_registry
+from network_anomalies.runs.configuration import ProjectConfigLoader
 
 
 def chain(*errors: BaseException) -> BaseException:

@@ -15,11 +15,11 @@ from hypothesis import strategies as st
 from kedro.io import DataCatalog, MemoryDataset
 from kedro.runner import SequentialRunner
 
-from network_anomalies.contract import COLUMNS, OPTIONAL_COLUMNS, coerce_events, find_violations
 from network_anomalies.datasets import TransientDataset
 from network_anomalies.errors import ContractError
+from network_anomalies.events.contract import COLUMNS, OPTIONAL_COLUMNS, coerce_events, find_violations
+from network_anomalies.events.parts import digest_content, find_duplicates, to_canonical_table
 from network_anomalies.parameters import GateParameters
-from network_anomalies.parts import digest_content, find_duplicates, to_canonical_table
 from network_anomalies.pipelines.ingestion import create_pipeline
 from network_anomalies.pipelines.ingestion.gate import (
     assemble_batch,

@@ -10,9 +10,9 @@ from conftest import generator_parameters
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from network_anomalies.contract import coerce_events, find_violations
+from network_anomalies.events.contract import coerce_events, find_violations
+from network_anomalies.events.parts import digest_content, to_canonical_table
 from network_anomalies.parameters import GeneratorParameters
-from network_anomalies.parts import digest_content, to_canonical_table
 from network_anomalies.pipelines.ingestion import sources
 
 DAY = "2024-04-19"

@@ -11,16 +11,16 @@ from scenarios import make_day
 from network_anomalies.detection import (
     AnomalyDetector,
     Model,
-    Parameters,
+    ModelParameters,
     feature_spec_sha256,
     from_bytes,
-    storage,
     to_bytes,
 )
+from network_anomalies.detection.scoring import storage
 from network_anomalies.errors import ProjectError
 
 
-def fit(events: pd.DataFrame, parameters: Parameters | None = None) -> Model:
+def fit(events: pd.DataFrame, parameters: ModelParameters | None = None) -> Model:
     model = AnomalyDetector(parameters).fit(events).model
     assert model is not None
     return model

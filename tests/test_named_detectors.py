@@ -6,9 +6,9 @@ import pytest
 import scenarios
 from scenarios import CLIENTS, DAY, MONDAY, SERVERS, make_day, make_flows
 
-from network_anomalies.detection.history import History, merge_histories, remember
-from network_anomalies.detection.named import detect
-from network_anomalies.detection.summary import Summary, summarise
+from network_anomalies.detection.rules.named import detect
+from network_anomalies.detection.scoring.history import History, merge_histories, remember
+from network_anomalies.detection.scoring.summary import Summary, summarise
 
 TODAY = 3
 STRANGER = "185.199.108.153"

@@ -28,7 +28,7 @@ from test_conventions import REFERENCES
 from network_anomalies.errors import ContractError, Interrupted, ProjectError, explain, is_transient
 from network_anomalies.orchestration import data_ingestion_flow, flows, full_mlops_flow
 from network_anomalies.orchestration.__main__ import main
-from network_anomalies.orchestration.project import list_modelling
+from network_anomalies.orchestration.flow_project import list_modelling
 from network_anomalies.orchestration.tasks import RETRY_SECONDS, run_pipeline, should_retry
 
 TEN = {"generator": {"n_events": 10}}

@@ -12,10 +12,8 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from sqlalchemy import make_url
 
-from network_anomalies.config import ProjectConfigLoader, fix_identity, postgres_url
-from network_anomalies.detection.findings import TECHNIQUES
+from network_anomalies.detection.alerts.findings import TECHNIQUES
 from network_anomalies.errors import ProjectError
-from network_anomalies.inputs import extend_allowlist
 from network_anomalies.parameters import (
     AllowedParameters,
     GateParameters,
@@ -24,6 +22,8 @@ from network_anomalies.parameters import (
     check_parameters,
     digest_parameters,
 )
+from network_anomalies.runs.configuration import ProjectConfigLoader, fix_identity, postgres_url
+from network_anomalies.runs.inputs import extend_allowlist
 from network_anomalies.settings import CONFIG_LOADER_ARGS
 
 SERVICE = {"protocol": "UDP", "share": 1.0, "servers": 2, "per_client": 1, "outside": False, "size": [0.0, 0.5]}

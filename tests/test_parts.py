@@ -14,8 +14,8 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from network_anomalies.contract import OPTIONAL_COLUMNS, TEXT_COLUMNS, coerce_events
-from network_anomalies.parts import (
+from network_anomalies.events.contract import OPTIONAL_COLUMNS, TEXT_COLUMNS, coerce_events
+from network_anomalies.events.parts import (
     describe_part,
     digest_content,
     encode_part,

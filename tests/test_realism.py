@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from network_anomalies.errors import ContractError
 from network_anomalies.generator.day import build_curve
-from network_anomalies.generator.realism import TARGETS, count_hours, find_dispersion
+from network_anomalies.generator.realism_measures import TARGETS, count_hours, find_dispersion
 from network_anomalies.pipelines.realism.nodes import draw_days, measure_profile, plot_profile
 
 DAY = "2026-11-18"

@@ -25,7 +25,7 @@ from network_anomalies.errors import ContractError
 from network_anomalies.parameters import RegistrationParameters
 from network_anomalies.pipelines.registration.nodes import decide_promotion
 from network_anomalies.registry.engine import open_registry
-from network_anomalies.registry.models import list_models, list_promotions, read_champion, register_model, roll_back
+from network_anomalies.registry.model_rows import list_models, list_promotions, read_champion, register_model, roll_back
 from network_anomalies.registry.stage_log import StageEvent
 from network_anomalies.registry.tables import metadata, pipeline_runs, training_events
 from network_anomalies.upkeep import setup_stores

@@ -13,10 +13,10 @@ from sqlalchemy import inspect, select, text, update
 from sqlalchemy.exc import IntegrityError
 
 from network_anomalies.errors import ProjectError
-from network_anomalies.parts import digest_contents
+from network_anomalies.events.parts import digest_contents
 from network_anomalies.registry.batches import Batch, commit_batch, read_batch, read_current
 from network_anomalies.registry.engine import HEAD, connect, ensure_schema, migrate, read_version
-from network_anomalies.registry.runs import record_run
+from network_anomalies.registry.run_rows import record_run
 from network_anomalies.registry.stage_log import StageEvent, read_stage
 from network_anomalies.registry.tables import metadata, pipeline_runs
 

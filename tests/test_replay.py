@@ -6,9 +6,9 @@ from click.testing import CliRunner
 from conftest import DAY, NEXT_DAY
 from test_ingestion import HEADER, write_log, zeek_line
 
-from network_anomalies import contract
 from network_anomalies.cli import cli
 from network_anomalies.errors import explain
+from network_anomalies.events import contract
 from network_anomalies.registry.tables import BATCH_COUNTS
 
 LOGS = {"pipeline": "log_ingestion", "source": "zeek", "gate__max_rejected_share": 1.0}

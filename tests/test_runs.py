@@ -18,7 +18,7 @@ from sqlalchemy.exc import IntegrityError
 from network_anomalies.errors import ProjectError
 from network_anomalies.registry.engine import connect, migrate
 from network_anomalies.registry.locks import hold_lock
-from network_anomalies.registry.runs import abandon_dead_runs, record_run
+from network_anomalies.registry.run_rows import abandon_dead_runs, record_run
 from network_anomalies.registry.tables import pipeline_runs
 
 DAY, NEXT_DAY = date(2024, 4, 19), date(2024, 4, 20)
@@ -26,7 +26,7 @@ OTHER_PROCESS = """
 import os, sys, time
 from datetime import date
 from network_anomalies.registry.engine import connect
-from network_anomalies.registry.runs import record_run
+from network_anomalies.registry.run_rows import record_run
 row = dict.fromkeys(("run_id", "pipeline", "source", "env", "code_version", "params_sha256"), "other")
 row |= {"source": "sensor", "parent_run_id": None, "logical_date": date(2024, 4, 19)}
 with record_run(connect(os.environ["REGISTRY_URL"]), row):

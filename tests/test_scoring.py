@@ -11,11 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from test_transformation import fails
 
-from network_anomalies.champion import Champion
-from network_anomalies.detection.triage import allow_findings, rate_severity, take_budget
+from network_anomalies.detection.alerts.triage import allow_findings, rate_severity, take_budget
 from network_anomalies.parameters import AllowedParameters
 from network_anomalies.pipelines.scoring.nodes import format_alerts
 from network_anomalies.pipelines.scoring.report import render_report
+from network_anomalies.records.champion import Champion
 
 TODAY = date.fromisoformat(DAY)
 ECS = {

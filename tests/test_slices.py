@@ -14,11 +14,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from network_anomalies.errors import ContractError
+from network_anomalies.events.parts import digest_content, to_canonical_table
 from network_anomalies.formats import FORMATS
 from network_anomalies.formats.slices import DAY_SECONDS, SECOND, index_logs, plan_slices, read_slice, start_of
 from network_anomalies.formats.zeek import REQUIRED
 from network_anomalies.parameters import LogsParameters
-from network_anomalies.parts import digest_content, to_canonical_table
 from network_anomalies.pipelines.ingestion.sources import index_log_files, slice_logs
 
 ZEEK = FORMATS["zeek"]

@@ -22,7 +22,7 @@ from network_anomalies.registry import engine as limits
 from network_anomalies.registry import locks
 from network_anomalies.registry.engine import connect, migrate
 from network_anomalies.registry.locks import hold_lock
-from network_anomalies.registry.runs import record_run
+from network_anomalies.registry.run_rows import record_run
 from network_anomalies.registry.tables import pipeline_runs
 from network_anomalies.registry.transactions import transaction
 from network_anomalies.upkeep import load_stores, setup_stores

@@ -16,18 +16,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import text
 
+from network_anomalies.backfill.choices import format_params, open_project
 from network_anomalies.backfill.plan import Request, choose_stages, plan_backfill
-from network_anomalies.backfill.project import format_params, open_project
 from network_anomalies.backfill.run import run_backfill
 from network_anomalies.backfill.status import report_status
 from network_anomalies.cli import cli
-from network_anomalies.config import ProjectConfigLoader
-from network_anomalies.inputs import digest_facts
 from network_anomalies.parameters import Parameters
-from network_anomalies.progress import Choices, judge_days, list_present_facts
-from network_anomalies.registry.models import read_champion, roll_back
-from network_anomalies.source_records import BatchRecord, Decision, RunRecord, SourceRecords, StageRecord
-from network_anomalies.stages import MODELLING
+from network_anomalies.records.source_history import BatchRecord, Decision, RunRecord, SourceRecords, StageRecord
+from network_anomalies.registry.model_rows import read_champion, roll_back
+from network_anomalies.runs.configuration import ProjectConfigLoader
+from network_anomalies.runs.inputs import digest_facts
+from network_anomalies.runs.progress import Choices, judge_days, list_present_facts
+from network_anomalies.runs.stages import MODELLING
 
 FIRST, SECOND, THIRD = (date(2024, 4, day) for day in (18, 19, 20))
 STAGES = ("ingestion", *MODELLING)
@@ -528,7 +528,7 @@ def test_the_command_named_next_works_when_it_is_pasted(embedded):
 def test_another_feature_specification_is_one_command(modelled, tmp_path):
     package = tmp_path / "src/network_anomalies"
     shutil.copytree(ROOT / "src/network_anomalies", package)
-    storage = package / "detection/storage.py"
+    storage = package / "detection/scoring/storage.py"
     storage.write_text(storage.read_text().replace('"version": 1,', '"version": 2,', 1))
     elsewhere = {"PYTHONPATH": str(package.parent)}
     (modelled.root / "conf/embedded/parameters.yml").write_text(yaml.safe_dump(SMALL))

@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 from test_transformation import fails
 
 from network_anomalies import detection
-from network_anomalies.days import SilverDay
-from network_anomalies.detection import storage
+from network_anomalies.detection.scoring import storage
 from network_anomalies.errors import ContractError
 from network_anomalies.generator.truth import find_keys
 from network_anomalies.parameters import TrainingParameters
 from network_anomalies.pipelines.training.nodes import split_window
+from network_anomalies.records.silver_day import SilverDay
 
 TODAY = date.fromisoformat(DAY)
 

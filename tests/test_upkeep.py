@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from sqlalchemy import insert, update
 
-from network_anomalies.parts import describe_part, encode_part, to_canonical_table
+from network_anomalies.events.parts import describe_part, encode_part, to_canonical_table
 from network_anomalies.registry.engine import HEAD
 from network_anomalies.registry.tables import ingestion_batches, ingestion_events, pipeline_runs
 from network_anomalies.upkeep import load_stores, setup_stores, verify_stores

@@ -99,7 +99,7 @@ def setup(env: str | None) -> None:
 @in_one_line
 def models(env: str | None, source: str, rollback: bool, promote: int | None, reason: str, person: str) -> None:
     """List the models of a source and its champions; with --rollback or --promote choose the champion by hand."""
-    from network_anomalies.registry.models import list_models, list_promotions, roll_back
+    from network_anomalies.registry.model_rows import list_models, list_promotions, roll_back
     from network_anomalies.upkeep import load_stores
 
     engine = load_stores(env).engine
@@ -122,7 +122,7 @@ def models(env: str | None, source: str, rollback: bool, promote: int | None, re
 
 def describe_stale_alerts(engine: Any, source: str) -> str:
     """Say of which days the alerts come from a model that is not their champion, and how to raise them again."""
-    from network_anomalies.registry.models import list_days_of_other_champions
+    from network_anomalies.registry.model_rows import list_days_of_other_champions
 
     days = list_days_of_other_champions(engine, source)
     if not days:
@@ -137,8 +137,8 @@ def describe_stale_alerts(engine: Any, source: str) -> str:
 @in_one_line
 def doctor(env: str | None) -> None:
     """Check what a run relies on: packages, configuration, store, registry, clock; exit 1 if anything FAILs."""
+    from network_anomalies.upkeep.checks import to_table
     from network_anomalies.upkeep.doctor import examine
-    from network_anomalies.upkeep.findings import to_table
 
     findings = examine(env)
     for line in to_table(findings):
@@ -201,7 +201,7 @@ def restore(env: str | None, only_list: bool) -> None:
 @in_one_line
 def replay(env: str | None, source: str, day: datetime, rule: str | None) -> None:
     """Put quarantined rows through today's gate again; what passes makes a new revision of the day."""
-    from network_anomalies.upkeep.replay import replay_day
+    from network_anomalies.upkeep.replay_day import replay_day
 
     replay_day(Path.cwd(), env, source, day.date(), rule)
 
@@ -214,7 +214,7 @@ def replay(env: str | None, source: str, day: datetime, rule: str | None) -> Non
 @in_one_line
 def status(env: str | None, source: str | None, last: int | None, params: dict[str, Any]) -> None:
     """Show how far each day is: done, stale, missing or failed, why, and what to type next; runs nothing."""
-    from network_anomalies.backfill.project import open_project
+    from network_anomalies.backfill.choices import open_project
     from network_anomalies.backfill.status import report_status
 
     project = open_project(Path.cwd(), env, params)
@@ -250,8 +250,8 @@ def backfill(
 
     if not only_list:
         warm_up()
+    from network_anomalies.backfill.choices import open_project
     from network_anomalies.backfill.plan import Request, check_request, list_gaps, plan_backfill
-    from network_anomalies.backfill.project import open_project
     from network_anomalies.backfill.run import run_backfill
 
     names = None if pipelines is None else [name.strip() for name in pipelines.split(",") if name.strip()]

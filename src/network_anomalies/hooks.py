@@ -17,14 +17,14 @@ from kedro.pipeline.node import Node
 
 from network_anomalies.errors import ProjectError, explain
 from network_anomalies.parameters import digest_parameters
-from network_anomalies.signals import raise_on_signals
-from network_anomalies.stages import find_kind
-from network_anomalies.version import read_code_version
+from network_anomalies.runs.signals import raise_on_signals
+from network_anomalies.runs.stages import find_kind
+from network_anomalies.runs.version import read_code_version
 
 if TYPE_CHECKING:
-    from network_anomalies.config import ProjectConfigLoader
     from network_anomalies.datasets.registry_rows import RegistryRowsDataset
-    from network_anomalies.registry.runs import Run
+    from network_anomalies.registry.run_rows import Run
+    from network_anomalies.runs.configuration import ProjectConfigLoader
 
 logger = logging.getLogger(__name__)
 CONTENT = {"ingestion_events", "transformation_events", "champion_model", "alerts"}
@@ -56,7 +56,7 @@ class RunHooks:
     def before_pipeline_run(self, run_params: dict[str, Any], pipeline: Pipeline, catalog: DataCatalog) -> None:
         """Open the run: the lock, then the row; refuse events of another kind than the source's before that."""
         from network_anomalies.registry.batches import check_kind
-        from network_anomalies.registry.runs import record_run
+        from network_anomalies.registry.run_rows import record_run
 
         if "ParallelRunner" in run_params["runner"]:
             raise ProjectError("ParallelRunner cannot run these pipelines: leave --runner out, or use ThreadRunner")
@@ -146,7 +146,7 @@ def describe_selection(run_params: dict[str, Any]) -> str | None:
 
 
 def _find_status(run: "Run", made: set[str]) -> str:
-    from network_anomalies.registry.stages import has_made_content
+    from network_anomalies.registry.stage_rows import has_made_content
 
     return "UNCHANGED" if made & CONTENT and not has_made_content(run.engine, run.run_id) else "SUCCESS"
 
@@ -173,8 +173,8 @@ def _describe_outcome(run: "Run", parameters: dict[str, Any], made: set[str]) ->
 
 def _describe_models(run: "Run", parameters: dict[str, Any], made: set[str], catalog: DataCatalog) -> Iterator[str]:
     """Say which model is champion and why, how many alerts there are, and where the report lies."""
-    from network_anomalies.registry.alerts import read_alerts
-    from network_anomalies.registry.models import read_champion
+    from network_anomalies.registry.alert_rows import read_alerts
+    from network_anomalies.registry.model_rows import read_champion
 
     source, day = parameters["source"], date.fromisoformat(parameters["logical_date"])
     if made & {"champion_model", "alerts"} and (champion := read_champion(run.engine, source, day)):

@@ -1,7 +1,7 @@
 """What Kedro is told about this project."""
 
-from network_anomalies.config import ProjectConfigLoader
 from network_anomalies.hooks import RunHooks
+from network_anomalies.runs.configuration import ProjectConfigLoader
 
 HOOKS = (RunHooks(),)
 CONFIG_LOADER_CLASS = ProjectConfigLoader

@@ -4,16 +4,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 
-from network_anomalies.backfill.project import Params, Project
+from network_anomalies.backfill.choices import Params, Project
 from network_anomalies.backfill.workers import RunSettings
-from network_anomalies.config import make_run_id
 from network_anomalies.errors import ProjectError
-from network_anomalies.progress import StageState, judge_days
+from network_anomalies.records.source_history import INGESTION_OF, Kind, SourceRecords
 from network_anomalies.registry.batches import check_kind
 from network_anomalies.registry.engine import open_registry
 from network_anomalies.registry.overview import list_sources, read_source
-from network_anomalies.source_records import INGESTION_OF, Kind, SourceRecords
-from network_anomalies.stages import GROUPS, INGESTION, STAGES, list_stages
+from network_anomalies.runs.configuration import make_run_id
+from network_anomalies.runs.progress import StageState, judge_days
+from network_anomalies.runs.stages import GROUPS, INGESTION, STAGES, list_stages
 
 Judged = Mapping[date, Sequence[StageState]]
 

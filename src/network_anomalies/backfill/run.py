@@ -11,11 +11,11 @@ import pandas as pd
 
 from network_anomalies.backfill.plan import Plan, choose_stages, judge_plan, narrow
 from network_anomalies.backfill.status import format_command
-from network_anomalies.backfill.workers import DayRun, Outcome, run_days
+from network_anomalies.backfill.workers import BackfilledDay, DayRun, run_days
 from network_anomalies.errors import ProjectError
-from network_anomalies.signals import raise_on_signals
-from network_anomalies.source_records import SourceRecords
-from network_anomalies.stages import INGESTION, MODELLING
+from network_anomalies.records.source_history import SourceRecords
+from network_anomalies.runs.signals import raise_on_signals
+from network_anomalies.runs.stages import INGESTION, MODELLING
 
 logger = logging.getLogger(__name__)
 
@@ -30,9 +30,9 @@ class _Tally:
 
     records: SourceRecords
     open_days: set[date]
-    outcomes: dict[date, Outcome] = field(default_factory=dict)
+    outcomes: dict[date, BackfilledDay] = field(default_factory=dict)
 
-    def add(self, outcome: Outcome, is_last: bool) -> None:
+    def add(self, outcome: BackfilledDay, is_last: bool) -> None:
         """Add what became of a run, to that of the day's former run if there is one."""
         day = outcome.logical_date
         self.outcomes[day] = _join(self.outcomes.get(day), outcome)
@@ -43,12 +43,12 @@ class _Tally:
     def has_failed(self, day: date) -> bool:
         return day in self.outcomes and self.outcomes[day].status not in SUCCEEDED
 
-    def describe(self, day: date) -> Outcome:
+    def describe(self, day: date) -> BackfilledDay:
         """Return a day's row of the table."""
         if day in self.open_days:
-            return Outcome(day, "STOPPED")
+            return BackfilledDay(day, "STOPPED")
         batch = self.records.batches.get(day)
-        return self.outcomes.get(day) or Outcome(day, "DONE", batch.accepted if batch else None)
+        return self.outcomes.get(day) or BackfilledDay(day, "DONE", batch.accepted if batch else None)
 
 
 def run_backfill(plan: Plan, echo: Callable[[str], None]) -> None:
@@ -111,7 +111,7 @@ def _conclude(plan: Plan, tally: _Tally, seconds: float, echo: Callable[[str], N
         raise ProjectError(f"{failed} of {len(plan.wanted)} days failed: see the table, mend the cause, then run again")
 
 
-def _join(former: Outcome | None, latter: Outcome) -> Outcome:
+def _join(former: BackfilledDay | None, latter: BackfilledDay) -> BackfilledDay:
     """Return what became of a day by two runs."""
     if former is None:
         return latter
@@ -119,7 +119,7 @@ def _join(former: Outcome | None, latter: Outcome) -> Outcome:
     return replace(latter, status=status, seconds=(former.seconds or 0) + (latter.seconds or 0))
 
 
-def format_table(outcomes: Iterable[Outcome]) -> str:
+def format_table(outcomes: Iterable[BackfilledDay]) -> str:
     """Return a row per day: date, status, accepted, seconds, error."""
     rows = [
         {

@@ -6,13 +6,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import date, timedelta
 from itertools import groupby
 
+from network_anomalies.backfill.choices import Project, format_params
 from network_anomalies.backfill.plan import Judged, choose_days, require_source
-from network_anomalies.backfill.project import Project, format_params
-from network_anomalies.progress import StageState, judge_days
+from network_anomalies.records.source_history import INGESTION_OF, Kind, SourceRecords
 from network_anomalies.registry.engine import open_registry
 from network_anomalies.registry.overview import list_sources, read_source
-from network_anomalies.source_records import INGESTION_OF, Kind, SourceRecords
-from network_anomalies.stages import INGESTION, MODELLING
+from network_anomalies.runs.progress import StageState, judge_days
+from network_anomalies.runs.stages import INGESTION, MODELLING
 
 SHOWN_DAYS = 14
 WIDTH = 120

@@ -17,8 +17,8 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
-from network_anomalies.config import make_run_id
 from network_anomalies.errors import explain, is_expected
+from network_anomalies.runs.configuration import make_run_id
 
 logger = logging.getLogger(__name__)
 CONTEXT = multiprocessing.get_context("forkserver")
@@ -58,7 +58,7 @@ class RunSettings:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class BackfilledDay:
     """What became of a day."""
 
     logical_date: date
@@ -74,7 +74,7 @@ class _Worker:
     pipe: "Connection[Any, Any]"
 
 
-def run_days(days: Iterable[DayRun], settings: RunSettings) -> Generator[Outcome]:
+def run_days(days: Iterable[DayRun], settings: RunSettings) -> Generator[BackfilledDay]:
     """Yield the outcomes of ``days`` as they end; the next day is asked for when a process is free for it.
 
     Closing the iterator, or an exception in it, stops the processes: a run at work becomes ``FAILED``.
@@ -98,7 +98,7 @@ def run_days(days: Iterable[DayRun], settings: RunSettings) -> Generator[Outcome
                 except EOFError:
                     worker.process.join()
                     error = f"its process ended with exit code {worker.process.exitcode}: run again"
-                    outcome = Outcome(day.logical_date, "FAILED", None, time.monotonic() - started, error)
+                    outcome = BackfilledDay(day.logical_date, "FAILED", None, time.monotonic() - started, error)
                 yield outcome
     finally:
         _stop_workers([*idle, *(worker for worker, _, _ in busy.values())])
@@ -134,7 +134,7 @@ def _stop_workers(workers: list[_Worker]) -> None:
 
 
 def serve_days(pipe: "Connection[Any, Any]", settings: RunSettings, environment: dict[str, str]) -> None:
-    """Run the days that come through the pipe until it closes; send back an ``Outcome`` for each."""
+    """Run the days that come through the pipe until it closes; send back a ``BackfilledDay`` for each."""
     from kedro.framework.project import configure_project
 
     os.setpgrp()  # a run that was told to stop is told once, by the caller
@@ -150,12 +150,12 @@ def serve_days(pipe: "Connection[Any, Any]", settings: RunSettings, environment:
             return
 
 
-def run_day(day: DayRun, settings: RunSettings) -> Outcome:
+def run_day(day: DayRun, settings: RunSettings) -> BackfilledDay:
     """Run some stages of a day, in one session."""
     from network_anomalies.registry.batches import read_batch
     from network_anomalies.registry.engine import connect
-    from network_anomalies.registry.runs import read_run
-    from network_anomalies.session import start_session
+    from network_anomalies.registry.run_rows import read_run
+    from network_anomalies.runs.session import start_session
 
     started = time.monotonic()
     run_id = make_run_id(datetime.now(UTC))
@@ -169,5 +169,5 @@ def run_day(day: DayRun, settings: RunSettings) -> Outcome:
     except Exception as error:
         if not is_expected(error):
             logger.exception("The run of %s ended with a defect of the program", day.logical_date)
-        return Outcome(day.logical_date, "FAILED", None, time.monotonic() - started, explain(error))
-    return Outcome(day.logical_date, status, batch["accepted"] if batch else None, time.monotonic() - started)
+        return BackfilledDay(day.logical_date, "FAILED", None, time.monotonic() - started, explain(error))
+    return BackfilledDay(day.logical_date, status, batch["accepted"] if batch else None, time.monotonic() - started)

@@ -3,12 +3,12 @@
 from network_anomalies.datasets.alerts import AlertsDataset
 from network_anomalies.datasets.batch_commit import BatchCommitDataset
 from network_anomalies.datasets.current import CurrentObjectsDataset
-from network_anomalies.datasets.history import HistorySlicesDataset
 from network_anomalies.datasets.log_files import LogFilesDataset
 from network_anomalies.datasets.mlflow_run import MlflowRunDataset
-from network_anomalies.datasets.model import ChampionDataset, ModelDataset
+from network_anomalies.datasets.model_file import ChampionDataset, ModelDataset
 from network_anomalies.datasets.raw_slices import RawSlicesDataset
 from network_anomalies.datasets.registry_rows import RegistryRowsDataset
+from network_anomalies.datasets.silver_history import HistorySlicesDataset
 from network_anomalies.datasets.stage_file import StageFileDataset
 from network_anomalies.datasets.stage_record import StageRecordDataset
 from network_anomalies.datasets.stored_parts import StoredPartsDataset

@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 from kedro.io import AbstractDataset
 
-from network_anomalies.registry.alerts import read_alerts, replace_alerts
+from network_anomalies.registry.alert_rows import read_alerts, replace_alerts
 from network_anomalies.registry.engine import open_registry
 
 

@@ -8,8 +8,8 @@ import pandas as pd
 from kedro.io import AbstractDataset
 
 from network_anomalies.datasets.files import FileOutputs, read_files
+from network_anomalies.datasets.lake import open_lake
 from network_anomalies.datasets.write_once import WriteOnceParquetDataset
-from network_anomalies.lake import open_lake
 from network_anomalies.registry.batches import Batch, commit_batch, find_manifest, read_batch, read_current
 from network_anomalies.registry.engine import open_registry
 from network_anomalies.registry.manifests import FOLDER

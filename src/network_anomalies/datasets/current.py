@@ -14,15 +14,15 @@ import pyarrow.parquet as pq
 from kedro.io import AbstractDataset
 from sqlalchemy import Engine
 
-from network_anomalies.contract import COLUMNS
+from network_anomalies.datasets.lake import open_lake
 from network_anomalies.datasets.objects import CheckedObjects
 from network_anomalies.datasets.write_once import WriteOnceParquetDataset
 from network_anomalies.errors import ProjectError
-from network_anomalies.lake import open_lake
+from network_anomalies.events.contract import COLUMNS
 from network_anomalies.registry.batches import read_batch, read_current, read_rejects
 from network_anomalies.registry.engine import open_registry
 from network_anomalies.registry.stage_log import read_stage
-from network_anomalies.registry.stages import read_transformation
+from network_anomalies.registry.stage_rows import read_transformation
 
 
 @dataclass(frozen=True)
@@ -222,7 +222,7 @@ def require_features(row: Any) -> None:
     Raises:
         ProjectError: it was.
     """
-    from network_anomalies.detection.storage import feature_spec_sha256
+    from network_anomalies.detection.scoring.storage import feature_spec_sha256
 
     if row["feature_spec_sha256"] != feature_spec_sha256():
         raise ProjectError(

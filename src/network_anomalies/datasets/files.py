@@ -3,7 +3,7 @@
 import hashlib
 from typing import Any
 
-from network_anomalies.lake import open_lake
+from network_anomalies.datasets.lake import open_lake
 
 FileOutputs = dict[str, dict[str, str]]
 """Name of a file to its ``filepath`` (any fsspec URL) and the ``uri`` that the registry is to name it by."""

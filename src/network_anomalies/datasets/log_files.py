@@ -6,9 +6,9 @@ from typing import Any
 
 from kedro.io import AbstractDataset, DatasetError
 
+from network_anomalies.datasets.lake import open_lake
 from network_anomalies.errors import ProjectError
 from network_anomalies.formats import OpenFile
-from network_anomalies.lake import open_lake
 
 GLOB = re.compile(r"[*?\[]")
 HIDDEN = re.compile(r"(^|/)\.")

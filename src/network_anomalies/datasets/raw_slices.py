@@ -10,10 +10,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from kedro.io import AbstractDataset, DatasetError
 
+from network_anomalies.datasets.lake import open_lake
 from network_anomalies.datasets.objects import CheckedObjects
-from network_anomalies.days import Slices
 from network_anomalies.errors import ProjectError
-from network_anomalies.lake import open_lake
+from network_anomalies.records.silver_day import Slices
 from network_anomalies.registry.batches import read_current
 from network_anomalies.registry.engine import open_registry
 

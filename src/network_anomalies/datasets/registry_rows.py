@@ -9,7 +9,7 @@ from sqlalchemy import Engine
 
 from network_anomalies.errors import ProjectError
 from network_anomalies.registry.engine import open_registry
-from network_anomalies.registry.rows import look_up
+from network_anomalies.registry.lookups import look_up
 
 
 class RegistryRowsDataset(AbstractDataset[Any, pd.DataFrame]):

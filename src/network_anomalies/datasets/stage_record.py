@@ -10,10 +10,10 @@ from sqlalchemy import Engine
 
 from network_anomalies.datasets.files import FileOutputs, read_files
 from network_anomalies.errors import ProjectError
-from network_anomalies.registry.alerts import record_scoring
+from network_anomalies.registry.alert_rows import record_scoring
 from network_anomalies.registry.engine import open_registry
 from network_anomalies.registry.stage_log import StageEvent, read_stage
-from network_anomalies.registry.stages import (
+from network_anomalies.registry.stage_rows import (
     commit_transformation,
     read_evaluation,
     read_training,
@@ -22,7 +22,7 @@ from network_anomalies.registry.stages import (
     record_stage,
     record_training,
 )
-from network_anomalies.version import read_code_version
+from network_anomalies.runs.version import read_code_version
 
 LIBRARIES = ("kedro", "numpy", "pandas", "pyarrow")
 OWN_ROW: dict[str, tuple[Callable[..., Any], Callable[..., Any]]] = {

@@ -9,8 +9,8 @@ from typing import Any
 import pandas as pd
 from kedro.io import AbstractDataset, DatasetError
 
+from network_anomalies.datasets.lake import open_lake
 from network_anomalies.errors import ProjectError
-from network_anomalies.lake import open_lake
 
 
 class WriteOnceParquetDataset(AbstractDataset[bytes, pd.DataFrame]):

@@ -5,16 +5,16 @@ On slices of whole UTC hours: ``add_context``, ``summarise`` and ``merge_summari
 frame.
 """
 
-from network_anomalies.detection.alerts import choose_alerts, find_anomalies, flag_conversations
-from network_anomalies.detection.context import CONTEXT_COLUMNS, add_context
+from network_anomalies.detection.alerts.anomalies import choose_alerts, find_anomalies, flag_conversations
+from network_anomalies.detection.alerts.explain import explain_events, explain_sources
+from network_anomalies.detection.alerts.findings import FINDING_COLUMNS, TECHNIQUES
 from network_anomalies.detection.detector import AnomalyDetector
-from network_anomalies.detection.explain import explain_events, explain_sources
-from network_anomalies.detection.findings import FINDING_COLUMNS, TECHNIQUES
-from network_anomalies.detection.history import History, merge_histories, remember
 from network_anomalies.detection.judging import conclude, judge_slice, take_hours
-from network_anomalies.detection.model import Model, Parameters, fit, fit_reference, score
-from network_anomalies.detection.named import detect
-from network_anomalies.detection.storage import (
+from network_anomalies.detection.rules.named import detect
+from network_anomalies.detection.scoring.context import CONTEXT_COLUMNS, add_context
+from network_anomalies.detection.scoring.history import History, merge_histories, remember
+from network_anomalies.detection.scoring.model import Model, ModelParameters, fit, fit_reference, score
+from network_anomalies.detection.scoring.storage import (
     FEATURE_SPEC,
     feature_spec_sha256,
     from_bytes,
@@ -22,7 +22,7 @@ from network_anomalies.detection.storage import (
     to_bytes,
     unpack_summary,
 )
-from network_anomalies.detection.summary import Summary, describe_slice, merge_summaries, summarise
+from network_anomalies.detection.scoring.summary import Summary, describe_slice, merge_summaries, summarise
 
 __all__ = [
     "CONTEXT_COLUMNS",
@@ -32,7 +32,7 @@ __all__ = [
     "AnomalyDetector",
     "History",
     "Model",
-    "Parameters",
+    "ModelParameters",
     "Summary",
     "add_context",
     "choose_alerts",

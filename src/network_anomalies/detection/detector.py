@@ -5,11 +5,11 @@ from typing import Self
 import numpy as np
 import pandas as pd
 
-from network_anomalies.detection.columns import HOUR, to_micros
-from network_anomalies.detection.explain import explain_events
-from network_anomalies.detection.history import History, remember
-from network_anomalies.detection.model import Model, Parameters, Slice, fit, fit_reference, score
-from network_anomalies.detection.summary import merge_summaries, summarise
+from network_anomalies.detection.alerts.explain import explain_events
+from network_anomalies.detection.scoring.columns import HOUR, to_micros
+from network_anomalies.detection.scoring.history import History, remember
+from network_anomalies.detection.scoring.model import Model, ModelParameters, Slice, fit, fit_reference, score
+from network_anomalies.detection.scoring.summary import merge_summaries, summarise
 from network_anomalies.errors import ProjectError
 
 _ROWS_PER_SLICE = 100_000
@@ -26,8 +26,8 @@ class AnomalyDetector:
         parameters: the constants of the method; the default serves every network.
     """
 
-    def __init__(self, parameters: Parameters | None = None) -> None:
-        self.parameters = parameters or Parameters()
+    def __init__(self, parameters: ModelParameters | None = None) -> None:
+        self.parameters = parameters or ModelParameters()
         self.model: Model | None = None
 
     def fit(self, events: pd.DataFrame) -> Self:

@@ -5,10 +5,10 @@ from collections.abc import Collection, Sequence
 import numpy as np
 import pandas as pd
 
-from network_anomalies.detection.alerts import choose_alerts, find_anomalies, flag_conversations
-from network_anomalies.detection.model import Model, score
-from network_anomalies.detection.named import detect
-from network_anomalies.detection.summary import Summary
+from network_anomalies.detection.alerts.anomalies import choose_alerts, find_anomalies, flag_conversations
+from network_anomalies.detection.rules.named import detect
+from network_anomalies.detection.scoring.model import Model, score
+from network_anomalies.detection.scoring.summary import Summary
 
 HOURS_A_DAY = 24
 

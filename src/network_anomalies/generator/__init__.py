@@ -4,7 +4,7 @@ Everything is drawn by integer random numbers from tables that are rounded once,
 bits on every machine.
 """
 
-from network_anomalies.generator.day import Day, draw_part, label_parts, plan_day
+from network_anomalies.generator.day import PlannedDay, draw_part, label_parts, plan_day
 from network_anomalies.generator.truth import TRUTH_COLUMNS, find_keys
 
-__all__ = ["TRUTH_COLUMNS", "Day", "draw_part", "find_keys", "label_parts", "plan_day"]
+__all__ = ["TRUTH_COLUMNS", "PlannedDay", "draw_part", "find_keys", "label_parts", "plan_day"]

@@ -21,7 +21,7 @@ STRANGE_HOSTS = 1 << 22  # addresses of 100.64.0.0/10, set aside for carriers' o
 
 
 @dataclass(frozen=True)
-class Day:
+class PlannedDay:
     """The plan of a day; a part is drawn from it alone, in any order.
 
     ``edges`` are the parts' bounds in microseconds of the day, ``background`` their numbers of background flows, and
@@ -53,7 +53,7 @@ class Day:
         return [range(first + 1, last + 1) for first, last in pairwise(bounds)]
 
 
-def plan_day(generator: GeneratorParameters, logical_date: date) -> Day:
+def plan_day(generator: GeneratorParameters, logical_date: date) -> PlannedDay:
     """Return the plan of a day of exactly ``n_events`` events in parts of at most ``part_events``."""
     profile = generator.profiles[generator.profile]
     population = build_population(profile, generator.seed)
@@ -66,7 +66,7 @@ def plan_day(generator: GeneratorParameters, logical_date: date) -> Day:
     edges = find_moments(curve, curve[-1] * np.arange(parts + 1) // parts)
     sizes = np.diff(generator.n_events * np.arange(parts + 1) // parts)
     staged = np.diff([sum(instance.count_before(int(edge)) for instance in instances) for edge in edges])
-    return Day(
+    return PlannedDay(
         midnight=np.datetime64(logical_date, "us"),
         ordinal=logical_date.toordinal(),
         seed=generator.seed,
@@ -80,7 +80,7 @@ def plan_day(generator: GeneratorParameters, logical_date: date) -> Day:
     )
 
 
-def draw_part(day: Day, part: int) -> pd.DataFrame:
+def draw_part(day: PlannedDay, part: int) -> pd.DataFrame:
     """Return the events of a part (from 1), background and staged ones, in order of time."""
     first, last = (int(edge) for edge in day.edges[part - 1 : part + 1])
     staged = [draw_flows(instance, first, last) for instance in day.instances]
@@ -90,7 +90,7 @@ def draw_part(day: Day, part: int) -> pd.DataFrame:
     return _to_frame(day, {name: values[order] for name, values in flows.items()})
 
 
-def label_parts(day: Day, parts: range) -> pd.DataFrame:
+def label_parts(day: PlannedDay, parts: range) -> pd.DataFrame:
     """Return the truth about consecutive parts: one row per staged event, with ``TRUTH_COLUMNS``."""
     first, last = int(day.edges[parts[0] - 1]), int(day.edges[parts[-1]])
     staged = [draw_flows(instance, first, last) for instance in day.instances]
@@ -135,7 +135,7 @@ def _share_out(sizes: np.ndarray, staged: np.ndarray) -> np.ndarray:
     return shared
 
 
-def _draw_background(day: Day, part: int, first: int, last: int) -> dict[str, np.ndarray]:
+def _draw_background(day: PlannedDay, part: int, first: int, last: int) -> dict[str, np.ndarray]:
     size = int(day.background[part - 1])
     people = day.population
     random = np.random.default_rng([day.seed, day.ordinal, part])
@@ -168,7 +168,7 @@ def _draw_background(day: Day, part: int, first: int, last: int) -> dict[str, np
 
 
 def _meet_strangers(
-    day: Day, part: int, random: np.random.Generator, destinations: np.ndarray, outside: np.ndarray
+    day: PlannedDay, part: int, random: np.random.Generator, destinations: np.ndarray, outside: np.ndarray
 ) -> np.ndarray:
     """Send some of the flows that leave the network to places where nobody else goes on that day."""
     low, high = len(day.one_offs) * np.array([part - 1, part]) // len(day.background)
@@ -189,7 +189,7 @@ def _look_up(table: np.ndarray, place: np.ndarray) -> np.ndarray:
     return values
 
 
-def _to_frame(day: Day, flows: dict[str, np.ndarray]) -> pd.DataFrame:
+def _to_frame(day: PlannedDay, flows: dict[str, np.ndarray]) -> pd.DataFrame:
     return pd.DataFrame(
         {
             "timestamp": pd.Series(day.midnight + flows["time"].astype("timedelta64[us]")).dt.tz_localize("UTC"),

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from network_anomalies.contract import COLUMNS
+from network_anomalies.events.contract import COLUMNS
 from network_anomalies.generator.scenarios import Instance
 
 TRUTH_COLUMNS = {

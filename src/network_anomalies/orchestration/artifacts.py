@@ -2,15 +2,15 @@
 
 from prefect.artifacts import create_markdown_artifact
 
-from network_anomalies.orchestration.tasks import Outcome
+from network_anomalies.orchestration.tasks import PipelineOutcome
 
 
-def publish_report(outcomes: list[Outcome], key: str) -> None:
+def publish_report(outcomes: list[PipelineOutcome], key: str) -> None:
     """Keep a Markdown report of the flow's pipelines; the UI shows the versions of a ``key`` side by side."""
     create_markdown_artifact(format_report(outcomes), key=key, description=f"{key} on {outcomes[-1].logical_date}")
 
 
-def format_report(outcomes: list[Outcome]) -> str:
+def format_report(outcomes: list[PipelineOutcome]) -> str:
     """Return the state of the day as the last outcome knows it, and a row per pipeline."""
     day = outcomes[-1]
     facts = {

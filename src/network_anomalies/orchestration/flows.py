@@ -7,8 +7,8 @@ from prefect import flow
 from prefect.runtime import flow_run
 
 from network_anomalies.orchestration.artifacts import publish_report
-from network_anomalies.orchestration.project import list_modelling, require_variables
-from network_anomalies.orchestration.tasks import Outcome, run_pipeline
+from network_anomalies.orchestration.flow_project import list_modelling, require_variables
+from network_anomalies.orchestration.tasks import PipelineOutcome, run_pipeline
 
 IngestionPipeline = Literal["ingestion", "log_ingestion"]
 
@@ -82,7 +82,7 @@ def fix_identity(logical_date: date | None, params: dict[str, Any] | None) -> di
     return {"parent_run_id": flow_run.id} | given | {"logical_date": str(day)}
 
 
-def summarise(outcome: Outcome) -> Ingested:
+def summarise(outcome: PipelineOutcome) -> Ingested:
     """Name the places of an ingestion's objects."""
     folder, _, name = outcome.uris[0].rpartition("/")
     single = len(outcome.uris) == 1

@@ -15,19 +15,19 @@ from prefect.logging.handlers import APILogHandler
 from prefect.tasks import Task
 from sqlalchemy import Engine, inspect, text
 
-from network_anomalies.config import make_run_id
 from network_anomalies.errors import explain, is_transient
-from network_anomalies.orchestration.project import configure, find_root
+from network_anomalies.orchestration.flow_project import configure, find_root
 from network_anomalies.registry.batches import read_batch, read_current
 from network_anomalies.registry.engine import connect
-from network_anomalies.registry.runs import read_run
-from network_anomalies.session import start_session
+from network_anomalies.registry.run_rows import read_run
+from network_anomalies.runs.configuration import make_run_id
+from network_anomalies.runs.session import start_session
 
 RETRY_SECONDS = [10.0, 30.0, 60.0, 120.0]
 LOGGERS = ("kedro", "network_anomalies")
 
 
-class Outcome(NamedTuple):
+class PipelineOutcome(NamedTuple):
     """What a pipeline's run did, by the registry.
 
     Attributes:
@@ -68,7 +68,7 @@ def should_retry(_task: Task[Any, Any], _run: TaskRun, state: State[Any]) -> boo
     retry_condition_fn=should_retry,
     cache_policy=NO_CACHE,
 )
-def run_pipeline(pipeline: str, env: str | None, params: dict[str, Any]) -> Outcome:
+def run_pipeline(pipeline: str, env: str | None, params: dict[str, Any]) -> PipelineOutcome:
     """Run a pipeline in a session of its own; each attempt is a run of its own in the registry.
 
     Args:
@@ -89,7 +89,7 @@ def run_pipeline(pipeline: str, env: str | None, params: dict[str, Any]) -> Outc
     run = read_run(engine, run_id)
     source, day = run["source"], run["logical_date"]
     batch = read_batch(engine, source, day) or {}
-    return Outcome(
+    return PipelineOutcome(
         pipeline=pipeline,
         run_id=run_id,
         status=run["status"],

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Engine, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from network_anomalies.errors import ProjectError
-from network_anomalies.parts import digest_contents
+from network_anomalies.events.parts import digest_contents
 from network_anomalies.registry.manifests import Manifest, make_manifest
 from network_anomalies.registry.stage_log import StageEvent, insert_stage, is_recorded
 from network_anomalies.registry.tables import (

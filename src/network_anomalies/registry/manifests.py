@@ -16,7 +16,7 @@ from typing import Any
 from sqlalchemy import Column, ColumnElement, Connection, Date, Table, select
 
 from network_anomalies.errors import ProjectError
-from network_anomalies.registry.records import to_json
+from network_anomalies.registry.row_digests import to_json
 from network_anomalies.registry.tables import (
     Instant,
     ingestion_batches,

@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, func, select
 
+from network_anomalies.records.source_history import BatchRecord, Decision, Kind, RunRecord, SourceRecords, StageRecord
 from network_anomalies.registry.tables import (
     ingestion_batches,
     models,
@@ -15,8 +16,7 @@ from network_anomalies.registry.tables import (
     sources,
     stage_events,
 )
-from network_anomalies.source_records import BatchRecord, Decision, Kind, RunRecord, SourceRecords, StageRecord
-from network_anomalies.stages import INGESTION, STAGES, list_stages
+from network_anomalies.runs.stages import INGESTION, STAGES, list_stages
 
 
 def list_sources(engine: Engine) -> dict[str, Kind]:

@@ -7,8 +7,8 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, insert, select
 
-from network_anomalies.inputs import digest_facts
 from network_anomalies.registry.tables import stage_events
+from network_anomalies.runs.inputs import digest_facts
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class StageEvent:
         stage: its name; ``truth`` is the drawing of the ground truth.
         source: whose events.
         logical_date: of which day.
-        inputs: the facts that decide the output, see ``network_anomalies.inputs``.
+        inputs: the facts that decide the output, see ``network_anomalies.runs.inputs``.
         outputs: ``uri`` and ``sha256`` of each object and file that was written.
     """
 

@@ -7,7 +7,8 @@ from kedro.framework.project import settings
 from kedro.utils import find_kedro_project
 from sqlalchemy import make_url
 
-from network_anomalies.lake import open_lake
+from network_anomalies.datasets.lake import open_lake
+from network_anomalies.upkeep.checks import Check, Finding, run_checks
 from network_anomalies.upkeep.doctor_conf import (
     Variables,
     check_configuration,
@@ -19,7 +20,6 @@ from network_anomalies.upkeep.doctor_host import check_folder, check_packages, c
 from network_anomalies.upkeep.doctor_links import check_database_link, check_name, check_store_link, to_host
 from network_anomalies.upkeep.doctor_registry import check_registry
 from network_anomalies.upkeep.doctor_store import check_bucket, check_clock
-from network_anomalies.upkeep.findings import Check, Finding, run_checks
 
 LIMIT_SECONDS = 20.0
 """Above what the store's and the database's own limits add up to, so that their words are seen rather than ours."""

@@ -10,7 +10,7 @@ from omegaconf import OmegaConf
 from omegaconf.resolvers import oc
 
 from network_anomalies.errors import ProjectError, explain
-from network_anomalies.upkeep.findings import Finding
+from network_anomalies.upkeep.checks import Finding
 
 Variables = dict[str, dict[str, bool]]
 """By section of the credentials, the environment variables it names, and whether each must be set."""

@@ -12,7 +12,7 @@ from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
-from network_anomalies.upkeep.findings import Finding
+from network_anomalies.upkeep.checks import Finding
 
 DISTRIBUTION = "network-anomalies"
 LEAST_FREE_BYTES = 1 << 30

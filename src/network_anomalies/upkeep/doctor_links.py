@@ -6,7 +6,7 @@ from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 from network_anomalies.errors import ProjectError
-from network_anomalies.upkeep.findings import Finding
+from network_anomalies.upkeep.checks import Finding
 
 PLAIN_MODES = ("disable", "allow", "prefer")
 """libpq's ``sslmode`` values under which a link may be plain without a word (PostgreSQL documentation, 32.19)."""

@@ -7,7 +7,7 @@ from sqlalchemy import Connection, func, literal, make_url, select, text
 
 from network_anomalies.registry.engine import HEAD, connect, describe_misfit, read_version
 from network_anomalies.registry.tables import RIGHTS
-from network_anomalies.upkeep.findings import Finding
+from network_anomalies.upkeep.checks import Finding
 
 
 def check_registry(url: str) -> Iterator[Finding]:

@@ -7,7 +7,7 @@ from email.utils import parsedate_to_datetime
 from typing import Any
 
 from network_anomalies.errors import ProjectError, explain
-from network_anomalies.upkeep.findings import Finding
+from network_anomalies.upkeep.checks import Finding
 
 SKEW_WARN_SECONDS = 60
 SKEW_FAIL_SECONDS = 900

@@ -20,7 +20,7 @@ from network_anomalies.upkeep.stores import Clock, StoredFile, Stores, list_file
 from network_anomalies.upkeep.verify import is_ours, place_of
 from network_anomalies.upkeep.verify_objects import list_path
 
-Day = tuple[str, date]
+SourceDay = tuple[str, date]
 
 ENDED_WITHOUT = {"raw": ("FAILED", "ABANDONED"), "quarantine": ("FAILED", "ABANDONED", "UNCHANGED")}
 """How runs end that leave objects without a commit. A run that says UNCHANGED stored nothing in RAW."""
@@ -36,7 +36,7 @@ class Doomed:
 
     layer: str
     file: StoredFile
-    day: Day | None = None
+    day: SourceDay | None = None
 
     @property
     def name(self) -> str:
@@ -129,8 +129,8 @@ class _Proof:
 
     named: set[str]
     sources: set[str]
-    runs: dict[Day, list[Row]]
-    unnamed_rejects: set[Day]
+    runs: dict[SourceDay, list[Row]]
+    unnamed_rejects: set[SourceDay]
 
 
 def _read_proof(stores: Stores, commits: Sequence[Commit]) -> _Proof:
@@ -140,7 +140,7 @@ def _read_proof(stores: Stores, commits: Sequence[Commit]) -> _Proof:
         if sum(row["record_count"] for row in commit.quarantine) != commit.batch["rejected"]
     }
     committed = {commit.batch["run_id"] for commit in commits}
-    runs: defaultdict[Day, list[Row]] = defaultdict(list)
+    runs: defaultdict[SourceDay, list[Row]] = defaultdict(list)
     with stores.engine.connect() as connection:
         known = set(connection.execute(select(sources.c.name)).scalars())
         for row in connection.execute(select(pipeline_runs)).mappings():
@@ -235,7 +235,7 @@ def _delete(stores: Stores, plan: PrunePlan) -> Iterator[str]:
     yield f"deleted {deleted} files"
 
 
-def _read_named(stores: Stores, day: Day) -> set[str]:
+def _read_named(stores: Stores, day: SourceDay) -> set[str]:
     columns = ingestion_batches.c
     with stores.engine.connect() as connection:
         commits = read_commits(connection, (columns.source == day[0]) & (columns.logical_date == day[1]))

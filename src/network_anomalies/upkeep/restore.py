@@ -12,11 +12,11 @@ from network_anomalies.errors import ProjectError, explain
 from network_anomalies.registry.engine import ensure_schema
 from network_anomalies.registry.locks import hold_lock
 from network_anomalies.registry.manifests import FOLDER, Commit, read_commits
-from network_anomalies.registry.runs import abandon_dead_runs
+from network_anomalies.registry.run_rows import abandon_dead_runs
 from network_anomalies.registry.tables import ingestion_batches
 from network_anomalies.registry.transactions import TookPlace, transaction
 from network_anomalies.upkeep.lake_manifests import StoredManifest, read_manifests
-from network_anomalies.upkeep.restore_day import Day, DayPlan, insert_commits, plan_day
+from network_anomalies.upkeep.restore_day import DayPlan, SourceDay, insert_commits, plan_day
 from network_anomalies.upkeep.stores import Stores, list_files
 
 
@@ -32,7 +32,7 @@ class DayOutcome:
         refusal: why nothing was done, or "".
     """
 
-    day: Day
+    day: SourceDay
     restored: Sequence[int] = ()
     known: int = 0
     notes: Sequence[str] = ()
@@ -106,7 +106,7 @@ def restore_registry(stores: Stores, only_list: bool = False) -> Iterator[DayOut
 
 
 def _restore_day(
-    stores: Stores, day: Day, manifests: Sequence[StoredManifest], registered: Sequence[Commit], only_list: bool
+    stores: Stores, day: SourceDay, manifests: Sequence[StoredManifest], registered: Sequence[Commit], only_list: bool
 ) -> DayOutcome:
     try:
         plan = plan_day(manifests, registered)
@@ -119,7 +119,7 @@ def _restore_day(
     return DayOutcome(day, [manifest.name.revision for manifest in plan.missing], plan.known, plan.notes)
 
 
-def _insert_missing(stores: Stores, day: Day, manifests: Sequence[StoredManifest]) -> DayPlan:
+def _insert_missing(stores: Stores, day: SourceDay, manifests: Sequence[StoredManifest]) -> DayPlan:
     """Look again under the day's lock, and insert what is still missing."""
     own = and_(ingestion_batches.c.source == day[0], ingestion_batches.c.logical_date == day[1])
     with hold_lock(stores.engine, *day) as held:
@@ -145,15 +145,15 @@ def _ask_for(manifests: Iterable[StoredManifest]) -> TookPlace:
     return ask
 
 
-def _group(manifests: Iterable[StoredManifest]) -> dict[Day, list[StoredManifest]]:
-    days: defaultdict[Day, list[StoredManifest]] = defaultdict(list)
+def _group(manifests: Iterable[StoredManifest]) -> dict[SourceDay, list[StoredManifest]]:
+    days: defaultdict[SourceDay, list[StoredManifest]] = defaultdict(list)
     for manifest in manifests:
         days[manifest.day].append(manifest)
     return days
 
 
-def _group_commits(commits: Iterable[Commit]) -> dict[Day, list[Commit]]:
-    days: defaultdict[Day, list[Commit]] = defaultdict(list)
+def _group_commits(commits: Iterable[Commit]) -> dict[SourceDay, list[Commit]]:
+    days: defaultdict[SourceDay, list[Commit]] = defaultdict(list)
     for commit in commits:
         days[commit.batch["source"], commit.batch["logical_date"]].append(commit)
     return days

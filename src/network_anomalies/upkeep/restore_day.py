@@ -7,7 +7,6 @@ from datetime import date
 from sqlalchemy import Connection, and_, insert, select, update
 
 from network_anomalies.errors import ProjectError
-from network_anomalies.inputs import list_ingestion_facts
 from network_anomalies.registry.manifests import Commit, Row
 from network_anomalies.registry.stage_log import StageEvent, insert_stage
 from network_anomalies.registry.tables import (
@@ -18,9 +17,10 @@ from network_anomalies.registry.tables import (
     source_files,
     sources,
 )
+from network_anomalies.runs.inputs import list_ingestion_facts
 from network_anomalies.upkeep.lake_manifests import StoredManifest, compare_commits
 
-Day = tuple[str, date]
+SourceDay = tuple[str, date]
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from typing import Any
 from kedro.framework.project import settings
 from sqlalchemy import Engine
 
-from network_anomalies.lake import open_lake
+from network_anomalies.datasets.lake import open_lake
 from network_anomalies.parameters import RetentionParameters
 from network_anomalies.registry.engine import connect, migrate, read_version
 

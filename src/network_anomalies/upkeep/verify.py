@@ -7,7 +7,7 @@ from datetime import date
 
 from network_anomalies.registry.engine import ensure_schema
 from network_anomalies.registry.manifests import Commit, parse_name
-from network_anomalies.registry.runs import abandon_dead_runs
+from network_anomalies.registry.run_rows import abandon_dead_runs
 from network_anomalies.upkeep.lake_manifests import read_manifests
 from network_anomalies.upkeep.snapshot import Range, Snapshot, read_snapshot
 from network_anomalies.upkeep.stores import StoredFile, Stores, list_files

@@ -8,7 +8,7 @@ from datetime import date
 from sqlalchemy import select
 
 from network_anomalies.datasets.write_once import create_object
-from network_anomalies.parts import digest_contents
+from network_anomalies.events.parts import digest_contents
 from network_anomalies.registry.batches import settle_manifest
 from network_anomalies.registry.manifests import Commit, Row, encode_manifest
 from network_anomalies.registry.tables import ingestion_batches

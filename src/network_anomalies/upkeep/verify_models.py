@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 
 from network_anomalies.registry.manifests import Row
-from network_anomalies.registry.models import digest_model
+from network_anomalies.registry.model_rows import digest_model
 from network_anomalies.upkeep.snapshot import Range, Snapshot
 from network_anomalies.upkeep.verify_stages import is_from_before, name_event
 

@@ -11,9 +11,9 @@ from typing import Any
 import pyarrow
 import pyarrow.parquet as pq
 
-from network_anomalies.contract import coerce_events, find_violations
 from network_anomalies.errors import ProjectError
-from network_anomalies.parts import digest_content, name_part, to_canonical_table
+from network_anomalies.events.contract import coerce_events, find_violations
+from network_anomalies.events.parts import digest_content, name_part, to_canonical_table
 from network_anomalies.registry.manifests import Commit, Row
 from network_anomalies.upkeep.stores import Stores
 

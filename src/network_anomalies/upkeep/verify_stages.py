@@ -8,11 +8,11 @@ from typing import Any
 
 from sqlalchemy import Engine, select
 
-from network_anomalies.inputs import digest_facts
-from network_anomalies.registry.alerts import digest_alerts
+from network_anomalies.registry.alert_rows import digest_alerts
 from network_anomalies.registry.manifests import Row
-from network_anomalies.registry.records import CHANGING, digest_rows
+from network_anomalies.registry.row_digests import CHANGING, digest_rows
 from network_anomalies.registry.tables import pipeline_runs, stage_events
+from network_anomalies.runs.inputs import digest_facts
 from network_anomalies.upkeep.snapshot import OWN_TABLES, Range, Snapshot
 from network_anomalies.upkeep.stores import Stores
 

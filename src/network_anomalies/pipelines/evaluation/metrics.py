@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from network_anomalies.detection.triage import allow_findings, take_budget
+from network_anomalies.detection.alerts.triage import allow_findings, take_budget
 from network_anomalies.parameters import AlertsParameters, EvaluationParameters
 
 FOCUS_HOSTS = 3

@@ -6,12 +6,9 @@ from typing import Any
 
 import pandas as pd
 
-from network_anomalies.champion import Champion
-from network_anomalies.days import Slices
 from network_anomalies.detection import Model, Summary, conclude, feature_spec_sha256, judge_slice, take_hours
 from network_anomalies.errors import ContractError, ProjectError
 from network_anomalies.generator.truth import find_keys
-from network_anomalies.inputs import list_evaluation_facts
 from network_anomalies.parameters import AlertsParameters, EvaluationParameters
 from network_anomalies.pipelines.evaluation.metrics import (
     find_instances,
@@ -20,6 +17,9 @@ from network_anomalies.pipelines.evaluation.metrics import (
     measure_ranking,
 )
 from network_anomalies.pipelines.evaluation.plots import draw_distribution, draw_hours, draw_precision_recall
+from network_anomalies.records.champion import Champion
+from network_anomalies.records.silver_day import Slices
+from network_anomalies.runs.inputs import list_evaluation_facts
 
 Report = dict[str, Any]
 

@@ -2,13 +2,13 @@
 
 from kedro.pipeline import Node, Pipeline
 
-from network_anomalies.inputs import choose_alerts_policy
 from network_anomalies.pipelines.evaluation.nodes import (
     assemble_evaluation,
     evaluate_models,
     plot_evaluation,
     score_test_flows,
 )
+from network_anomalies.runs.inputs import choose_alerts_policy
 
 
 def create_pipeline() -> Pipeline:

@@ -12,13 +12,19 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from network_anomalies.ahead import work_ahead
-from network_anomalies.contract import CONTRACT_VERSION, coerce_events, find_violations, to_text
 from network_anomalies.errors import ContractError
-from network_anomalies.inputs import digest_choices, list_ingestion_facts
+from network_anomalies.events.ahead import work_ahead
+from network_anomalies.events.contract import CONTRACT_VERSION, coerce_events, find_violations, to_text
+from network_anomalies.events.parts import (
+    describe_part,
+    digest_contents,
+    encode_part,
+    find_duplicates,
+    to_canonical_table,
+)
 from network_anomalies.parameters import GateParameters
-from network_anomalies.parts import describe_part, digest_contents, encode_part, find_duplicates, to_canonical_table
 from network_anomalies.pipelines.ingestion.sources import Parts, SourceReport
+from network_anomalies.runs.inputs import digest_choices, list_ingestion_facts
 
 logger = logging.getLogger(__name__)
 

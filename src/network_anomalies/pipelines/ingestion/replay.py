@@ -9,13 +9,13 @@ from functools import partial
 import pandas as pd
 import pyarrow as pa
 
-from network_anomalies.contract import list_rules
 from network_anomalies.errors import ContractError
-from network_anomalies.inputs import choose_log_parameters, digest_choices
+from network_anomalies.events.contract import list_rules
+from network_anomalies.events.parts import find_duplicates, to_canonical_table
 from network_anomalies.parameters import GateParameters, LogsParameters, ReplayParameters
-from network_anomalies.parts import find_duplicates, to_canonical_table
 from network_anomalies.pipelines.ingestion.gate import Judged, Judges, judge_events
 from network_anomalies.pipelines.ingestion.sources import Parts, SourceReport
+from network_anomalies.runs.inputs import choose_log_parameters, digest_choices
 
 ABOUT = ("row", "rule", "reason", "part", "run_id")
 """Columns of quarantine that are about a row; the others hold what was received, as text."""

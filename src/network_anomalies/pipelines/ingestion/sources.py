@@ -10,24 +10,24 @@ import pandas as pd
 import pyarrow as pa
 
 from network_anomalies.errors import ContractError
+from network_anomalies.events.parts import digest_contents, encode_part
 from network_anomalies.formats import FORMATS, OpenFile
 from network_anomalies.formats.slices import SECOND, LogIndex, index_logs, plan_slices, read_slice, start_of
-from network_anomalies.generator import Day, draw_part, label_parts, plan_day
-from network_anomalies.inputs import choose_generator_parameters, choose_log_parameters, list_truth_facts
+from network_anomalies.generator import PlannedDay, draw_part, label_parts, plan_day
 from network_anomalies.parameters import GeneratorParameters, LogsParameters
-from network_anomalies.parts import digest_contents, encode_part
+from network_anomalies.runs.inputs import choose_generator_parameters, choose_log_parameters, list_truth_facts
 
 Parts = dict[str, Callable[[], pd.DataFrame]]
 Report = dict[str, Any]
 SourceReport = Report
 
 
-def plan_events(generator: GeneratorParameters, logical_date: str) -> Day:
+def plan_events(generator: GeneratorParameters, logical_date: str) -> PlannedDay:
     """Plan the synthetic events of a day, keyed by seed and date; nothing is drawn yet."""
     return plan_day(generator, date.fromisoformat(logical_date))
 
 
-def generate_events(synthetic_day: Day, generator: GeneratorParameters) -> tuple[Parts, SourceReport]:
+def generate_events(synthetic_day: PlannedDay, generator: GeneratorParameters) -> tuple[Parts, SourceReport]:
     """Make the synthetic events of a day.
 
     Returns:
@@ -39,7 +39,9 @@ def generate_events(synthetic_day: Day, generator: GeneratorParameters) -> tuple
     return parts, {"kind": "synthetic", "format": None, "parameters": chosen, "files": []}
 
 
-def label_events(synthetic_day: Day, ingestion_events: pd.DataFrame) -> Iterator[tuple[dict[str, bytes], Report]]:
+def label_events(
+    synthetic_day: PlannedDay, ingestion_events: pd.DataFrame
+) -> Iterator[tuple[dict[str, bytes], Report]]:
     """Say what the synthetic events of a committed day really were: see ``generator.truth`` for the columns.
 
     Args:

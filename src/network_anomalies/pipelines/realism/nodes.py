@@ -9,7 +9,7 @@ import pandas as pd
 
 from network_anomalies.errors import ContractError
 from network_anomalies.generator import draw_part, plan_day
-from network_anomalies.generator.realism import count_hours, measure_realism
+from network_anomalies.generator.realism_measures import count_hours, measure_realism
 from network_anomalies.parameters import GeneratorParameters
 
 logger = logging.getLogger(__name__)

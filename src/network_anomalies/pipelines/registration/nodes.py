@@ -7,11 +7,11 @@ from typing import Any
 
 import pandas as pd
 
-from network_anomalies.champion import Champion
 from network_anomalies.detection import Model, to_bytes
 from network_anomalies.errors import ContractError
-from network_anomalies.inputs import list_registration_facts
 from network_anomalies.parameters import RegistrationParameters
+from network_anomalies.records.champion import Champion
+from network_anomalies.runs.inputs import list_registration_facts
 
 Report = dict[str, Any]
 

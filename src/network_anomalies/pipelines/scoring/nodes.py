@@ -10,15 +10,15 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from network_anomalies.ahead import work_ahead
-from network_anomalies.champion import Champion
-from network_anomalies.days import Slices
 from network_anomalies.detection import Model, Summary, conclude, feature_spec_sha256, judge_slice
-from network_anomalies.detection.triage import allow_findings, rate_severity, take_budget
-from network_anomalies.inputs import list_scoring_facts
+from network_anomalies.detection.alerts.triage import allow_findings, rate_severity, take_budget
+from network_anomalies.events.ahead import work_ahead
+from network_anomalies.events.parts import encode_part
 from network_anomalies.parameters import AlertsParameters
-from network_anomalies.parts import encode_part
 from network_anomalies.pipelines.scoring.report import render_report
+from network_anomalies.records.champion import Champion
+from network_anomalies.records.silver_day import Slices
+from network_anomalies.runs.inputs import list_scoring_facts
 
 Report = dict[str, Any]
 KEPT_COLUMNS = ["timestamp", "src_ip", "dst_ip", "bytes", "duration", "protocol"]

@@ -2,7 +2,6 @@
 
 from kedro.pipeline import Node, Pipeline
 
-from network_anomalies.inputs import choose_alerts_policy
 from network_anomalies.pipelines.scoring.nodes import (
     assemble_scoring,
     format_alerts,
@@ -10,6 +9,7 @@ from network_anomalies.pipelines.scoring.nodes import (
     score_slices,
     write_report,
 )
+from network_anomalies.runs.inputs import choose_alerts_policy
 
 
 def create_pipeline() -> Pipeline:

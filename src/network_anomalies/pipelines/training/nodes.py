@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from network_anomalies.days import SilverDay
 from network_anomalies.detection import (
     fit,
     merge_histories,
@@ -19,10 +18,11 @@ from network_anomalies.detection import (
     to_bytes,
     unpack_summary,
 )
-from network_anomalies.detection.storage import feature_spec_sha256
+from network_anomalies.detection.scoring.storage import feature_spec_sha256
 from network_anomalies.errors import ContractError
-from network_anomalies.inputs import list_training_facts
 from network_anomalies.parameters import TrainingParameters
+from network_anomalies.records.silver_day import SilverDay
+from network_anomalies.runs.inputs import list_training_facts
 
 Report = dict[str, Any]
 QUANTILES = 20

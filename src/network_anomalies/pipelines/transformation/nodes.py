@@ -9,13 +9,13 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from network_anomalies.ahead import work_ahead
 from network_anomalies.detection import Summary, describe_slice, merge_summaries, pack_summary
-from network_anomalies.detection.storage import feature_spec_sha256
+from network_anomalies.detection.scoring.storage import feature_spec_sha256
 from network_anomalies.errors import ContractError
-from network_anomalies.inputs import list_transformation_facts
+from network_anomalies.events.ahead import work_ahead
+from network_anomalies.events.parts import digest_contents, encode_part
 from network_anomalies.parameters import TransformationParameters
-from network_anomalies.parts import digest_contents, encode_part
+from network_anomalies.runs.inputs import list_transformation_facts
 
 Objects = dict[str, bytes]
 Report = dict[str, Any]

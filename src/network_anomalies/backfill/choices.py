@@ -1,0 +1,71 @@
+"""What a command over many days needs of the project: its parameters, and where its registry is."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from network_anomalies.errors import ProjectError
+from network_anomalies.parameters import Parameters
+from network_anomalies.runs.progress import Choices
+from network_anomalies.runs.session import start_session
+
+Params = dict[str, Any]
+"""Runtime parameters as Kedro takes them: nested."""
+
+
+@dataclass(frozen=True)
+class Project:
+    """An environment of the project.
+
+    Attributes:
+        root: the project's root.
+        env: Kedro's environment, None for the default.
+        params: the runtime parameters that were given.
+        registry: URL of the registry.
+        choices: what a run of now would use.
+    """
+
+    root: Path
+    env: str | None
+    params: Params
+    registry: str
+    choices: Choices
+
+
+def open_project(root: Path, env: str | None, params: Params) -> Project:
+    """Read the configuration of an environment, with runtime parameters.
+
+    Raises:
+        ProjectError: a parameter does not exist, or differs from day to day.
+    """
+    if fixed := {"logical_date", "run_id"} & set(params):
+        raise ProjectError(f"{', '.join(sorted(fixed))} differs from day to day: leave it out of --params")
+    with start_session(root, env, params) as session:
+        config = session.load_context().config_loader
+        parameters, registry = config["parameters"], config["credentials"]["postgres"]["con"]
+    from network_anomalies.detection.scoring.storage import feature_spec_sha256
+
+    return Project(root, env, params, registry, Choices(Parameters.model_validate(parameters), feature_spec_sha256()))
+
+
+def format_params(params: Params) -> str:
+    """Return runtime parameters as they are typed.
+
+    >>> format_params({"source": "office", "generator": {"n_events": 10}})
+    'source=office,generator.n_events=10'
+    """
+    return ",".join(f"{name}={_format_value(value)}" for name, value in _flatten(params))
+
+
+def _flatten(params: Params) -> Iterator[tuple[str, Any]]:
+    for name, value in params.items():
+        if value and isinstance(value, dict):
+            yield from ((f"{name}.{inner}", leaf) for inner, leaf in _flatten(value))
+        else:
+            yield name, value
+
+
+def _format_value(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value)

@@ -1,0 +1,1 @@
+"""From unusual flows and findings to the alerts of a day."""

@@ -1,0 +1,101 @@
+"""Reasons: the value behind each strong facet, how rare it is, and what is normal."""
+
+import numpy as np
+import pandas as pd
+
+from network_anomalies.detection.scoring.columns import Coded
+from network_anomalies.detection.scoring.features import FACETS, FEATURES, compute_levels, to_value
+from network_anomalies.detection.scoring.model import Model, combine, compute_facets, prepare
+
+REASONS = 3
+_LEAST_SURPRISE = np.log(20)  # rarer than 1 in 20 is worth a word
+_NORMAL = (0.025, 0.975)
+
+
+def explain_events(events: pd.DataFrame, model: Model) -> pd.DataFrame:
+    """Return the reasons behind the scores of whole hours of events that are new to the model.
+
+    Returns:
+        Frame on the events' index: ``score`` (higher = more anomalous), ``reason_1`` to ``reason_3`` (such as
+        "719 flows between the two in the hour, 1 in 3,400; normal is up to 52"; "" where nothing is rare) and
+        ``sentence``.
+    """
+    coded, context = prepare(events)
+    facets = compute_facets(coded, context, model, inside=False)
+    reasons = _find_reasons(compute_levels(coded, context, model.history, inside=False), facets, model)
+    columns = {"score": combine(coded, facets, model.parameters)}
+    columns |= {f"reason_{place}": texts for place, texts in enumerate(reasons, start=1)}
+    return pd.DataFrame(columns, index=events.index).assign(sentence=_to_sentences(coded, reasons))
+
+
+def explain_sources(events: pd.DataFrame, model: Model) -> pd.DataFrame:
+    """Return the strongest explained event of each source, as ``explain_events`` does, indexed by ``src_ip``."""
+    explained = explain_events(events, model).assign(src_ip=events["src_ip"].astype("str"))
+    ranked = explained.sort_values("score", ascending=False, kind="stable")
+    flows = ranked["src_ip"].map(ranked["src_ip"].value_counts())
+    return ranked.assign(flows=flows).drop_duplicates("src_ip").set_index("src_ip")
+
+
+def say_rarity(surprise: float, rows: int) -> str:
+    """Return a surprise as "1 in N", never rarer than the reference can tell."""
+    one_in = np.exp(surprise)
+    return f"rarer than 1 in {rows:,}" if one_in >= rows else f"about 1 in {one_in:,.0f}"
+
+
+def _find_reasons(levels: dict[str, np.ndarray], facets: np.ndarray, model: Model) -> list[np.ndarray]:
+    """Return ``REASONS`` arrays of texts: for each event's strongest facets, their most surprising feature."""
+    names = list(FEATURES)
+    # An unfamiliar source has no familiar protocol either: one reason.
+    source, protocol = FACETS.index("source"), FACETS.index("protocol")
+    facets = facets.copy()
+    facets[protocol, facets[source] >= _LEAST_SURPRISE] = 0.0
+    surprise = np.array([model.surprise[name][levels[name]] for name in names])
+    level = np.array([levels[name] for name in names])
+    order = np.argsort(-facets, axis=0, kind="stable")[:REASONS]
+    member = np.array([FACETS.index(FEATURES[name].facet) for name in names])
+    texts = []
+    for strongest in order:
+        own = np.where(member[:, None] == strongest, surprise, -1.0)
+        feature = own.argmax(axis=0)
+        rows = np.arange(own.shape[1])
+        # Many events share a feature and a level, hence a text: each is written once.
+        keys = pd.MultiIndex.from_arrays([feature, level[feature, rows]])
+        codes, distinct = pd.factorize(keys)
+        words = np.array([_say(names[int(f)], int(at), model) for f, at in distinct], dtype=object)
+        texts.append(words[codes] if len(codes) else np.zeros(0, dtype=object))
+    return texts
+
+
+def _say(name: str, level: int, model: Model) -> str:
+    surprise = float(model.surprise[name][level])
+    if surprise < _LEAST_SURPRISE:
+        return ""
+    value = FEATURES[name].words.format(_say_number(to_value(name, level)))
+    return f"{value}, {say_rarity(surprise, model.rows)}; normal is {_say_normal(name, model)}"
+
+
+def _say_normal(name: str, model: Model) -> str:
+    """Return the range of all but the outer twentieth of the conversation-hours of the reference."""
+    mass = np.cumsum(model.masses[name][1])
+    low, high = (to_value(name, int(np.searchsorted(mass, share * mass[-1]))) for share in _NORMAL)
+    side = FEATURES[name].side
+    if side == "high":
+        return f"up to {_say_number(high)}"
+    if side == "low":
+        return f"{_say_number(low)} or more"
+    return f"{_say_number(low)} to {_say_number(high)}"
+
+
+def _say_number(value: float) -> str:
+    return f"{value:.2g}" if abs(value) < 1 and value else f"{value:,.0f}"
+
+
+def _to_sentences(coded: Coded, reasons: list[np.ndarray]) -> np.ndarray:
+    """Return one sentence per event."""
+    pairs = pd.Series(coded.sources.to_numpy()[coded.source]) + " to "
+    pairs = pairs + pd.Series(coded.destinations.to_numpy()[coded.destination])
+    first, *others = (pd.Series(texts, dtype="str") for texts in reasons)
+    sentence = pairs + ": " + first.where(first != "", "nothing unusual by itself")
+    for other in others:
+        sentence = sentence + ("; also " + other).where(other != "", "")
+    return np.asarray(sentence + ".")

@@ -1,0 +1,1 @@
+"""The named detectors: what an attack of a known kind looks like."""

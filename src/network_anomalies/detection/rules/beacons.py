@@ -1,0 +1,73 @@
+"""Calls at even intervals."""
+
+import numpy as np
+import pandas as pd
+
+from network_anomalies.detection.alerts.findings import name_pairs, to_findings
+from network_anomalies.detection.rules import limits
+from network_anomalies.detection.rules.dialogues import ObservedDay, are_exceptions, are_private, count_sources
+from network_anomalies.detection.scoring.columns import SIZE_BINS_PER_E
+from network_anomalies.detection.scoring.history import find_rows
+
+
+def find_beacons(day: ObservedDay) -> pd.DataFrame:
+    """Find sources that call a destination again and again at even intervals, with flows of alike size.
+
+    Normal are destinations that anyone knew in the past or that several sources talk to, and small UDP flows of a
+    size that the source already had (it may ask another time server). Without a past, only calls that go on for hours,
+    and begin hours into the day or lead out to where nobody else goes.
+    """
+    calls = day.dialogues
+    long = (calls["flows"] >= day.limits.long_beacon_flows) & (calls["gap_spread"] <= limits.BEACON_SPREAD)
+    short = (calls["period"] >= limits.SHORT_BEACON_SECONDS) & (calls["gap_spread"] <= limits.SHORT_BEACON_SPREAD)
+    even = (long | short) & calls["period"].between(*limits.BEACON_SECONDS)
+    alike = (calls["flows"] >= day.limits.beacon_flows) & (calls["size_spread"] <= limits.BEACON_SIZE_SPREAD)
+    alike &= calls["flow_bytes"] <= limits.BEACON_BYTES
+    few = count_sources(calls) <= day.limits.beacon_sources
+    hit = calls[even & alike & few & ~_may_be_clocks(day, calls) & _are_fresh(day, calls)]
+    count_ratio = hit["flows"] / day.limits.beacon_flows
+    spread_ratio = limits.BEACON_SPREAD / hit["gap_spread"].clip(lower=0.01)
+    table = name_pairs(hit.assign(strength=np.minimum(count_ratio, spread_ratio)))
+    sentences = [
+        f"{source} called {target} {flows:,} times, about every {_say_seconds(period)}, with {size:,.0f} bytes each"
+        for source, target, flows, period, size in zip(
+            table["entity"], table["peer"], table["flows"], hit["period"], hit["flow_bytes"], strict=True
+        )
+    ]
+    return to_findings("beaconing", table, sentences)
+
+
+def _are_fresh(day: ObservedDay, calls: pd.DataFrame) -> pd.Series:
+    if day.has_past:
+        return calls["past_destination_flows"] == 0
+    late = calls["first_hour"] >= calls["first_hour"].min() + limits.LATE_START_HOURS
+    lasts = calls["hours"] >= limits.BEACON_HOURS
+    return lasts & (late | (are_exceptions(calls) & ~are_private(calls["dst_ip"])))
+
+
+def _may_be_clocks(day: ObservedDay, calls: pd.DataFrame) -> np.ndarray:
+    small = (calls["protocol"] == "UDP") & (calls["flow_bytes"] <= limits.CLOCK_BYTES)
+    return np.asarray(small & (_have_size_habit(day, calls) | (not day.has_past)))
+
+
+def _have_size_habit(day: ObservedDay, calls: pd.DataFrame) -> np.ndarray:
+    """Return whether the source sent flows of this protocol and about this size in several hours of the past."""
+    if day.history is None:
+        return np.zeros(len(calls), dtype=bool)
+    source, protocol = (
+        (calls[name].cat.codes.to_numpy(), calls[name].cat.categories) for name in ("src_ip", "protocol")
+    )
+    hours = np.append(day.history.tables["source_protocol_size"]["hours"].to_numpy(), 0)
+    size_bin = np.floor(SIZE_BINS_PER_E * calls["size_mean"].to_numpy()).astype(np.int64)
+    near = [
+        hours[find_rows(day.history, "source_protocol_size", [source, protocol, (size_bin + step, None)])]
+        for step in (-1, 0, 1)
+    ]
+    return np.asarray(np.sum(near, axis=0) >= limits.HABIT_HOURS)
+
+
+def _say_seconds(seconds: float) -> str:
+    for unit, length in (("h", 3_600), ("min", 60)):
+        if seconds >= 2 * length:
+            return f"{seconds / length:.0f} {unit}"
+    return f"{seconds:.0f} s"

@@ -1,0 +1,183 @@
+"""A day beside the past: conversation-hours and whole-day dialogues, with what the history knows of each."""
+
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from ipaddress import ip_address
+
+import numpy as np
+import pandas as pd
+
+from network_anomalies.detection.rules import limits
+from network_anomalies.detection.rules.limits import WITH_PAST, WITHOUT_PAST, Limits
+from network_anomalies.detection.scoring.columns import SECOND, Groups
+from network_anomalies.detection.scoring.history import COUNTS, KEYS, History, find_rows, group_by
+from network_anomalies.detection.scoring.summary import Summary
+
+_LEAST_HOURS_OF_A_PAST = 6
+DIALOGUE = ["src_ip", "dst_ip", "protocol"]
+
+
+@dataclass(frozen=True)
+class ObservedDay:
+    """A day's summary, and the history to judge it by.
+
+    Attributes:
+        summary: of the day.
+        history: of the past; without one of some hours, the rules that need none are stricter.
+    """
+
+    summary: Summary
+    history: History | None = None
+
+    @property
+    def has_past(self) -> bool:
+        """Whether the past is long enough to call something new."""
+        return self.history is not None and self.history.total_hours >= _LEAST_HOURS_OF_A_PAST
+
+    @property
+    def limits(self) -> Limits:
+        """Those that hold with or without a past."""
+        return WITH_PAST if self.has_past else WITHOUT_PAST
+
+    @cached_property
+    def talks(self) -> pd.DataFrame:
+        """Conversation-hours, with bytes and seconds per flow, spread of ln(bytes), and their past."""
+        return self.add_past(_describe(self.summary.conversations))
+
+    @cached_property
+    def dialogues(self) -> pd.DataFrame:
+        """Conversations over the whole day, with ``hours``, and gaps across hours counted in."""
+        return self.add_past(_describe(join_hours(self.summary.conversations)))
+
+    def add_past(self, table: pd.DataFrame) -> pd.DataFrame:
+        """Add ``past_<key>_<count>`` columns for source, destination and pair; all 0 without a past."""
+        columns = {}
+        for name in ("source", "destination", "pair"):
+            place = None if self.history is None else find_rows(self.history, name, _codes(table, KEYS[name]))
+            for count in COUNTS[name]:
+                columns[f"past_{name}_{count}"] = np.zeros(len(table))
+                if self.history is not None and place is not None:
+                    values = self.history.tables[name][count].to_numpy(dtype="float64")
+                    columns[f"past_{name}_{count}"][place >= 0] = values[place[place >= 0]]
+        return table.assign(**columns)
+
+
+def join_hours(talks: pd.DataFrame) -> pd.DataFrame:
+    """Return a row per source, destination and protocol from conversation-hours in the order of their keys.
+
+    Means and squared deviations are merged about the joint mean (Chan, Golub and LeVeque, 1979), and the time
+    between the last flow of an hour and the first of the next is one more gap.
+    """
+    groups = group_by(talks, DIALOGUE)
+    same = groups.codes[1:] == groups.codes[:-1]
+    bridge = np.log1p((talks["first"].to_numpy()[1:] - talks["last"].to_numpy()[:-1])[same] * (1000 / SECOND))
+    gaps = _merge_moments(
+        np.concatenate([groups.codes, groups.codes[1:][same]]),
+        np.concatenate([talks["gaps"], np.ones(len(bridge))]),
+        np.concatenate([talks["gap_mean"], bridge]),
+        np.concatenate([talks["gap_squares"], np.zeros(len(bridge))]),
+        len(groups),
+    )
+    sizes = _merge_moments(groups.codes, talks["flows"], talks["size_mean"], talks["size_squares"], len(groups))
+    last = np.zeros(len(groups), dtype=np.int64)
+    last[groups.codes] = talks["last"]
+    largest = np.zeros(len(groups))
+    np.maximum.at(largest, groups.codes, talks["largest"].to_numpy())
+    joined = talks[DIALOGUE].take(groups.first).reset_index(drop=True)
+    return joined.assign(
+        hours=groups.sizes,
+        first_hour=talks["hour"].to_numpy()[groups.first],
+        **{name: total(groups, talks[name]) for name in ("flows", "minutes", "bytes", "seconds")},
+        first=talks["first"].to_numpy()[groups.first],
+        last=last,
+        largest=largest,
+        gaps=gaps[0],
+        gap_mean=gaps[1],
+        gap_squares=gaps[2],
+        size_mean=sizes[1],
+        size_squares=sizes[2],
+    )
+
+
+def total(groups: Groups, values: pd.Series) -> np.ndarray:
+    """Return the sum per group, of the values' type."""
+    return np.bincount(groups.codes, values.to_numpy(), len(groups)).astype(values.dtype)
+
+
+def are_private(addresses: pd.Series) -> np.ndarray:
+    """Return which addresses are private (RFC 1918, RFC 4193 and the like); what is no address is not."""
+    private = np.array([_is_private(text) for text in addresses.cat.categories], dtype=bool)
+    return np.asarray(np.append(private, False)[addresses.cat.codes])
+
+
+@lru_cache(maxsize=65_536)  # every detector asks about the same hosts
+def _is_private(text: str) -> bool:
+    try:
+        return ip_address(text).is_private
+    except ValueError:
+        return False
+
+
+def _merge_moments(
+    codes: np.ndarray, counts: np.ndarray, means: np.ndarray, squares: np.ndarray, size: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    counts, means, squares = (np.asarray(each, dtype=np.float64) for each in (counts, means, squares))
+    joint = np.bincount(codes, counts, size)
+    mean = np.bincount(codes, counts * means, size) / np.maximum(joint, 1)
+    about = np.bincount(codes, squares + counts * (means - mean[codes]) ** 2, size)
+    return joint, mean, about
+
+
+def _describe(table: pd.DataFrame) -> pd.DataFrame:
+    flows = table["flows"]
+    return table.assign(
+        flow_bytes=np.expm1(table["size_mean"]),
+        size_spread=np.sqrt(table["size_squares"] / flows),
+        flow_seconds=table["seconds"] / flows,
+        pace=flows / table["minutes"],
+        period=np.expm1(table["gap_mean"]) / 1000,
+        gap_spread=np.sqrt(table["gap_squares"] / table["gaps"].clip(lower=1)),
+    )
+
+
+def _codes(table: pd.DataFrame, keys: list[str]) -> list[tuple[np.ndarray, pd.Index | None]]:
+    return [(table[key].cat.codes.to_numpy(), table[key].cat.categories) for key in keys]
+
+
+def hours_of(talks: pd.DataFrame, keys: list[str]) -> np.ndarray:
+    """Return in how many hours of the table each row's key occurs."""
+    groups = group_by(talks, keys)
+    hours: np.ndarray = group_by(talks, [*keys, "hour"]).count_within(groups)[groups.codes]
+    return hours
+
+
+def count_sources(calls: pd.DataFrame) -> np.ndarray:
+    """Return how many sources the destination of each row has in the day."""
+    groups = group_by(calls, ["dst_ip"])
+    sources: np.ndarray = group_by(calls, ["dst_ip", "src_ip"]).count_within(groups)[groups.codes]
+    return sources
+
+
+def count_destinations(calls: pd.DataFrame) -> np.ndarray:
+    """Return how many destinations the source of each row has in the day."""
+    groups = group_by(calls, ["src_ip"])
+    destinations: np.ndarray = group_by(calls, ["src_ip", "dst_ip"]).count_within(groups)[groups.codes]
+    return destinations
+
+
+def are_exceptions(calls: pd.DataFrame) -> np.ndarray:
+    """Return which destinations only one source of the day talks to, although it shares most of its others.
+
+    Where a source has few others, the whole day's share counts with it, as ``limits.HABIT_WEIGHT`` of them.
+    """
+    shared = count_sources(calls) > 1
+    source = group_by(calls, ["src_ip"])
+    own = total(source, pd.Series(shared).astype("float64"))[source.codes]
+    others = source.sizes[source.codes] - 1
+    share = (own + limits.HABIT_WEIGHT * shared.sum() / max(len(calls), 1)) / (others + limits.HABIT_WEIGHT)
+    return np.asarray(~shared & (share >= limits.SHARED))
+
+
+def before(words: str, day: ObservedDay) -> str:
+    """Return what is known of the past, or that there is none."""
+    return words if day.has_past else "there is no past to compare with"

@@ -1,0 +1,33 @@
+"""Named detectors: what scans, brute force, floods, leaks, beacons, lateral movement and new services look like.
+
+Each looks at a day's summary beside the history of the past. What a host, pair or destination did before is normal.
+Without a past the rest of the day stands for it: normal is what others do too, and the limits are higher.
+"""
+
+import pandas as pd
+
+from network_anomalies.detection.alerts.findings import rank_findings
+from network_anomalies.detection.rules.beacons import find_beacons
+from network_anomalies.detection.rules.dialogues import ObservedDay
+from network_anomalies.detection.rules.intrusion import find_brute_force, find_lateral_movement, find_scans
+from network_anomalies.detection.rules.services import find_new_services
+from network_anomalies.detection.rules.volume import find_exfiltration, find_floods
+from network_anomalies.detection.scoring.history import History
+from network_anomalies.detection.scoring.summary import Summary
+
+
+def detect(summary: Summary, history: History | None = None) -> pd.DataFrame:
+    """Return the findings of all named detectors on a day, the highest score first.
+
+    Args:
+        summary: of the day.
+        history: of the past, without that day; None, or one of under six hours, makes the detectors stricter.
+
+    Returns:
+        Frame with ``kind``, ``entity`` (an address), ``peer`` (an address or ""), ``first_seen``, ``last_seen`` (UTC),
+        ``flows``, ``score`` (50 to 100), ``sentence`` and ``technique`` (MITRE ATT&CK), one row per entity and kind.
+    """
+    day = ObservedDay(summary, history)
+    intrusion = (find_scans, find_brute_force, find_lateral_movement)
+    detectors = (*intrusion, find_floods, find_exfiltration, find_beacons, find_new_services)
+    return rank_findings([find(day) for find in detectors])

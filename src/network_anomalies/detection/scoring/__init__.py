@@ -1,0 +1,1 @@
+"""How unusual a flow is: features, history and model."""

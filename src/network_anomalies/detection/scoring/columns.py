@@ -1,0 +1,200 @@
+"""The six columns of events as integer codes, and groups of rows."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from network_anomalies.errors import ProjectError
+from network_anomalies.events.contract import COLUMNS
+
+SECOND = 1_000_000
+MINUTE, HOUR = 60 * SECOND, 3_600 * SECOND
+_DENSE = 8  # up to so many possible keys a row, they are looked up in a table
+SIZE_BINS_PER_E = 4  # a size bin spans a factor of e ** (1 / 4) = 1.28 in bytes
+SIZE_BINS = 4_096  # more than any number of bytes needs
+
+
+@dataclass(frozen=True)
+class Groups:
+    """A partition of rows: each row's group, numbered from 0, and each group's first row."""
+
+    codes: np.ndarray
+    first: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.first)
+
+    @cached_property
+    def sizes(self) -> np.ndarray:
+        """Rows per group."""
+        return np.bincount(self.codes, minlength=len(self))
+
+    def refine(self, values: np.ndarray) -> "Groups":
+        """Split every group by ``values`` (whole numbers from 0)."""
+        return group_rows(self.codes * (int(values.max(initial=0)) + 1) + values)
+
+    def count_within(self, coarser: "Groups") -> np.ndarray:
+        """Return how many of these groups each group of a coarser partition holds."""
+        return np.asarray(np.bincount(coarser.codes[self.first], minlength=len(coarser)))
+
+    def mean(self, values: np.ndarray) -> np.ndarray:
+        """Return the mean of ``values`` per group."""
+        return np.asarray(np.bincount(self.codes, weights=values, minlength=len(self)) / self.sizes)
+
+
+def group_rows(keys: np.ndarray) -> Groups:
+    """Return the groups of rows with equal integer keys."""
+    low = int(keys.min(initial=0))
+    span = int(keys.max(initial=0)) - low + 1
+    if span > _DENSE * len(keys):
+        codes, distinct = pd.factorize(keys)
+        first = np.empty(len(distinct), dtype=np.int64)
+        first[codes[::-1]] = np.arange(len(codes) - 1, -1, -1)
+        return Groups(codes, first)
+    # Few keys for many rows: a table of them is several times as fast as hashing.
+    places = keys - low
+    table = np.full(span, -1, dtype=np.int64)
+    table[places[::-1]] = np.arange(len(keys) - 1, -1, -1)
+    used = np.flatnonzero(table >= 0)
+    first = table[used]
+    table[used] = np.arange(len(used))
+    return Groups(table[places], first)
+
+
+@dataclass(frozen=True)
+class Coded:
+    """Events as arrays in row order: codes into the three vocabularies, times in microseconds since 1970."""
+
+    source: np.ndarray
+    destination: np.ndarray
+    protocol: np.ndarray
+    sources: pd.Index
+    destinations: pd.Index
+    protocols: pd.Index
+    micros: np.ndarray
+    bytes: np.ndarray
+    duration: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.micros)
+
+    @cached_property
+    def hour(self) -> np.ndarray:
+        """Hours since 1970."""
+        return self.micros // HOUR
+
+    @cached_property
+    def minute_of_hour(self) -> np.ndarray:
+        """Minutes from 0 to 59."""
+        return self.micros // MINUTE % 60
+
+    @cached_property
+    def log_bytes(self) -> np.ndarray:
+        """Return ln(1 + bytes)."""
+        return np.asarray(np.log1p(self.bytes))
+
+    @cached_property
+    def log_duration(self) -> np.ndarray:
+        """Return ln(1 + milliseconds)."""
+        return np.log1p(1000.0 * self.duration)
+
+    @cached_property
+    def size_bin(self) -> np.ndarray:
+        """Bin of ``log_bytes``, from 0."""
+        return (SIZE_BINS_PER_E * self.log_bytes).astype(np.int64)
+
+    @cached_property
+    def source_hours(self) -> Groups:
+        """The flows of a source in an hour."""
+        return group_rows(self.hour).refine(self.source)
+
+    @cached_property
+    def destination_hours(self) -> Groups:
+        """The flows to a destination in an hour."""
+        return group_rows(self.hour).refine(self.destination)
+
+    @cached_property
+    def pair_hours(self) -> Groups:
+        """The flows from a source to a destination in an hour."""
+        return self.source_hours.refine(self.destination)
+
+    @cached_property
+    def conversation_hours(self) -> Groups:
+        """The flows of a pair over one protocol in an hour."""
+        return self.pair_hours.refine(self.protocol)
+
+    @cached_property
+    def size_hours(self) -> Groups:
+        """The flows of a source over one protocol and of one size bin in an hour."""
+        return self.source_hours.refine(self.shape)
+
+    @cached_property
+    def shape(self) -> np.ndarray:
+        """Protocol and size bin as one whole number."""
+        return np.asarray(self.protocol * (int(self.size_bin.max(initial=0)) + 1) + self.size_bin)
+
+
+def encode_events(events: pd.DataFrame) -> Coded:
+    """Return the six columns as arrays.
+
+    Args:
+        events: ``timestamp`` (datetime64 of any unit, naive means UTC, or seconds since 1970), ``src_ip``, ``dst_ip``
+            and ``protocol`` (categories or text, in any letter case for the protocol), ``bytes``, ``duration``
+            (seconds); missing or negative numbers count as 0.
+
+    Raises:
+        ProjectError: a column is missing, or a time, address or protocol is.
+    """
+    if missing := [name for name in COLUMNS if name not in events.columns]:
+        raise ProjectError(f"the events have no column {', '.join(missing)}: detection needs {', '.join(COLUMNS)}")
+    source, sources = _encode_text(events["src_ip"])
+    destination, destinations = _encode_text(events["dst_ip"])
+    protocol, protocols = _encode_text(events["protocol"])
+    return Coded(
+        source=source,
+        destination=destination,
+        protocol=protocol,
+        sources=sources,
+        destinations=destinations,
+        protocols=protocols,
+        micros=to_micros(events["timestamp"]),
+        bytes=_to_amounts(events["bytes"]),
+        duration=_to_amounts(events["duration"]),
+    )
+
+
+def to_micros(times: pd.Series) -> np.ndarray:
+    """Return microseconds since 1970 (int64)."""
+    if times.isna().any():
+        raise ProjectError("an event has no timestamp: drop it, or let the contract reject it")
+    if pd.api.types.is_datetime64_any_dtype(times.dtype):
+        aware = times.dt.tz_localize("UTC") if times.dt.tz is None else times
+        micros: np.ndarray = aware.dt.as_unit("us").astype("int64").to_numpy()
+        return micros
+    return np.asarray(np.round(times.to_numpy(dtype="float64") * SECOND).astype(np.int64))
+
+
+def _encode_text(values: pd.Series) -> tuple[np.ndarray, pd.Index]:
+    """Return codes into the sorted distinct values in use."""
+    if values.isna().any():
+        raise ProjectError(f"an event has no {values.name}: drop it, or let the contract reject it")
+    codes: Any
+    if isinstance(values.dtype, pd.CategoricalDtype):
+        codes, names = values.cat.codes.to_numpy().astype(np.int64), values.cat.categories
+    else:
+        codes, names = pd.factorize(values)
+    text = pd.Index(names).astype("str")
+    text = text.str.upper() if values.name == "protocol" else text
+    used = np.bincount(codes, minlength=len(text)) > 0
+    if text.is_monotonic_increasing and text.is_unique:  # as a part's dictionaries are
+        return (np.cumsum(used) - 1)[codes], text[used]
+    vocabulary = text[used].unique().sort_values()
+    return np.asarray(vocabulary.get_indexer(text)[codes]), vocabulary
+
+
+def _to_amounts(values: pd.Series) -> np.ndarray:
+    amounts = values.to_numpy(dtype="float64", na_value=np.nan)
+    return np.asarray(np.where(np.isfinite(amounts) & (amounts > 0), amounts, 0.0))

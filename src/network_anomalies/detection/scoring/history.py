@@ -1,0 +1,183 @@
+"""History: how often, and how busy at most, each host, pair, protocol and size was; adds up over days."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import pandas as pd
+
+from network_anomalies.detection.scoring.columns import SIZE_BINS, Coded, Groups, group_rows
+from network_anomalies.detection.scoring.summary import Summary, sort_by_keys, stack
+
+PROBE_BYTES = 200
+"""An unanswered or refused probe has at most these, headers both ways."""
+PROBE_SPREAD = 0.35
+"""The largest standard deviation of ln(bytes) between the flows of a pair that only probes."""
+KEYS = {
+    "source": ["src_ip"],
+    "destination": ["dst_ip"],
+    "pair": ["src_ip", "dst_ip"],
+    "source_protocol": ["src_ip", "protocol"],
+    "protocol_size": ["protocol", "size_bin"],
+    "source_protocol_size": ["src_ip", "protocol", "size_bin"],
+}
+SUMS = ("flows", "hours")
+PEAKS = {
+    "source": ("peak_probes", "day_probes", "peak_bytes"),
+    "destination": ("peak_sources", "peak_flows"),
+    "pair": ("peak_flows", "day_bytes"),
+}
+COUNTS = {name: (*SUMS, *PEAKS.get(name, ())) for name in KEYS}
+
+
+@dataclass(frozen=True)
+class History:
+    """Counts of the past, from a day's summary each.
+
+    Attributes:
+        tables: per name in ``KEYS`` a table in the order of its keys with ``flows`` and distinct ``hours``, and of
+            ``PEAKS`` the most that was ever seen: destinations that a source probed in an hour (``peak_probes``) and
+            a day (``day_probes``) and its bytes to one destination in a day (``peak_bytes``); sources and flows of a
+            destination in an hour (``peak_sources``, ``peak_flows``); flows of a pair in an hour (``peak_flows``) and
+            its bytes in a day (``day_bytes``).
+        total_hours: distinct hours in all.
+    """
+
+    tables: Mapping[str, pd.DataFrame]
+    total_hours: int
+
+    @cached_property
+    def packed(self) -> dict[str, np.ndarray]:
+        """The keys of each table as one whole number a row, to look them up by."""
+        return {name: _pack(self.tables[name], keys) for name, keys in KEYS.items()}
+
+
+def remember(summary: Summary) -> History:
+    """Return the counts and peaks of a day's summary."""
+    talks, sizes = summary.conversations, summary.sizes
+    tables = {}
+    for name, keys in KEYS.items():
+        by_hour = aggregate(sizes if "size_bin" in keys else talks, [*keys, "hour"], sums=["flows"])
+        tables[name] = aggregate(by_hour.assign(hours=1, peak_flows=by_hour["flows"]), keys, SUMS, ["peak_flows"])
+    probes = aggregate(talks.assign(probes=are_probes(talks)), ["src_ip", "dst_ip", "hour"], peaks=["probes"])
+    pair_hours = probes.assign(ones=1)
+    probed = aggregate(probes, ["src_ip", "dst_ip"], peaks=["probes"])
+    pairs = aggregate(talks, ["src_ip", "dst_ip"], ["bytes"])
+    peaks = {
+        "source": {
+            "peak_probes": _peak(pair_hours, "src_ip", "probes"),
+            "day_probes": aggregate(probed, ["src_ip"], ["probes"])["probes"],
+            "peak_bytes": aggregate(pairs, ["src_ip"], peaks=["bytes"])["bytes"],
+        },
+        "destination": {"peak_sources": _peak(pair_hours, "dst_ip", "ones")},
+        "pair": {"day_bytes": pairs["bytes"]},
+    }
+    for name, columns in peaks.items():
+        tables[name] = tables[name].assign(**columns)
+    kept = {name: table[[*KEYS[name], *COUNTS[name]]] for name, table in tables.items()}
+    return History(kept, len(summary.hours))
+
+
+def merge_histories(histories: Iterable[History]) -> History:
+    """Add up the counts of histories of different days, and keep the higher peaks."""
+    parts = list(histories)
+    tables = {
+        name: aggregate(stack([part.tables[name] for part in parts]), keys, SUMS, PEAKS.get(name, ()))
+        for name, keys in KEYS.items()
+    }
+    return History(tables, sum(part.total_hours for part in parts))
+
+
+def look_up(history: History, name: str, coded: Coded, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the ``flows`` and ``hours`` of the keys of some rows, 0 where a key is unknown.
+
+    Args:
+        history: the past.
+        name: one of its tables.
+        coded: the events.
+        rows: places of the events to look up.
+    """
+    columns: dict[str, tuple[np.ndarray, pd.Index | None]] = {
+        "src_ip": (coded.source[rows], coded.sources),
+        "dst_ip": (coded.destination[rows], coded.destinations),
+        "protocol": (coded.protocol[rows], coded.protocols),
+        "size_bin": (coded.size_bin[rows], None),
+    }
+    place = find_rows(history, name, [columns[key] for key in KEYS[name]])
+    flows, hours = (np.append(history.tables[name][count].to_numpy(), 0)[place] for count in SUMS)
+    return flows, hours
+
+
+def find_rows(history: History, name: str, wanted: list[tuple[np.ndarray, pd.Index | None]]) -> np.ndarray:
+    """Return the places of keys in a table of a history; -1 where it does not have them.
+
+    Args:
+        history: the past.
+        name: one of its tables.
+        wanted: per key column the codes looked for and their vocabulary, or None if the key is a number.
+    """
+    table, packed = history.tables[name], history.packed[name]
+    sought = np.zeros(len(wanted[0][0]), dtype=np.int64)
+    known = np.ones(len(sought), dtype=bool)
+    for key, (codes, names) in zip(KEYS[name], wanted, strict=True):
+        values = codes if names is None else table[key].cat.categories.get_indexer(names)[codes]
+        sought = sought * _width(table, key) + values
+        known &= values >= 0
+    # Sorted, the searches walk through the table once instead of jumping about in it.
+    order = np.argsort(sought)
+    place = np.empty(len(sought), dtype=np.int64)
+    place[order] = np.searchsorted(packed, sought[order])
+    place[place == len(packed)] = 0
+    found = known & (packed[place] == sought) if len(packed) else np.zeros(len(sought), dtype=bool)
+    return np.where(found, place, -1)
+
+
+def _pack(table: pd.DataFrame, keys: list[str]) -> np.ndarray:
+    """Return one whole number per row, in order as the rows are."""
+    packed = np.zeros(len(table), dtype=np.int64)
+    for key in keys:
+        codes = table[key].cat.codes if isinstance(table[key].dtype, pd.CategoricalDtype) else table[key]
+        packed = packed * _width(table, key) + codes.to_numpy()
+    return packed
+
+
+def _width(table: pd.DataFrame, key: str) -> int:
+    return SIZE_BINS if key == "size_bin" else len(table[key].cat.categories)
+
+
+def aggregate(
+    table: pd.DataFrame, keys: list[str], sums: Iterable[str] = (), peaks: Iterable[str] = ()
+) -> pd.DataFrame:
+    """Return a row per distinct key, in order, with sums and maxima of some columns."""
+    groups = group_by(table, keys)
+    columns = {}
+    for name in sums:
+        total = np.bincount(groups.codes, table[name].to_numpy(), len(groups))
+        columns[name] = total.astype(table[name].dtype)
+    for name in peaks:
+        columns[name] = np.zeros(len(groups), dtype=table[name].dtype)
+        np.maximum.at(columns[name], groups.codes, table[name].to_numpy())
+    return sort_by_keys(table[keys].take(groups.first).reset_index(drop=True).assign(**columns), keys)
+
+
+def group_by(table: pd.DataFrame, keys: list[str]) -> Groups:
+    """Return the rows of a table with equal keys."""
+    groups = group_rows(np.zeros(len(table), dtype=np.int64))
+    for key in keys:
+        values = table[key].cat.codes if isinstance(table[key].dtype, pd.CategoricalDtype) else table[key]
+        groups = groups.refine(values.to_numpy().astype(np.int64))
+    return groups
+
+
+def are_probes(talks: pd.DataFrame) -> np.ndarray:
+    """Return which conversation-hours are small and alike, and over UDP unanswered (int64, 0 or 1)."""
+    small = np.expm1(talks["size_mean"]) <= PROBE_BYTES
+    alike = np.sqrt(talks["size_squares"] / talks["flows"]) <= PROBE_SPREAD
+    silent = (talks["protocol"] != "UDP") | (talks["seconds"] == 0)
+    return np.asarray(small & alike & silent, dtype=np.int64)
+
+
+def _peak(pair_hours: pd.DataFrame, key: str, counted: str) -> pd.Series:
+    """Return the most partners that each source, or destination, had in an hour."""
+    return aggregate(aggregate(pair_hours, [key, "hour"], [counted]), [key], peaks=[counted])[counted]

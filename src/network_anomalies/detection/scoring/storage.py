@@ -1,0 +1,132 @@
+"""A model as bytes: one Arrow IPC stream, the same for equal models, and refused if the code has changed."""
+
+import hashlib
+import json
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from network_anomalies.detection.scoring.columns import SIZE_BINS_PER_E
+from network_anomalies.detection.scoring.context import CONTEXT_COLUMNS
+from network_anomalies.detection.scoring.features import FEATURES, LEVELS, LEVELS_PER_E, ZERO
+from network_anomalies.detection.scoring.history import COUNTS, KEYS, History
+from network_anomalies.detection.scoring.model import Model, ModelParameters
+from network_anomalies.detection.scoring.summary import Summary
+from network_anomalies.detection.scoring.surprise import MASS_UNIT
+from network_anomalies.errors import ProjectError
+
+FEATURE_SPEC: dict[str, Any] = {
+    "version": 1,
+    "context": list(CONTEXT_COLUMNS),
+    "features": {name: [feature.facet, feature.side] for name, feature in FEATURES.items()},
+    "history": {name: [*keys, *COUNTS[name]] for name, keys in KEYS.items()},
+    "levels": LEVELS,
+    "levels_per_e": LEVELS_PER_E,
+    "mass_unit": MASS_UNIT,
+    "size_bins_per_e": SIZE_BINS_PER_E,
+    "zero": ZERO,
+}
+_HEADER = b"network_anomalies.model"
+
+
+def feature_spec_sha256() -> str:
+    """Return the sha256 of ``FEATURE_SPEC`` as sorted JSON."""
+    return hashlib.sha256(json.dumps(FEATURE_SPEC, sort_keys=True).encode()).hexdigest()
+
+
+def to_bytes(model: Model) -> bytes:
+    """Return a model as an Arrow IPC stream: its tables one after another, the rest as JSON in the schema."""
+    header = {
+        "feature_spec_sha256": feature_spec_sha256(),
+        "parameters": asdict(model.parameters),
+        "alert_score": model.alert_score,
+        "total_hours": model.history.total_hours,
+    }
+    tables = {"masses": pa.table({name: model.masses[name].ravel() for name in FEATURES})}
+    tables |= {name: _to_arrow(model.history.tables[name]) for name in KEYS}
+    batch = pa.record_batch({name: pa.array([_to_ipc(table)], pa.large_binary()) for name, table in tables.items()})
+    text = json.dumps(header, sort_keys=True).encode()
+    return _to_ipc(pa.Table.from_batches([batch]).replace_schema_metadata({_HEADER: text}))
+
+
+def from_bytes(data: bytes) -> Model:
+    """Return the model that ``to_bytes`` wrote.
+
+    Raises:
+        ProjectError: these bytes are no model, or one of another feature specification.
+    """
+    try:
+        table = _from_ipc(data)
+        header = json.loads((table.schema.metadata or {})[_HEADER])
+    except (pa.ArrowException, OSError, KeyError, ValueError) as error:
+        raise ProjectError("these bytes are no model: give what detection.to_bytes wrote, or train again") from error
+    if header["feature_spec_sha256"] != feature_spec_sha256():
+        raise ProjectError(
+            f"the model was trained on feature specification {header['feature_spec_sha256'][:12]}, this code computes "
+            f"{feature_spec_sha256()[:12]}: train again, or run the code version that the model names"
+        )
+    tables = {name: _from_ipc(table[name][0].as_py()) for name in table.column_names}
+    masses = {name: tables["masses"][name].to_numpy().reshape(2, LEVELS) for name in FEATURES}
+    history = History({name: _to_pandas(tables[name]) for name in KEYS}, header["total_hours"])
+    return Model(history, masses, ModelParameters(**header["parameters"]), header["alert_score"])
+
+
+def pack_summary(summary: Summary) -> bytes:
+    """Return a summary as an Arrow IPC stream, the same bytes for equal summaries."""
+    tables = {"conversations": summary.conversations, "sizes": summary.sizes}
+    return _to_ipc(
+        pa.table({name: pa.array([_to_ipc(_to_arrow(each))], pa.large_binary()) for name, each in tables.items()})
+    )
+
+
+def unpack_summary(data: bytes) -> Summary:
+    """Return the summary that ``pack_summary`` wrote."""
+    tables = _from_ipc(data)
+    return Summary(**{name: _to_pandas(_from_ipc(tables[name][0].as_py())) for name in ("conversations", "sizes")})
+
+
+def _to_arrow(table: pd.DataFrame) -> pa.Table:
+    columns = {}
+    for name in table.columns:
+        values = table[name]
+        if isinstance(values.dtype, pd.CategoricalDtype):
+            codes = pa.array(values.cat.codes.to_numpy().astype(np.int32))
+            columns[name] = pa.DictionaryArray.from_arrays(
+                codes, pa.array(values.cat.categories.to_numpy(dtype=object), pa.string())
+            )
+        else:
+            columns[name] = pa.array(values.to_numpy())
+    return pa.table(columns)
+
+
+def _to_pandas(table: pa.Table) -> pd.DataFrame:
+    columns: dict[str, Any] = {}
+    for name in table.column_names:
+        values = table[name]
+        if not pa.types.is_dictionary(values.type):
+            columns[name] = values.to_numpy()
+        elif values.num_chunks == 0:  # Arrow writes no chunk for no rows
+            columns[name] = pd.Categorical.from_codes([], pd.Index([], dtype="str"))
+        else:
+            names = pd.Index(values.chunk(0).dictionary.to_pylist(), dtype="str")
+            columns[name] = pd.Categorical.from_codes(values.chunk(0).indices.to_numpy(), names)
+    return pd.DataFrame(columns)
+
+
+def _to_ipc(table: pa.Table) -> bytes:
+    """Return a table as a stream; what holds streams is not compressed once more."""
+    sink = pa.BufferOutputStream()
+    nested = all(pa.types.is_large_binary(field.type) for field in table.schema)
+    options = pa.ipc.IpcWriteOptions(compression=None if nested else "zstd")
+    with pa.ipc.new_stream(sink, table.schema, options=options) as writer:
+        writer.write_table(table)
+    data: bytes = sink.getvalue().to_pybytes()
+    return data
+
+
+def _from_ipc(data: bytes) -> pa.Table:
+    with pa.ipc.open_stream(data) as reader:
+        return reader.read_all()

@@ -1,0 +1,162 @@
+"""Summary: what a slice, a day or several say of their conversation-hours; small, and mergeable in any order."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from network_anomalies.detection.scoring.columns import MINUTE, Coded, Groups, encode_events
+from network_anomalies.detection.scoring.context import compute_context, group_moments, log_gaps, order_by_group
+from network_anomalies.errors import ProjectError
+
+CONVERSATION = ["src_ip", "dst_ip", "protocol", "hour"]
+SIZE = ["src_ip", "protocol", "size_bin", "hour"]
+
+
+@dataclass(frozen=True)
+class Summary:
+    """Two tables in the order of their keys, whose text columns hold sorted categories, just those in use.
+
+    Attributes:
+        conversations: a row per conversation-hour (``src_ip``, ``dst_ip``, ``protocol``, ``hour`` since 1970):
+            ``flows``; ``minutes`` with a flow; ``bytes``, ``largest`` and ``seconds``: total bytes, those of the
+            largest flow, total duration; ``first``, ``last`` in microseconds since 1970; count, mean and sum of
+            squared deviations of ln(1 + ms) between flows (``gaps``, ``gap_mean``, ``gap_squares``), and mean and sum
+            of squared deviations of ln(1 + bytes) (``size_mean``, ``size_squares``).
+        sizes: ``flows`` per ``src_ip``, ``protocol``, ``size_bin`` and ``hour``.
+    """
+
+    conversations: pd.DataFrame
+    sizes: pd.DataFrame
+
+    @property
+    def hours(self) -> np.ndarray:
+        """The distinct hours, in order."""
+        return np.unique(self.conversations["hour"].to_numpy())
+
+
+def summarise(events: pd.DataFrame) -> Summary:
+    """Summarise whole UTC hours of events."""
+    return summarise_coded(encode_events(events))
+
+
+def describe_slice(events: pd.DataFrame) -> tuple[pd.DataFrame, Summary]:
+    """Return whole UTC hours of events with their context columns, and their summary: one coding for both."""
+    coded = encode_events(events)
+    return events.assign(**compute_context(coded)), summarise_coded(coded)
+
+
+def summarise_coded(coded: Coded) -> Summary:
+    """Summarise coded events."""
+    return Summary(_summarise_conversations(coded), _summarise_sizes(coded))
+
+
+def _summarise_conversations(coded: Coded) -> pd.DataFrame:
+    talk = _number_by_keys(coded.conversation_hours, coded.source, coded.destination, coded.protocol, coded.hour)
+    order = _order_rows(talk, coded)
+    codes, micros, sizes = talk.codes[order], coded.micros[order], coded.log_bytes[order]
+    count = len(talk)
+    starts = np.flatnonzero(np.diff(codes, prepend=-1))
+    new_minute = np.diff(micros // MINUTE, prepend=-1) != 0
+    new_minute[starts] = True
+    gaps, gap_means, gap_squares = group_moments(*log_gaps(codes, micros), count)
+    _, size_means, size_squares = group_moments(sizes, codes, count)
+    return pd.DataFrame(
+        {
+            "src_ip": pd.Categorical.from_codes(coded.source[talk.first], coded.sources),
+            "dst_ip": pd.Categorical.from_codes(coded.destination[talk.first], coded.destinations),
+            "protocol": pd.Categorical.from_codes(coded.protocol[talk.first], coded.protocols),
+            "hour": coded.hour[talk.first],
+            "flows": talk.sizes,
+            "minutes": np.bincount(codes[new_minute], minlength=count),
+            "bytes": np.bincount(codes, coded.bytes[order], count).astype(np.float64),
+            "largest": np.maximum.reduceat(coded.bytes[order], starts),
+            "seconds": np.bincount(codes, coded.duration[order], count).astype(np.float64),
+            "first": micros[starts],
+            "last": micros[np.append(starts[1:], len(codes)) - 1] if count else micros,
+            "gaps": gaps,
+            "gap_mean": gap_means,
+            "gap_squares": gap_squares,
+            "size_mean": size_means,
+            "size_squares": size_squares,
+        }
+    )
+
+
+def _summarise_sizes(coded: Coded) -> pd.DataFrame:
+    same = _number_by_keys(coded.size_hours, coded.source, coded.protocol, coded.size_bin, coded.hour)
+    return pd.DataFrame(
+        {
+            "src_ip": pd.Categorical.from_codes(coded.source[same.first], coded.sources),
+            "protocol": pd.Categorical.from_codes(coded.protocol[same.first], coded.protocols),
+            "size_bin": coded.size_bin[same.first],
+            "hour": coded.hour[same.first],
+            "flows": same.sizes,
+        }
+    )
+
+
+def _number_by_keys(groups: Groups, *keys: np.ndarray) -> Groups:
+    """Return the groups numbered in the order of the keys that make them."""
+    order = np.lexsort([key[groups.first] for key in reversed(keys)])
+    place = np.empty(len(order), dtype=np.int64)
+    place[order] = np.arange(len(order))
+    return Groups(place[groups.codes], groups.first[order])
+
+
+def _order_rows(talk: Groups, coded: Coded) -> np.ndarray:
+    """Return the places of rows in order of conversation and time; then of bytes and duration.
+
+    So moments come out the same to the last bit whatever order the rows stood in.
+    """
+    order = order_by_group(talk, coded.micros)
+    codes, micros = talk.codes[order], coded.micros[order]
+    if ((codes[1:] == codes[:-1]) & (micros[1:] == micros[:-1])).any():
+        return np.lexsort((coded.duration, coded.bytes, coded.micros, talk.codes))
+    return order
+
+
+def merge_summaries(summaries: Iterable[Summary]) -> Summary:
+    """Merge summaries of different hours; any order and any grouping give the same tables.
+
+    Raises:
+        ProjectError: nothing to merge, or two summaries share an hour.
+    """
+    parts = list(summaries)
+    if not parts:
+        raise ProjectError("no summary to merge: summarise at least one slice, if only of zero rows")
+    hours = np.concatenate([part.hours for part in parts])
+    if len(np.unique(hours)) < len(hours):
+        raise ProjectError("two slices share an hour: summarise whole hours, each once")
+    return Summary(
+        sort_by_keys(stack([part.conversations for part in parts]), CONVERSATION),
+        sort_by_keys(stack([part.sizes for part in parts]), SIZE),
+    )
+
+
+def stack(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """Concatenate tables whose text columns are categories, keeping them so, with sorted categories."""
+    columns: dict[str, Any] = {}
+    for name in tables[0].columns:
+        values = [table[name] for table in tables]
+        if isinstance(values[0].dtype, pd.CategoricalDtype):
+            columns[name] = stack_categories(values)
+        else:
+            columns[name] = np.concatenate([value.to_numpy() for value in values])
+    return pd.DataFrame(columns)
+
+
+def stack_categories(values: Sequence[pd.Series]) -> pd.Categorical:
+    """Concatenate categorical columns over the sorted union of their categories."""
+    names = values[0].cat.categories.append([value.cat.categories for value in values[1:]]).unique().sort_values()
+    codes = [names.get_indexer(value.cat.categories)[value.cat.codes] for value in values]
+    return pd.Categorical.from_codes(np.concatenate(codes), names)
+
+
+def sort_by_keys(table: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
+    """Return the rows in order of their keys, with a fresh index."""
+    codes = [table[key].cat.codes if hasattr(table[key], "cat") else table[key] for key in keys]
+    order = np.lexsort([np.asarray(code) for code in reversed(codes)])
+    return table.take(order).reset_index(drop=True)

@@ -1,0 +1,1 @@
+"""What an event is, and what a part is, byte for byte."""

@@ -1,0 +1,189 @@
+"""What an event is: the versioned rules that every stored event meets."""
+
+from datetime import date, timedelta
+from ipaddress import ip_address
+
+import numpy as np
+import pandas as pd
+import pandera.pandas as pa
+import pyarrow
+import pyarrow.compute as pc
+from pandera.errors import SchemaErrors
+
+from network_anomalies.errors import ContractError
+from network_anomalies.events.protocols import PROTOCOLS
+
+CONTRACT_VERSION = "1.0.0"
+COLUMNS = ("timestamp", "src_ip", "dst_ip", "bytes", "duration", "protocol")
+OPTIONAL_COLUMNS = ("src_port", "dst_port", "packets")
+TEXT_COLUMNS = ("src_ip", "dst_ip", "protocol")
+TIMESTAMP = "datetime64[us, UTC]"
+LARGEST_COUNT = 2**53 - 1  # above it float64, a usual road into pandas, rounds whole numbers
+LARGEST_PORT = 65_535
+
+_IPV4 = r"^(?:(?:25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)\.){3}(?:25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)$"
+_WANTED = {
+    "timestamp": "a UTC instant within the logical date",
+    "src_ip": "an IPv4 or IPv6 address",
+    "dst_ip": "an IPv4 or IPv6 address",
+    "bytes": "a whole number below 2^53",
+    "duration": "finite seconds, 0 or more",
+    "protocol": "an upper-case IANA keyword",
+    "src_port": "a port from 0 to 65535, or nothing",
+    "dst_port": "a port from 0 to 65535, or nothing",
+    "packets": "a whole number below 2^53, or nothing",
+}
+
+
+def coerce_events(events: pd.DataFrame) -> pd.DataFrame:
+    """Return the contract's columns with their types; what cannot be read becomes null, and so is rejected.
+
+    Args:
+        events: any frame; needs ``COLUMNS``, may have ``OPTIONAL_COLUMNS``, anything else is left out.
+
+    Returns:
+        Frame with a fresh row index: ``timestamp`` datetime64[us, UTC] (naive times are UTC), addresses and
+        protocol categories, numbers as they came if numeric, else float64.
+
+    Raises:
+        ContractError: not a frame, a column missing, or a column name twice.
+    """
+    if not isinstance(events, pd.DataFrame):
+        raise ContractError(f"events came as {type(events).__name__}: give a pandas DataFrame")
+    if missing := [column for column in COLUMNS if column not in events.columns]:
+        raise ContractError(f"the events have no column {', '.join(missing)}: an event needs {', '.join(COLUMNS)}")
+    columns = [column for column in (*COLUMNS, *OPTIONAL_COLUMNS) if column in events.columns]
+    if twice := [column for column in columns if isinstance(events[column], pd.DataFrame)]:
+        raise ContractError(f"the events have column {', '.join(twice)} twice: keep one")
+    return pd.DataFrame({column: _coerce(events[column].reset_index(drop=True)) for column in columns})
+
+
+def event_schema(logical_date: date, columns: tuple[str, ...] = COLUMNS) -> pa.DataFrameSchema:
+    """Return the contract for the events of a day; a check's ``error`` is the id of its rule."""
+    start = pd.Timestamp(logical_date, tz="UTC")
+    end = start + timedelta(days=1)
+    within_day = pa.Check(lambda times: (times >= start) & (times < end), error="timestamp_outside_day")
+    checks = {
+        "timestamp": within_day,
+        "src_ip": pa.Check(_are_addresses, error="src_ip_invalid"),
+        "dst_ip": pa.Check(_are_addresses, error="dst_ip_invalid"),
+        "bytes": pa.Check(_are_counts, error="bytes_invalid"),
+        "duration": pa.Check(lambda seconds: (seconds >= 0) & np.isfinite(seconds), error="duration_invalid"),
+        "protocol": pa.Check(_are_protocols, error="protocol_unknown"),
+        "src_port": pa.Check(_are_ports, error="src_port_invalid"),
+        "dst_port": pa.Check(_are_ports, error="dst_port_invalid"),
+        "packets": pa.Check(_are_counts, error="packets_invalid"),
+    }
+    return pa.DataFrameSchema(
+        {column: pa.Column(checks=checks[column], nullable=column in OPTIONAL_COLUMNS) for column in columns},
+        name=f"network event {CONTRACT_VERSION}",
+    )
+
+
+def list_rules() -> list[str]:
+    """Return the ids of the rules that an event can break."""
+    columns = event_schema(date.min, (*COLUMNS, *OPTIONAL_COLUMNS)).columns.values()
+    judged = [check.error for column in columns for check in column.checks if check.error]
+    return sorted([*judged, *(f"{column}_missing" for column in COLUMNS)])
+
+
+def find_violations(events: pd.DataFrame, logical_date: date) -> pd.DataFrame:
+    """Return the rules that coerced events break: one row per broken event, by its first column at fault.
+
+    Returns:
+        Frame indexed by the row of ``events``: ``rule`` (id), ``reason`` (one sentence).
+    """
+    try:
+        event_schema(logical_date, tuple(events.columns)).validate(events, lazy=True, inplace=True)
+    except SchemaErrors as error:
+        faults = error.failure_cases
+    else:
+        return pd.DataFrame({"rule": pd.Series(dtype="str"), "reason": pd.Series(dtype="str")})
+    if faults["index"].isna().any():
+        raise ContractError(f"the contract cannot judge these events: {faults['failure_case'].iloc[0]}")
+    faults = faults.drop_duplicates("index")
+    missing = faults["check"] == "not_nullable"
+    rule = faults["check"].mask(missing, faults["column"] + "_missing")
+    value = faults["failure_case"].astype("str").mask(missing, "missing or unreadable")
+    reason = faults["column"] + " is " + value + ": must be " + faults["column"].map(_WANTED)
+    rows = pd.Index(faults["index"].astype("int64"), name="row")
+    return pd.DataFrame({"rule": rule.to_numpy(), "reason": reason.to_numpy()}, index=rows).sort_index()
+
+
+def to_text(values: pd.Series) -> pd.Series:
+    """Return values as text, null where they are null; what is no Unicode is escaped."""
+    try:
+        return values.astype("string")
+    except (UnicodeError, pyarrow.ArrowException):
+        return values.map(_escape, na_action="ignore").astype("string")
+
+
+def _escape(value: object) -> str:
+    return str(value).encode("utf-8", "backslashreplace").decode()
+
+
+def _coerce(values: pd.Series) -> pd.Series:
+    if values.name == "timestamp":
+        return _coerce_timestamps(values)
+    if values.name in TEXT_COLUMNS:
+        if isinstance(values.dtype, pd.CategoricalDtype) and isinstance(values.cat.categories.dtype, pd.StringDtype):
+            return values
+        return to_text(values).astype("str").astype("category")
+    return _coerce_numbers(values)
+
+
+def _coerce_timestamps(values: pd.Series) -> pd.Series:
+    if pd.api.types.is_datetime64_any_dtype(values.dtype):
+        times = values.dt.tz_localize("UTC") if values.dt.tz is None else values.dt.tz_convert("UTC")
+        if times.dt.unit in ("s", "ms"):  # these reach further than microseconds do
+            times = times.where(times.dt.year.between(1, 9999))
+        return times.astype(TIMESTAMP)
+    if pd.api.types.is_numeric_dtype(values.dtype):
+        return pd.Series(pd.NaT, index=values.index, name=values.name, dtype=TIMESTAMP)
+    return pd.to_datetime(to_text(values).astype("object"), errors="coerce", utc=True, format="ISO8601").astype(
+        TIMESTAMP
+    )
+
+
+def _coerce_numbers(values: pd.Series) -> pd.Series:
+    if isinstance(values.dtype, np.dtype) and values.dtype.kind in "iuf":
+        return values.astype("int64" if np.can_cast(values.dtype, "int64") else "float64")
+    if not (pd.api.types.is_integer_dtype(values.dtype) or pd.api.types.is_float_dtype(values.dtype)):
+        values = pd.to_numeric(to_text(values).astype("object"), errors="coerce")
+    return values.astype("float64")
+
+
+def _are_addresses(values: pd.Series) -> pd.Series:
+    """Judge each distinct address once: IPv4 by pattern, the few others by Python's own parser."""
+    distinct = values.cat.categories
+    valid = np.asarray(pc.match_substring_regex(pyarrow.array(distinct, pyarrow.string()), _IPV4), dtype=bool)
+    for position in np.flatnonzero(~valid):
+        valid[position] = _is_address(distinct[position])
+    return _by_category(values, valid)
+
+
+def _is_address(text: str) -> bool:
+    """Judge as Python does, but for zones (``fe80::1%eth0``): they mean something on one host only."""
+    try:
+        ip_address(text)
+    except ValueError:
+        return False
+    return "%" not in text
+
+
+def _are_protocols(values: pd.Series) -> pd.Series:
+    return _by_category(values, values.cat.categories.isin(PROTOCOLS))
+
+
+def _by_category(values: pd.Series, valid: np.ndarray) -> pd.Series:
+    # A null has code -1 and takes the last place; the schema has counted it as missing already.
+    return pd.Series(np.append(valid, False)[values.cat.codes], index=values.index)
+
+
+def _are_counts(values: pd.Series) -> pd.Series:
+    within = (values >= 0) & (values <= LARGEST_COUNT)
+    return within if values.dtype.kind in "iu" else within & (np.floor(values) == values)
+
+
+def _are_ports(values: pd.Series) -> pd.Series:
+    return _are_counts(values) & (values <= LARGEST_PORT)

@@ -1,0 +1,171 @@
+"""A part: a bounded slice of a batch, in canonical order, as one Parquet object."""
+
+import hashlib
+from collections.abc import Collection, Iterable, Mapping
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from network_anomalies.events.contract import COLUMNS, OPTIONAL_COLUMNS, TEXT_COLUMNS
+
+_DICTIONARY = pa.dictionary(pa.int32(), pa.string())
+_TYPES = {
+    "timestamp": pa.timestamp("us", tz="UTC"),
+    "src_ip": _DICTIONARY,
+    "dst_ip": _DICTIONARY,
+    "bytes": pa.int64(),
+    "duration": pa.float64(),
+    "protocol": _DICTIONARY,
+    "src_port": pa.int32(),
+    "dst_port": pa.int32(),
+    "packets": pa.int64(),
+}
+ROW_GROUP_ROWS = 262_144
+
+
+def to_canonical_table(events: pd.DataFrame | pa.Table) -> pa.Table:
+    """Return events that meet the contract in the one order and form that their rows alone decide.
+
+    Columns in the contract's order and types, dictionaries holding just the values used, sorted; rows sorted by
+    time, then by the other columns. Equal rows give an equal table, whatever order or coding they came in.
+    """
+    if isinstance(events, pd.DataFrame):
+        events = pa.table({name: _to_arrow(events[name]) for name in events.columns})
+    names = [name for name in (*COLUMNS, *OPTIONAL_COLUMNS) if name in events.column_names]
+    table = pa.table({name: _to_canonical_column(name, events[name]) for name in names})
+    order = _find_order(table)
+    return table if order is None else table.take(order)
+
+
+def find_duplicates(table: pa.Table) -> np.ndarray:
+    """Return, for a canonical table, which rows equal the row before them in every column."""
+    keys = _sort_keys(table)
+    equal = np.ones(max(table.num_rows - 1, 0), dtype=bool)
+    for key in keys:
+        equal &= key[1:] == key[:-1]
+    return np.append(False, equal)[: table.num_rows]
+
+
+def digest_content(table: pa.Table) -> str:
+    """Return the sha256 of a canonical table's rows, independent of Parquet and of any library's version.
+
+    Hashed per column: its name, for text the sorted distinct values (UTF-8, newline between), then the values
+    or the int32 places in that list, little-endian; nulls of optional columns as -1.
+    """
+    digest = hashlib.sha256()
+    for name in table.column_names:
+        column = table[name].combine_chunks()
+        digest.update(f"{name}:{len(column)}\n".encode())
+        if name in TEXT_COLUMNS:
+            digest.update("\n".join(column.dictionary.to_pylist()).encode() + b"\n")
+        digest.update(_to_numbers(column).view(np.uint8).data)
+    return digest.hexdigest()
+
+
+def digest_contents(digests: Iterable[str]) -> str:
+    """Return the content digest of a batch from those of its parts, in their order."""
+    return hashlib.sha256("\n".join(digests).encode()).hexdigest()
+
+
+def encode_part(table: pa.Table, provenance: Mapping[str, str], repeating: Collection[str] | None = None) -> bytes:
+    """Return a table as zstd Parquet bytes whose footer carries ``provenance``.
+
+    Columns of ``repeating`` values are written as dictionaries; None means all but times.
+    """
+    times = [field.name for field in table.schema if pa.types.is_timestamp(field.type)]
+    sink = pa.BufferOutputStream()
+    pq.write_table(
+        table.replace_schema_metadata(dict(provenance)),
+        sink,
+        compression="zstd",
+        row_group_size=ROW_GROUP_ROWS,
+        use_dictionary=[name for name in repeating or table.column_names if name not in times],
+        column_encoding=dict.fromkeys(times, "DELTA_BINARY_PACKED"),
+        write_statistics=times,  # rows stand in order of time, so no other column's range skips anything
+    )
+    data: bytes = sink.getvalue().to_pybytes()
+    return data
+
+
+def describe_part(table: pa.Table, data: bytes, part: int) -> dict[str, Any]:
+    """Return the manifest row of a canonical table and its Parquet bytes: name, digests, size, rows, time range."""
+    first, last = (table["timestamp"][row].as_py() for row in (0, -1))
+    object_sha256 = hashlib.sha256(data).hexdigest()
+    return {
+        "part": part,
+        "file_name": name_part(first, part, object_sha256),
+        "record_count": table.num_rows,
+        "size_bytes": len(data),
+        "object_sha256": object_sha256,
+        "content_sha256": digest_content(table),
+        "min_timestamp": first,
+        "max_timestamp": last,
+    }
+
+
+def name_part(first: datetime, part: int, object_sha256: str) -> str:
+    """Return a part's file name: its first instant in UTC, its number, the start of its digest.
+
+    >>> name_part(datetime(2024, 4, 19, 0, 0, 2), 1, "ab" * 32)
+    'network_events_20240419T000002Z_0001_abababababab.parquet'
+    """
+    return f"network_events_{first:%Y%m%dT%H%M%SZ}_{part:04d}_{object_sha256[:12]}.parquet"
+
+
+def _to_arrow(values: pd.Series) -> pa.Array:
+    if isinstance(values.dtype, pd.DatetimeTZDtype):
+        return pa.array(values.dt.tz_convert(None).to_numpy(), pa.timestamp("us", tz="UTC"))
+    return pa.array(values)
+
+
+def _to_canonical_column(name: str, column: pa.ChunkedArray) -> pa.Array:
+    if name in TEXT_COLUMNS:
+        return _sort_dictionary(column)
+    column = column.cast(_TYPES[name]).combine_chunks()
+    return pc.add(column, 0.0) if name == "duration" else column  # -0.0 and 0.0 are one value
+
+
+def _sort_dictionary(column: pa.ChunkedArray) -> pa.DictionaryArray:
+    if not pa.types.is_dictionary(column.type):
+        column = column.cast(pa.string()).dictionary_encode()
+    column = column.unify_dictionaries().combine_chunks()
+    codes = column.indices.to_numpy(zero_copy_only=False)
+    used = np.flatnonzero(np.bincount(codes, minlength=len(column.dictionary)))
+    values = column.dictionary.cast(pa.string()).take(pa.array(used))
+    order = pc.sort_indices(values).to_numpy()
+    places = np.empty(len(column.dictionary), dtype=np.int32)
+    places[used[order]] = np.arange(len(used), dtype=np.int32)
+    return pa.DictionaryArray.from_arrays(pa.array(places[codes]), values.take(pa.array(order)))
+
+
+def _find_order(table: pa.Table) -> pa.Array | None:
+    """Return the row order, or None if the rows stand in it already; rows at one instant are few, and sorted apart."""
+    keys = _sort_keys(table)
+    times = keys[0]
+    sorted_already = bool((times[1:] >= times[:-1]).all())
+    order = np.arange(len(times)) if sorted_already else np.argsort(times, kind="stable")
+    equal = np.diff(times[order]) == 0
+    if not equal.any():
+        return None if sorted_already else pa.array(order)
+    tied = np.append(False, equal) | np.append(equal, False)
+    rows = order[tied]
+    order[tied] = rows[np.lexsort([key[rows] for key in reversed(keys)])]
+    return pa.array(order)
+
+
+def _sort_keys(table: pa.Table) -> list[np.ndarray]:
+    return [_to_numbers(table[name].combine_chunks()) for name in table.column_names]
+
+
+def _to_numbers(column: pa.Array) -> np.ndarray:
+    """Return a canonical column as numbers that order as its values do; sorted dictionaries order by place."""
+    if pa.types.is_dictionary(column.type):
+        column = column.indices
+    elif pa.types.is_timestamp(column.type):
+        column = column.cast(pa.int64())
+    return np.ascontiguousarray(pc.fill_null(column, -1).to_numpy(zero_copy_only=False))

@@ -1,0 +1,1 @@
+"""What crosses nodes, stages and stores: typed values without behaviour."""
