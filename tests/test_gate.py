@@ -34,7 +34,7 @@ TODAY = date.fromisoformat(DAY)
 GATE = GateParameters(max_rejected_share=0.5, drop_duplicates=False, preview_rows=2)
 SYNTHETIC = {"kind": "synthetic", "format": None, "parameters": {"seed": 7}, "files": []}
 NOTHING_STORED = pd.DataFrame(columns=["part", "content_sha256", "object_sha256", "file_name", "size_bytes"])
-WHO = {"source": "synthetic", "logical_date": DAY}
+WHO = {"source": "synthetic", "logical_date": TODAY}
 
 START = datetime(2024, 4, 19, tzinfo=UTC)
 ALIKE = [st.booleans(), st.integers(), st.floats(), st.text(max_size=5), st.datetimes(), st.none()]

@@ -21,7 +21,7 @@ DATES = st.dates(date(1678, 1, 1), date(2261, 12, 31))
 
 
 def generate(wanted: GeneratorParameters, logical_date: str) -> tuple[sources.Parts, sources.SourceReport]:
-    return sources.generate_events(sources.plan_events(wanted, logical_date), wanted)
+    return sources.generate_events(sources.plan_events(wanted, date.fromisoformat(logical_date)), wanted)
 
 
 def draw(n_events: int = 100, seed: int = 7, part_events: int = 40, logical_date: str = DAY) -> list[pd.DataFrame]:

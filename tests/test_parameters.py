@@ -2,7 +2,7 @@
 
 import re
 from copy import deepcopy
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import get_args
 
 import pytest
@@ -65,9 +65,9 @@ def replace(path: str, value: object) -> dict:
     return raw if not groups else GOOD | {groups[0]: raw}
 
 
-def test_good_parameters_come_back_as_they_were():
+def test_good_parameters_come_back_as_they_were_with_a_date():
     raw = deepcopy(GOOD)
-    assert check_parameters(raw) is raw
+    assert check_parameters(raw) == GOOD | {"logical_date": date(2024, 4, 19)}
     assert raw == GOOD
 
 

@@ -13,11 +13,11 @@ from network_anomalies.generator.day import build_curve
 from network_anomalies.generator.realism_measures import TARGETS, count_hours, find_dispersion
 from network_anomalies.pipelines.realism.nodes import draw_days, measure_profile, plot_profile
 
-DAY = "2026-11-18"
+DAY = date(2026, 11, 18)
 PROFILES = sorted(generator_parameters().profiles)
 
 
-def measure(day: str = DAY, **changes: object) -> pd.DataFrame:
+def measure(day: date = DAY, **changes: object) -> pd.DataFrame:
     return measure_profile(draw_days(generator_parameters(**changes), day), day)
 
 
@@ -40,7 +40,7 @@ def test_a_profile_meets_every_target(profile):
     day=st.dates(date(1700, 1, 10), date(2261, 12, 20)),
 )
 def test_any_seed_and_date_stay_inside(profile, seed, day):
-    report = measure(day.isoformat(), profile=profile, seed=seed)
+    report = measure(day, profile=profile, seed=seed)
     assert report["within"].all(), missed(report)
 
 

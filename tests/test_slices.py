@@ -156,8 +156,8 @@ def test_a_missing_duration_is_nought_or_stays_missing_as_asked(choice, imputed,
     lines = [flow(START), flow(START + 1, duration="-"), flow(END, duration="-")]
     logs = LogsParameters(path="x", format="zeek", missing_duration=choice, part_events=10, block_bytes=2**20)
     files = to_files(lines)
-    index, report = index_log_files(files, logs, DAY)
-    (read,) = slice_logs(files, index, logs, DAY).values()
+    index, report = index_log_files(files, logs, TODAY)
+    (read,) = slice_logs(files, index, logs, TODAY).values()
     assert report["files"][0]["imputed"] == imputed
     assert set(read()["duration"].astype(object).where(read()["duration"].notna(), None)) == durations
     assert "path" not in report["parameters"]
@@ -166,7 +166,7 @@ def test_a_missing_duration_is_nought_or_stays_missing_as_asked(choice, imputed,
 def test_a_format_that_nobody_wrote_is_named():
     logs = LogsParameters(path="x", format="netflow", missing_duration="zero", part_events=10, block_bytes=2**20)
     with pytest.raises(ContractError, match=r"'netflow'.*zeek"):
-        index_log_files({}, logs, DAY)
+        index_log_files({}, logs, TODAY)
 
 
 @pytest.mark.parametrize("day", [date(1, 1, 1), date(1970, 1, 1), TODAY])

@@ -48,7 +48,7 @@ DAYS = st.lists(st.lists(st.integers(1, 1000), min_size=1, max_size=4), min_size
 def test_what_is_trained_on_is_earlier_than_what_is_tested(days, hours, cap, share):
     history = make_history(days, hours)
     training = TrainingParameters(window_days=14, row_cap=cap, train_share=share)
-    split = split_window(history, training, DAY, {})
+    split = split_window(history, training, TODAY, {})
     trained = [(entry["logical_date"], entry["hour"]) for entry in split["slices"]]
     tested = [hour for hour in history[-1].slices if (TODAY, hour) not in trained]
     assert len(set(trained)) == len(trained) > 0

@@ -6,7 +6,6 @@ import threading
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
-from datetime import date
 from typing import TYPE_CHECKING, Any, cast
 
 from kedro.framework.context import KedroContext
@@ -122,7 +121,7 @@ class RunHooks:
 def _describe_run(run_params: dict[str, Any], parameters: dict[str, Any]) -> dict[str, Any]:
     """Return what the run's row says from the start."""
     return {name: parameters[name] for name in ("run_id", "parent_run_id", "source")} | {
-        "logical_date": date.fromisoformat(parameters["logical_date"]),
+        "logical_date": parameters["logical_date"],
         "pipeline": ",".join(run_params["pipeline_names"] or ["__default__"]),
         "selection": describe_selection(run_params),
         "env": run_params["env"] or "embedded",
@@ -160,7 +159,7 @@ def _describe_results(run: "Run", made: set[str], catalog: DataCatalog) -> Itera
 def _describe_outcome(run: "Run", parameters: dict[str, Any], made: set[str]) -> str:
     from network_anomalies.registry.batches import read_batch, read_current
 
-    source, day = parameters["source"], date.fromisoformat(parameters["logical_date"])
+    source, day = parameters["source"], parameters["logical_date"]
     subject = f"run {run.run_id}, source {source}, date {day}"
     batch = read_batch(run.engine, source, day) if "ingestion_events" in made else None
     if batch is None:
@@ -176,7 +175,7 @@ def _describe_models(run: "Run", parameters: dict[str, Any], made: set[str], cat
     from network_anomalies.registry.alert_rows import read_alerts
     from network_anomalies.registry.model_rows import read_champion
 
-    source, day = parameters["source"], date.fromisoformat(parameters["logical_date"])
+    source, day = parameters["source"], parameters["logical_date"]
     if made & {"champion_model", "alerts"} and (champion := read_champion(run.engine, source, day)):
         yield f"champion of {source}: version {champion['version']}, {champion['model_uri']}: {champion['reason']}"
     if "alerts" in made:

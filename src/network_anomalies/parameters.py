@@ -3,13 +3,14 @@
 import difflib
 import hashlib
 import json
+import re
 from datetime import UTC, date, datetime
 from ipaddress import ip_network
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
-    AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     StringConstraints,
@@ -236,15 +237,16 @@ class RetentionParameters(Strict):
     always_files: Annotated[int, Field(ge=0)]
 
 
-def _check_date(text: str) -> str:
-    date.fromisoformat(text)
-    return text
+def _require_iso_date(value: object) -> object:
+    if not isinstance(value, date) and not re.fullmatch(r"\d{4}-\d{2}-\d{2}", str(value)):
+        raise ValueError("not a date as YYYY-MM-DD")
+    return value
 
 
 class Parameters(Strict):
     """Every parameter of the project."""
 
-    logical_date: Annotated[str, StringConstraints(pattern=r"^\d{4}-\d{2}-\d{2}$"), AfterValidator(_check_date)]
+    logical_date: Annotated[date, BeforeValidator(_require_iso_date)]
     source: Name
     run_id: RunId
     parent_run_id: RunId | None
@@ -261,18 +263,21 @@ class Parameters(Strict):
 
 
 def check_parameters(raw: dict[str, Any]) -> dict[str, Any]:
-    """Refuse unknown names and unusable values, by name; return ``raw`` as it came.
+    """Refuse unknown names and unusable values, by name.
+
+    Returns:
+        ``raw`` with ``logical_date`` as a date.
 
     Raises:
         ProjectError: names the parameter, what is wrong, and the nearest known name.
     """
     try:
-        Parameters.model_validate(raw)
+        checked = Parameters.model_validate(raw)
     except ValidationError as error:
         raise ProjectError("; ".join(_describe(fault) for fault in error.errors())) from None
-    if date.fromisoformat(raw["logical_date"]) > datetime.now(UTC).date():
-        raise ProjectError(f"logical_date {raw['logical_date']} is in the future (UTC): give a day that has begun")
-    return raw
+    if checked.logical_date > datetime.now(UTC).date():
+        raise ProjectError(f"logical_date {checked.logical_date} is in the future (UTC): give a day that has begun")
+    return raw | {"logical_date": checked.logical_date}
 
 
 def digest_parameters(parameters: dict[str, Any]) -> str:

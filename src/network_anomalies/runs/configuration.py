@@ -6,7 +6,7 @@ import secrets
 import threading
 from collections.abc import Callable
 from copy import deepcopy
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -44,7 +44,7 @@ class ProjectConfigLoader(OmegaConfigLoader):
     ) -> None:
         self.project_path = find_kedro_project(Path.cwd()) or Path(conf_source).resolve().parent
         self._resolvers: dict[str, Callable[..., Any]] = {
-            "parameter": lambda name: _find(self._parameters(), name),
+            "parameter": lambda name: _to_plain(_find(self._parameters(), name)),
             "globals": lambda name, *default: _find(self._places(), name, *default),
             "sqlite_url": lambda path: f"sqlite:///{self.project_path / path}",
             "postgres_url": postgres_url,
@@ -104,6 +104,11 @@ def _find(values: dict[str, Any], name: str, *default: Any) -> Any:
         if default:
             return default[0]
         raise
+
+
+def _to_plain(value: Any) -> Any:
+    """Return a date as text: YAML and OmegaConf have no type for it."""
+    return value.isoformat() if isinstance(value, date) else value
 
 
 def fix_identity(runtime_params: dict[str, Any]) -> dict[str, Any]:

@@ -31,7 +31,7 @@ def score_test_flows(
     training_events: Report,
     anomaly_model: Model,
     previous_champion: Champion | None,
-    logical_date: str,
+    logical_date: date,
 ) -> Report:
     """Score the flows of the date that the model was not trained on, with the model and with the champion before it.
 
@@ -81,7 +81,7 @@ def evaluate_models(
     training_events: Report,
     evaluation: EvaluationParameters,
     alerts_policy: AlertsParameters,
-    logical_date: str,
+    logical_date: date,
 ) -> Report:
     """Measure the model, and the champion on the same flows: against the truth where there is one, else by volume.
 
@@ -95,7 +95,7 @@ def evaluate_models(
     instances = find_instances(seen) if len(seen) else None
     measured = {
         name: measure_ranking(label, flows[name].to_numpy())
-        | measure_alerts(findings, instances, alerts_policy, date.fromisoformat(logical_date))
+        | measure_alerts(findings, instances, alerts_policy, logical_date)
         for name, findings in test_scores["findings"].items()
     }
     reference = training_events["parameters"]["reference_scores"]
@@ -155,9 +155,9 @@ def assemble_evaluation(
     }
 
 
-def _find_untrained(silver_slices: Iterable[str], training_events: Report, logical_date: str) -> list[str]:
+def _find_untrained(silver_slices: Iterable[str], training_events: Report, logical_date: date) -> list[str]:
     """Return the slices of the date that the model has not seen."""
-    days = [one for one in training_events["input_objects"] if one["logical_date"] == logical_date]
+    days = [one for one in training_events["input_objects"] if one["logical_date"] == str(logical_date)]
     trained = {item["hour"] for one in days for item in one["silver"]}
     if hours := [hour for hour in silver_slices if hour not in trained]:
         return hours

@@ -45,7 +45,7 @@ def validate_events(
     current_objects: pd.DataFrame,
     gate: GateParameters,
     source: str,
-    logical_date: str,
+    logical_date: date,
 ) -> Iterator[tuple[Objects, Objects, Objects, Report]]:
     """Hold the parts to the contract, one at a time.
 
@@ -55,15 +55,16 @@ def validate_events(
         current_objects: the objects of the current revision; a part whose rows they hold is not stored anew.
         gate: the gate's parameters.
         source: whose events.
-        logical_date: the UTC day, YYYY-MM-DD.
+        logical_date: the UTC day.
 
     Yields:
         Quarantine objects, local copies and RAW objects, each a name to Parquet bytes, emptied when the next part is
         asked for; and the part's report.
     """
-    day = date.fromisoformat(logical_date)
     numbered = enumerate(event_parts.values(), start=1)
-    judges = {f"{part:04d}": partial(_read_and_judge, read, day, gate.drop_duplicates) for part, read in numbered}
+    judges = {
+        f"{part:04d}": partial(_read_and_judge, read, logical_date, gate.drop_duplicates) for part, read in numbered
+    }
     yield from store_parts(judges, source_report, current_objects, gate, source, logical_date)
 
 
@@ -73,7 +74,7 @@ def store_parts(
     current_objects: pd.DataFrame,
     gate: GateParameters,
     source: str,
-    logical_date: str,
+    logical_date: date,
 ) -> Iterator[tuple[Objects, Objects, Objects, Report]]:
     """Judge the parts and encode what is to be stored of them, one at a time.
 
@@ -83,7 +84,7 @@ def store_parts(
         current_objects: the objects of the current revision.
         gate: the gate's parameters.
         source: whose events.
-        logical_date: the UTC day, YYYY-MM-DD.
+        logical_date: the UTC day.
 
     Yields:
         What ``validate_events`` does.
@@ -91,7 +92,7 @@ def store_parts(
     provenance = {
         "contract_version": CONTRACT_VERSION,
         "source": source,
-        "logical_date": logical_date,
+        "logical_date": str(logical_date),
         "params_sha256": _digest_choices(source_report, gate),
     }
     store = partial(_store_part, current_objects.set_index("part"), gate, provenance)
@@ -158,7 +159,7 @@ def judge_events(events: pd.DataFrame, logical_date: date, drop_duplicates: bool
 
 
 def summarise_quality(
-    part_reports: list[Report], source_report: SourceReport, source: str, logical_date: str, run_id: str
+    part_reports: list[Report], source_report: SourceReport, source: str, logical_date: date, run_id: str
 ) -> Report:
     """Add up what became of every line of the batch.
 
@@ -185,7 +186,7 @@ def summarise_quality(
     return {
         "run_id": run_id,
         "source": source,
-        "logical_date": logical_date,
+        "logical_date": str(logical_date),
         "contract_version": CONTRACT_VERSION,
         "counts": {"lines_in": lines_in} | {name: counts[name] for name in (*FATES, *NOTED)},
         "rules": dict(rules.most_common()),

@@ -44,7 +44,7 @@ def replay_parts(
     replay: ReplayParameters,
     logs: LogsParameters,
     gate: GateParameters,
-    logical_date: str,
+    logical_date: date,
 ) -> Judges:
     """Make functions that judge the parts of the current revision again, each with its quarantined rows.
 
@@ -54,14 +54,14 @@ def replay_parts(
         replay: which rows.
         logs: what becomes of a missing duration.
         gate: what becomes of duplicates.
-        logical_date: the UTC day, YYYY-MM-DD.
+        logical_date: the UTC day.
 
     Raises:
         ContractError: no row is in quarantine, or none that broke the rule.
     """
     _require_rows(rejected_parts, replay.rule)
     impute = logs.missing_duration == "zero"
-    how = Replay(date.fromisoformat(logical_date), replay.rule, impute, gate.drop_duplicates)
+    how = Replay(logical_date, replay.rule, impute, gate.drop_duplicates)
     numbers = sorted({*current_parts, *rejected_parts})
     return {part: partial(judge_again, current_parts.get(part), rejected_parts.get(part), how) for part in numbers}
 

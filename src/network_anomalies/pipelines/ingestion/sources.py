@@ -22,9 +22,9 @@ Report = dict[str, Any]
 SourceReport = Report
 
 
-def plan_events(generator: GeneratorParameters, logical_date: str) -> PlannedDay:
+def plan_events(generator: GeneratorParameters, logical_date: date) -> PlannedDay:
     """Plan the synthetic events of a day, keyed by seed and date; nothing is drawn yet."""
-    return plan_day(generator, date.fromisoformat(logical_date))
+    return plan_day(generator, logical_date)
 
 
 def generate_events(synthetic_day: PlannedDay, generator: GeneratorParameters) -> tuple[Parts, SourceReport]:
@@ -66,7 +66,7 @@ def assemble_truth(truth_reports: list[Report], ingestion_events: pd.DataFrame, 
 
 
 def index_log_files(
-    log_files: dict[str, OpenFile], logs: LogsParameters, logical_date: str
+    log_files: dict[str, OpenFile], logs: LogsParameters, logical_date: date
 ) -> tuple[LogIndex, SourceReport]:
     """Read every log file once: what lies where, and what each file is.
 
@@ -76,14 +76,14 @@ def index_log_files(
     """
     if logs.format not in FORMATS:
         raise ContractError(f"logs.format is {logs.format!r}: this project reads {', '.join(sorted(FORMATS))}")
-    index = index_logs(log_files, FORMATS[logs.format], date.fromisoformat(logical_date), logs.block_bytes)
+    index = index_logs(log_files, FORMATS[logs.format], logical_date, logs.block_bytes)
     impute = logs.missing_duration == "zero"
     files = [row if impute else row | {"imputed": 0} for row in index.files]
     report = {"kind": "logs", "format": logs.format, "parameters": choose_log_parameters(logs), "files": files}
     return index, report
 
 
-def slice_logs(log_files: dict[str, OpenFile], log_index: LogIndex, logs: LogsParameters, logical_date: str) -> Parts:
+def slice_logs(log_files: dict[str, OpenFile], log_index: LogIndex, logs: LogsParameters, logical_date: date) -> Parts:
     """Cut the day's flows into parts that do not overlap in time, each read only when it is asked for.
 
     Raises:
@@ -95,7 +95,7 @@ def slice_logs(log_files: dict[str, OpenFile], log_index: LogIndex, logs: LogsPa
             f"no flows of {logical_date} among {seen['lines']} lines ({seen['early']} early, {seen['late']} late): "
             "check logical_date and logs.path"
         )
-    start = start_of(date.fromisoformat(logical_date))
+    start = start_of(logical_date)
     spans = [
         (start + first * SECOND, start + last * SECOND)
         for first, last in plan_slices(log_index.seconds, logs.part_events)

@@ -17,8 +17,8 @@ logger = logging.getLogger(__name__)
 FEWEST_EVENTS = 50_000
 
 
-def draw_days(generator: GeneratorParameters, logical_date: str) -> dict[str, pd.DataFrame]:
-    """Draw the date, the day before it, and two working days and the weekend of its week; ISO date to events.
+def draw_days(generator: GeneratorParameters, logical_date: date) -> dict[date, pd.DataFrame]:
+    """Draw the date, the day before it, and two working days and the weekend of its week; date to events.
 
     Raises:
         ContractError: too few events for shares of a thousandth to mean anything.
@@ -27,23 +27,21 @@ def draw_days(generator: GeneratorParameters, logical_date: str) -> dict[str, pd
         raise ContractError(
             f"generator.n_events is {generator.n_events}: realism is measured on {FEWEST_EVENTS} events or more"
         )
-    day = date.fromisoformat(logical_date)
-    monday = day - timedelta(days=day.weekday())
-    wanted = {day, day - timedelta(days=1), *(monday + timedelta(days=place) for place in (1, 2, 5, 6))}
-    return {str(one): _draw_day(generator, one) for one in sorted(wanted)}
+    wanted = {logical_date, logical_date - timedelta(days=1), *_list_week(logical_date)}
+    return {day: _draw_day(generator, day) for day in sorted(wanted)}
 
 
-def measure_profile(synthetic_days: dict[str, pd.DataFrame], logical_date: str) -> pd.DataFrame:
+def measure_profile(synthetic_days: dict[date, pd.DataFrame], logical_date: date) -> pd.DataFrame:
     """Measure the days against every target; columns as of ``generator.realism.measure_realism``."""
     working_days, weekend = _split_week(synthetic_days, logical_date)
-    before = str(date.fromisoformat(logical_date) - timedelta(days=1))
+    before = logical_date - timedelta(days=1)
     report = measure_realism(synthetic_days[logical_date], synthetic_days[before], working_days, weekend)
     shown = report.drop(columns="source").round(4).to_string(index=False)
     logger.info("%d of %d targets are met:\n%s", report["within"].sum(), len(report), shown)
     return report
 
 
-def plot_profile(synthetic_days: dict[str, pd.DataFrame], realism_report: pd.DataFrame, logical_date: str) -> Any:
+def plot_profile(synthetic_days: dict[date, pd.DataFrame], realism_report: pd.DataFrame, logical_date: date) -> Any:
     """Plot sizes, hosts, hours and targets of the days, as a matplotlib figure."""
     from matplotlib.figure import Figure
 
@@ -85,9 +83,13 @@ def _draw_day(generator: GeneratorParameters, day: date) -> pd.DataFrame:
     return pd.concat([draw_part(plan, part) for part in plan.parts], ignore_index=True)
 
 
-def _split_week(days: dict[str, pd.DataFrame], logical_date: str) -> tuple[list[pd.Series], list[pd.Series]]:
+def _split_week(days: dict[date, pd.DataFrame], logical_date: date) -> tuple[list[pd.Series], list[pd.Series]]:
     """Return the timestamps of the week's drawn working days and of its weekend."""
-    monday = date.fromisoformat(logical_date) - timedelta(days=date.fromisoformat(logical_date).weekday())
-    week = [str(monday + timedelta(days=place)) for place in (1, 2, 5, 6)]
-    times = [days[day]["timestamp"] for day in week]
+    times = [days[day]["timestamp"] for day in _list_week(logical_date)]
     return times[:2], times[2:]
+
+
+def _list_week(logical_date: date) -> list[date]:
+    """Return Tuesday, Wednesday, Saturday and Sunday of a date's week."""
+    monday = logical_date - timedelta(days=logical_date.weekday())
+    return [monday + timedelta(days=place) for place in (1, 2, 5, 6)]

@@ -1,6 +1,6 @@
 """Nodes that decide whether a model becomes champion, and write down why."""
 
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from functools import partial
 from io import BytesIO
 from typing import Any
@@ -66,7 +66,7 @@ def decide_promotion(
 
 
 def write_model_card(
-    decision: Report, evaluation_events: Report, training_events: Report, logical_date: str
+    decision: Report, evaluation_events: Report, training_events: Report, logical_date: date
 ) -> dict[str, str]:
     """Write the Markdown card that lies beside the model: data, metrics, limits, decision."""
     days, metrics = training_events["input_objects"], evaluation_events["metrics"]

@@ -32,7 +32,7 @@ DRIFT_ROWS = 200_000
 def split_window(
     history_slices: list[SilverDay],
     training: TrainingParameters,
-    logical_date: str,
+    logical_date: date,
     transformation_events: Report,
 ) -> Report:
     """Split silver in time: the days before the date are to train on, the date is to test on.
@@ -43,7 +43,7 @@ def split_window(
     Args:
         history_slices: the days that have silver, the date included.
         training: the window's parameters.
-        logical_date: the UTC day, YYYY-MM-DD.
+        logical_date: the UTC day.
         transformation_events: the receipt of the date's silver, so that it is there before the history is read.
 
     Returns:
@@ -53,21 +53,23 @@ def split_window(
     Raises:
         ContractError: the date has no silver.
     """
-    day = date.fromisoformat(logical_date)
-    if history_slices[-1].logical_date != day:
+    if history_slices[-1].logical_date != logical_date:
         raise ContractError(f"there is no silver of {logical_date} to test on: run the transformation of that day")
     slices = [entry for one in history_slices for entry in _list_slices(one)]
-    earlier = [entry for entry in slices if entry["logical_date"] < day]
+    earlier = [entry for entry in slices if entry["logical_date"] < logical_date]
     chosen = _take_latest(earlier, training.row_cap) if earlier else _take_first(slices, training)
-    end = _start_of(day) if earlier else chosen[-1]["start"] + timedelta(hours=chosen[-1]["hours"])
+    end = _start_of(logical_date) if earlier else chosen[-1]["start"] + timedelta(hours=chosen[-1]["hours"])
     return {
         "slices": chosen,
         "days": [one for one in history_slices if one.logical_date in {entry["logical_date"] for entry in chosen}],
         "train_start": chosen[0]["start"],
         "train_end": end,
-        "test_end": _start_of(day) + timedelta(days=1),
+        "test_end": _start_of(logical_date) + timedelta(days=1),
         "inputs": list_training_facts(
-            {one.logical_date: one.inputs_sha256 for one in history_slices}, day, training, feature_spec_sha256()
+            {one.logical_date: one.inputs_sha256 for one in history_slices},
+            logical_date,
+            training,
+            feature_spec_sha256(),
         ),
     }
 
