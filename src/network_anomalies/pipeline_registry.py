@@ -11,32 +11,20 @@ from network_anomalies.pipelines import (
     training,
     transformation,
 )
+from network_anomalies.runs.stages import DEFAULT, GROUPS
 
 
 def register_pipelines() -> dict[str, Pipeline]:
-    """Return every pipeline.
-
-    `modelling` goes from committed RAW to alerts. `full` is ingestion and modelling, and what `kedro run` runs;
-    `log_full` is the same for real logs.
-    """
+    """Return every pipeline: the stages, those of other tasks, and the groups of ``runs.stages``."""
     stages = {
+        "ingestion": ingestion.create_pipeline(),
+        "log_ingestion": ingestion.create_log_pipeline(),
         "transformation": transformation.create_pipeline(),
         "training": training.create_pipeline(),
         "evaluation": evaluation.create_pipeline(),
         "registration": registration.create_pipeline(),
         "scoring": scoring.create_pipeline(),
     }
-    modelling = sum(stages.values(), Pipeline([]))
-    synthetic, logs = ingestion.create_pipeline(), ingestion.create_log_pipeline()
-    full = synthetic + modelling
-    return {
-        "ingestion": synthetic,
-        "log_ingestion": logs,
-        "replay": ingestion.create_replay_pipeline(),
-        **stages,
-        "modelling": modelling,
-        "full": full,
-        "log_full": logs + modelling,
-        "realism": realism.create_pipeline(),
-        "__default__": full,
-    }
+    groups = {name: sum((stages[stage] for stage in members), Pipeline([])) for name, members in GROUPS.items()}
+    tasks = {"replay": ingestion.create_replay_pipeline(), "realism": realism.create_pipeline()}
+    return stages | groups | tasks | {"__default__": groups[DEFAULT]}

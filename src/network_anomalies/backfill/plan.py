@@ -94,7 +94,7 @@ def check_request(request: Request) -> None:
         return
     if not request.names:
         raise ProjectError("--pipelines names none: leave it out, or name one")
-    known = [*STAGES, *(name for name in GROUPS if name != "__default__")]
+    known = [*STAGES, *GROUPS]
     if unknown := sorted(set(request.names) - {*known, "__default__"}):
         raise ProjectError(f"no day goes through a pipeline {', '.join(unknown)}: there are {', '.join(known)}")
     if set(INGESTION) <= set(list_stages(request.names)):

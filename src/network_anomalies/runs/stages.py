@@ -9,10 +9,14 @@ STAGES = (*INGESTION, *MODELLING)
 GROUPS = {
     "modelling": MODELLING,
     "full": ("ingestion", *MODELLING),
-    "__default__": ("ingestion", *MODELLING),
     "log_full": ("log_ingestion", *MODELLING),
 }
-"""Pipelines that are made of others."""
+"""Pipelines that are made of others.
+
+`modelling` goes from committed RAW to alerts. `full` is ingestion and modelling, and `log_full` the same for real logs.
+"""
+DEFAULT = "full"
+"""What `kedro run` runs; Kedro's name for it is `__default__`."""
 
 
 def list_stages(names: Iterable[str]) -> list[str]:
@@ -21,8 +25,12 @@ def list_stages(names: Iterable[str]) -> list[str]:
     >>> list_stages(["scoring", "ingestion"])
     ['ingestion', 'scoring']
     """
-    wanted = [stage for name in names for stage in GROUPS.get(name, (name,))]
+    wanted = [stage for name in names for stage in _find_members(name)]
     return sorted(dict.fromkeys(wanted), key=lambda stage: STAGES.index(stage) if stage in STAGES else len(STAGES))
+
+
+def _find_members(name: str) -> tuple[str, ...]:
+    return GROUPS.get(DEFAULT if name == "__default__" else name, (name,))
 
 
 def find_kind(datasets: Collection[str]) -> str | None:
