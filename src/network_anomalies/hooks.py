@@ -21,7 +21,7 @@ from network_anomalies.runs.stages import find_kind
 from network_anomalies.runs.version import read_code_version
 
 if TYPE_CHECKING:
-    from network_anomalies.datasets.registry_rows import RegistryRowsDataset
+    from network_anomalies.datasets.registry_records import RegistryRecordsDataset
     from network_anomalies.registry.run_rows import Run
     from network_anomalies.runs.configuration import ProjectConfigLoader
 
@@ -61,7 +61,7 @@ class RunHooks:
             raise ProjectError("ParallelRunner cannot run these pipelines: leave --runner out, or use ThreadRunner")
         self._close_left_open(threading.get_ident())
         row = _describe_run(run_params, catalog.load("parameters"))
-        registry = cast("RegistryRowsDataset", catalog["pipeline_runs"]).engine
+        registry = cast("RegistryRecordsDataset", catalog["pipeline_runs"]).engine
         if kind := find_kind(pipeline.datasets()):
             check_kind(registry, row["source"], kind)
         with ExitStack() as opening:
@@ -177,7 +177,7 @@ def _describe_models(run: "Run", parameters: dict[str, Any], made: set[str], cat
 
     source, day = parameters["source"], parameters["logical_date"]
     if made & {"champion_model", "alerts"} and (champion := read_champion(run.engine, source, day)):
-        yield f"champion of {source}: version {champion['version']}, {champion['model_uri']}: {champion['reason']}"
+        yield f"champion of {source}: version {champion.version}, {champion.model_uri}: {champion.reason}"
     if "alerts" in made:
         alerts = read_alerts(run.engine, source, day)
         suppressed = int(alerts["suppressed_by"].notna().sum())
