@@ -5,7 +5,6 @@ import os
 from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 from kedro.io import AbstractDataset
 
@@ -24,7 +23,7 @@ class MlflowRunDataset(AbstractDataset[MlflowRun, None]):
     MLflow is a copy for people who look there: an outage is a warning, and the run goes on.
     """
 
-    def __init__(self, *, experiment: str, metadata: dict[str, Any] | None = None) -> None:
+    def __init__(self, *, experiment: str, metadata: object = None) -> None:
         """Log into ``experiment``; ``metadata`` is for plug-ins."""
         self._experiment = experiment
         self.metadata = metadata
@@ -57,5 +56,5 @@ class MlflowRunDataset(AbstractDataset[MlflowRun, None]):
                 (Path(folder) / name).write_bytes(read())
             mlflow.log_artifacts(folder)
 
-    def _describe(self) -> dict[str, Any]:
+    def _describe(self) -> dict[str, str]:
         return {"experiment": self._experiment}

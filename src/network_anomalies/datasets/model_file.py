@@ -10,6 +10,7 @@ from kedro_datasets.text import TextDataset
 from network_anomalies.datasets.files import digest_file
 from network_anomalies.datasets.lake import open_lake
 from network_anomalies.datasets.objects import CheckedObjects
+from network_anomalies.datasets.places import LakePlace, RegistryPlace
 from network_anomalies.datasets.write_once import WriteOnceParquetDataset
 from network_anomalies.errors import ProjectError
 from network_anomalies.records.champion import Champion, ChampionRecord
@@ -45,10 +46,10 @@ class ModelDataset(AbstractDataset[Any, Any]):
         *,
         source: str,
         logical_date: str,
-        registry: dict[str, Any],
-        lake: dict[str, Any],
+        registry: RegistryPlace,
+        lake: LakePlace,
         load_as: str = "model",
-        metadata: dict[str, Any] | None = None,
+        metadata: object = None,
     ) -> None:
         """Create the dataset.
 
@@ -63,7 +64,7 @@ class ModelDataset(AbstractDataset[Any, Any]):
         self._source = source
         self._logical_date = date.fromisoformat(str(logical_date))
         self._url = registry["credentials"]["con"]
-        self._folder, self._credentials = lake["path"].rstrip("/"), lake.get("credentials")
+        self._folder, self._credentials = lake["path"].rstrip("/"), lake["credentials"]
         self._load_as = load_as
         self.metadata = metadata
 
@@ -120,7 +121,7 @@ class ModelDataset(AbstractDataset[Any, Any]):
     def _exists(self) -> bool:
         return read_training(open_registry(self._url), self._source, self._logical_date) is not None
 
-    def _describe(self) -> dict[str, Any]:
+    def _describe(self) -> dict[str, str]:
         return {"source": self._source, "logical_date": str(self._logical_date), "path": self._folder}
 
 
@@ -147,10 +148,10 @@ class ChampionDataset(AbstractDataset[ModelRegistration, Champion | None]):
         *,
         source: str,
         logical_date: str,
-        registry: dict[str, Any],
-        lake: dict[str, Any],
+        registry: RegistryPlace,
+        lake: LakePlace,
         before: bool = False,
-        metadata: dict[str, Any] | None = None,
+        metadata: object = None,
     ) -> None:
         """Create the dataset.
 
@@ -204,7 +205,7 @@ class ChampionDataset(AbstractDataset[ModelRegistration, Champion | None]):
     def _exists(self) -> bool:
         return self._read_record() is not None
 
-    def _describe(self) -> dict[str, Any]:
+    def _describe(self) -> dict[str, str]:
         return {"source": self._source, "logical_date": str(self._logical_date), "path": self._path}
 
 

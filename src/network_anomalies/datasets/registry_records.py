@@ -11,6 +11,7 @@ from kedro.io import AbstractDataset
 from sqlalchemy import Engine
 
 from network_anomalies.datasets.files import FileOutputs, read_files
+from network_anomalies.datasets.places import Credentials, RegistryPlace
 from network_anomalies.errors import ProjectError
 from network_anomalies.records.receipt import StageReceipt
 from network_anomalies.records.scoring import DayAlerts
@@ -108,11 +109,11 @@ class RegistryRecordsDataset(AbstractDataset[StageReceipt | DayAlerts, Loaded]):
         records: str,
         source: str,
         logical_date: str,
-        registry: dict[str, Any],
+        registry: RegistryPlace,
         object_root: str = "",
         files: FileOutputs | None = None,
-        lake: dict[str, Any] | None = None,
-        metadata: dict[str, Any] | None = None,
+        credentials: Credentials | None = None,
+        metadata: object = None,
     ) -> None:
         """Create the dataset.
 
@@ -123,7 +124,7 @@ class RegistryRecordsDataset(AbstractDataset[StageReceipt | DayAlerts, Loaded]):
             registry: ``credentials`` with ``con``, the registry's SQLAlchemy URL.
             object_root: URL of the folder that the outputs of a receipt are relative to.
             files: what the stage writes beside the objects that its node names, see ``datasets.files``.
-            lake: ``credentials`` of the filesystem of ``files``.
+            credentials: of the filesystem of ``files``.
             metadata: for plug-ins; Kedro ignores it.
         """
         self._records = records
@@ -133,7 +134,7 @@ class RegistryRecordsDataset(AbstractDataset[StageReceipt | DayAlerts, Loaded]):
         self._url = registry["credentials"]["con"]
         self._root = object_root.rstrip("/")
         self._files = files or {}
-        self._credentials = (lake or {}).get("credentials")
+        self._credentials = credentials
         self.metadata = metadata
 
     @property
@@ -173,7 +174,7 @@ class RegistryRecordsDataset(AbstractDataset[StageReceipt | DayAlerts, Loaded]):
     def _exists(self) -> bool:
         return not _is_missing(self._read())
 
-    def _describe(self) -> dict[str, Any]:
+    def _describe(self) -> dict[str, str]:
         return {"records": self._records, "source": self._source, "logical_date": str(self._logical_date)}
 
 
