@@ -91,10 +91,10 @@ def record(engine, run_id, status="SUCCESS", **changes):
 
 def test_an_open_run_is_running_with_host_and_start(engine):
     before = datetime.now(UTC)
-    with record_run(engine, make_row("r1", selection="to_nodes=plan_events")):
+    start = make_row("r1", selection="to_nodes=plan_events")
+    with record_run(engine, start):
         row = read_run(engine, "r1")
-        assert {name: row[name] for name in make_row("r1")} == make_row("r1")
-        assert row["selection"] == "to_nodes=plan_events"
+        assert {name: row[name] for name in vars(start)} == vars(start)
         assert (row["status"], row["host"]) == ("RUNNING", socket.gethostname())
         assert before <= row["started_at"] <= datetime.now(UTC)
         assert (row["finished_at"], row["failed_node"], row["error"]) == (None, None, None)
@@ -257,7 +257,7 @@ def test_a_used_run_id_is_refused_by_name_and_its_row_stays(engine):
 )
 def test_a_run_that_cannot_be_opened_holds_no_lock(engine, changes, error):
     record(engine, "r1")
-    with pytest.raises(error), record_run(engine, make_row("r1", **changes)):
+    with pytest.raises(error), record_run(engine, make_row(**{"run_id": "r1"} | changes)):
         pytest.fail("the run was opened")
     assert is_free(engine)
     assert read_run(engine, "r2") is None
