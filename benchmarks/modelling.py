@@ -19,6 +19,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import fields, replace
 from datetime import date
 from functools import partial
 from pathlib import Path
@@ -145,17 +146,19 @@ def score_silver(folder: Path) -> Callable[[], None]:
     )
     from network_anomalies.pipelines.scoring.nodes import score_slices
     from network_anomalies.records.champion import Champion
+    from network_anomalies.records.transformation import TransformationReceipt
 
     files = sorted((folder / "silver").glob("*.parquet"))
     slices = {file.stem: partial(pd.read_parquet, file) for file in files[:HOURS]}
     past = list(slices.values())[: HOURS // 2]
     model = fit(past, remember(merge_summaries(summarise(read()) for read in past)))
-    unused = dict.fromkeys(set(Champion.FIELDS) - {"model_sha256"})
-    champion = Champion(data=to_bytes(model), model_sha256="0" * 64, **unused)
+    unused = dict.fromkeys(field.name for field in fields(Champion))
+    champion = Champion(**unused | {"data": to_bytes(model), "model_sha256": "0" * 64})
+    silver = TransformationReceipt(**dict.fromkeys(field.name for field in fields(TransformationReceipt)))
 
     def work() -> None:
         flagged: list[pd.DataFrame] = []
-        for scores, some, _ in score_slices(slices, champion, {"inputs_sha256": "0" * 64}):
+        for scores, some, _ in score_slices(slices, champion, replace(silver, inputs_sha256="0" * 64)):
             flagged.append(some)
             for name, data in scores.items():
                 (folder / f"{name}.parquet").write_bytes(data)

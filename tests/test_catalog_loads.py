@@ -12,42 +12,45 @@ from network_anomalies.detection import Model
 from network_anomalies.detection.scoring.summary import Summary
 from network_anomalies.errors import explain
 from network_anomalies.records.champion import Champion
+from network_anomalies.records.evaluation import EvaluationReceipt
+from network_anomalies.records.receipt import StageReceipt
+from network_anomalies.records.training import TrainingReceipt
+from network_anomalies.records.transformation import TransformationReceipt
 
-FRAME, ROW, TEXT, PICTURE = pd.DataFrame, dict, str, Image.Image
+FRAME, TEXT, PICTURE = pd.DataFrame, str, Image.Image
 STORED = {
     "ingestion": {
         **dict.fromkeys(("ingested_events", "raw_network_events", "quarantined_events", "ground_truth"), FRAME),
         **dict.fromkeys(("current_objects", "ingestion_events", "source_record", "current_revisions"), FRAME),
         **dict.fromkeys(("current_batch", "batch_files"), FRAME),
         **dict.fromkeys(("quality_report", "raw_parts", "current_parts", "rejected_parts", "raw_slices"), dict),
-        "truth_events": ROW,
+        "truth_events": StageReceipt,
     },
     "transformation": {
         "silver_events": FRAME,
         "silver_slices": dict,
         "day_summary": Summary,
         "history_slices": list,
-        "transformation_events": ROW,
+        "transformation_events": TransformationReceipt,
     },
-    "training": {"anomaly_model": Model, "training_events": ROW},
+    "training": {"anomaly_model": Model, "training_events": TrainingReceipt},
     "evaluation": {
         **dict.fromkeys(("score_distribution", "precision_recall", "alerts_per_hour"), PICTURE),
-        "evaluation_metrics": ROW,
-        "evaluation_events": ROW,
+        "evaluation_metrics": dict,
+        "evaluation_events": EvaluationReceipt,
     },
     "registration": {"champion_model": Champion, "model_card": TEXT},
     "scoring": {
         **dict.fromkeys(("scores", "alerts", "alert_lines"), FRAME),
         "daily_report": TEXT,
-        "scoring_events": ROW,
+        "scoring_events": StageReceipt,
     },
 }
 """What loads once a pipeline has run, and as what."""
 AT_ONCE = {
     **dict.fromkeys(("alerts", "current_objects", "ingestion_events", "current_revisions", "batch_files"), FRAME),
     **dict.fromkeys(("ground_truth", "pipeline_runs"), FRAME),
-    "previous_champion": type(None),
-    "truth_events": ROW,
+    **dict.fromkeys(("previous_champion", "truth_events"), type(None)),
 }
 """What loads before any run: without rows."""
 WITHIN_A_RUN = "this dataset has content only while a run works"
@@ -67,9 +70,9 @@ def attempt(load: Callable[[], Any]) -> Any:
         return error
 
 
-def check(loaded: dict[str, Any], pipelines: list[str]) -> None:
+def check(loaded: dict[str, Any], pipelines: list[str], **others: type) -> None:
     """Hold what was loaded to what the pipelines that ran should have left."""
-    expected = AT_ONCE | {name: kind for pipeline in pipelines for name, kind in STORED[pipeline].items()}
+    expected = AT_ONCE | {name: kind for pipeline in pipelines for name, kind in STORED[pipeline].items()} | others
     for name, value in loaded.items():
         if name in expected:
             assert isinstance(value, expected[name]), (name, value)
@@ -120,8 +123,8 @@ def test_after_an_ingestion(anywhere):
 
 def test_after_a_run_that_ended_early(anywhere):
     with anywhere.session(logical_date=DAY, **SMALL_DAY) as session:
-        session.run(pipeline_names=["full"], to_nodes=["commit_transformation"])
-    check(load_all(anywhere, **SMALL_DAY), ["ingestion", "transformation"])
+        session.run(pipeline_names=["full"], to_nodes=["assemble_transformation"])
+    check(load_all(anywhere, **SMALL_DAY), ["ingestion", "transformation"], truth_events=type(None))
     assert len(anywhere.load("silver_events")) == 3000
 
 
@@ -154,9 +157,9 @@ def test_after_a_whole_run_of_logs(anywhere):
     loaded = load_all(anywhere, source="zeek")
     log_files = loaded.pop("log_files")
     assert [path.rpartition("/")[2] for path in log_files] == ["conn.log"]
-    check(loaded, list(STORED))
+    check(loaded, list(STORED), truth_events=type(None))
     assert (len(loaded["raw_network_events"]), len(loaded["quarantined_events"])) == (430, 1)
-    assert loaded["ground_truth"].empty and loaded["truth_events"] == {}
+    assert loaded["ground_truth"].empty and loaded["truth_events"] is None
     assert len(loaded["batch_files"]) == 1
     assert loaded["source_record"][["name", "kind", "format"]].to_numpy().tolist() == [["zeek", "logs", "zeek"]]
     assert len(loaded["rejected_parts"]["0001"]()) == 1

@@ -47,6 +47,11 @@ def find_odd_names(pipeline: Pipeline) -> set[str]:
     return {node.name for node in pipeline.nodes if not NODE_NAME.match(node.name)}
 
 
+def find_misnamed(pipeline: Pipeline) -> set[str]:
+    """Return the nodes whose name is not their function's."""
+    return {node.name for node in pipeline.nodes if node.name != node.func.__name__}
+
+
 def find_truth_readers(pipeline: Pipeline) -> set[str]:
     """Return the nodes that take the ground truth, or anything that was made of it."""
     reached, nodes = {"ground_truth"}, set()
@@ -99,6 +104,17 @@ def test_an_undeclared_dataset_and_an_unnamed_node_are_noticed():
     pipeline = Pipeline([Node(len, inputs="raw_partz", outputs="count")])
     assert find_undeclared(pipeline, {"raw_parts", "count"}) == {"raw_partz"}
     assert len(find_odd_names(pipeline)) == 1
+
+
+def test_every_node_is_named_like_its_function():
+    for name in ("transformation", "training", "evaluation", "registration", "scoring"):
+        assert not find_misnamed(pipelines[name]), name
+
+
+def test_a_node_with_another_name_than_its_functions_is_noticed():
+    nodes = [Node(find_values, "entry", "values", name=name) for name in ("find_values", "collect_values")]
+    assert find_misnamed(Pipeline(nodes[:1])) == set()
+    assert find_misnamed(Pipeline(nodes[1:])) == {"collect_values"}
 
 
 def test_the_default_pipeline_is_full():

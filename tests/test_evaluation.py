@@ -56,13 +56,13 @@ def measure(findings, truth, **changes):
 
 def test_ranking_is_right_on_a_case_known_by_hand():
     measured = measure_ranking(np.array([True, False, True, False]), np.array([0.9, 0.8, 0.7, 0.1]))
-    assert measured == {"roc_auc": 0.75, "average_precision": pytest.approx((1 + 2 / 3) / 2)}
+    assert measured.to_json() == {"roc_auc": 0.75, "average_precision": pytest.approx((1 + 2 / 3) / 2)}
 
 
 @pytest.mark.parametrize("label", [[True, True], [False, False], []])
 def test_ranking_is_unknown_without_both_kinds_of_flows(label):
     measured = measure_ranking(np.array(label, dtype=bool), np.zeros(len(label)))
-    assert measured == {"roc_auc": None, "average_precision": None}
+    assert measured.to_json() == {"roc_auc": None, "average_precision": None}
 
 
 def test_the_many_victims_of_a_scan_are_not_its_heart():
@@ -77,10 +77,10 @@ def test_true_and_false_alerts_and_the_delay():
         ("10.0.0.1", "", at("10:02"), at("10:09"), 90.0), ("10.0.0.7", "", at("10:02"), at("10:09"), 80.0)
     )
     measured = measure(findings, make_truth())
-    assert (measured["alerts"], measured["false_alerts"]) == (2, 1)
-    assert (measured["precision_at_budget"], measured["recall_at_budget"]) == (0.5, 1.0)
-    assert measured["attacks"][0]["delay_seconds"] == 120.0
-    assert measured["alerts_by_kind"] == {"scan": 2}
+    assert (measured.alerts, measured.false_alerts) == (2, 1)
+    assert (measured.precision_at_budget, measured.recall_at_budget) == (0.5, 1.0)
+    assert measured.attacks[0].delay_seconds == 120.0
+    assert measured.alerts_by_kind == {"scan": 2}
 
 
 @pytest.mark.parametrize(
@@ -89,40 +89,41 @@ def test_true_and_false_alerts_and_the_delay():
 )
 def test_an_alert_is_true_up_to_an_hour_around_the_attack(first, last, found):
     measured = measure(make_findings(("10.0.0.1", "", at(first), at(last), 90.0)), make_truth())
-    assert (measured["attacks"][0]["found"], measured["false_alerts"]) == (found, int(not found))
-    assert measured["attacks"][0]["delay_seconds"] == (None if not found else 4200.0 if first > "10" else 0.0)
+    assert (measured.attacks[0].found, measured.false_alerts) == (found, int(not found))
+    assert measured.attacks[0].delay_seconds == (None if not found else 4200.0 if first > "10" else 0.0)
 
 
 def test_an_alert_that_names_an_attacker_as_peer_is_true():
     findings = make_findings(("10.0.0.9", "10.0.0.1", at("10:00"), at("10:01"), 90.0))
-    assert measure(findings, make_truth())["false_alerts"] == 0
+    assert measure(findings, make_truth()).false_alerts == 0
 
 
 def test_what_is_beyond_the_budget_finds_nothing():
     noise = [(f"10.5.0.{host}", "", at("10:02"), at("10:09"), 90.0) for host in range(3)]
     findings = make_findings(*noise, ("10.0.0.1", "", at("10:02"), at("10:09"), 80.0))
     measured = measure(findings, make_truth())
-    assert (measured["alerts"], measured["recall_at_budget"], measured["false_alerts"]) == (3, 0.0, 3)
-    assert measure(findings, make_truth(), budget=4)["recall_at_budget"] == 1.0
+    assert (measured.alerts, measured.recall_at_budget, measured.false_alerts) == (3, 0.0, 3)
+    assert measure(findings, make_truth(), budget=4).recall_at_budget == 1.0
 
 
 def test_open_and_stealthy_attacks_are_told_apart():
     hidden = make_truth(scenario="slow_scan", stealth=0.8, src_ip="10.0.0.2")
     findings = make_findings(("10.0.0.1", "", at("10:02"), at("10:09"), 90.0))
     measured = measure(findings, pd.concat([make_truth(), hidden]))
-    assert (measured["recall_at_budget"], measured["recall_of_open_attacks"]) == (0.5, 1.0)
-    assert measure(findings, hidden)["recall_of_open_attacks"] is None
+    assert (measured.recall_at_budget, measured.recall_of_open_attacks) == (0.5, 1.0)
+    assert measure(findings, hidden).recall_of_open_attacks is None
 
 
 def test_no_findings_are_no_alerts_and_no_precision():
     measured = measure(make_findings(), make_truth())
-    assert (measured["alerts"], measured["precision_at_budget"], measured["recall_at_budget"]) == (0, None, 0.0)
-    json.dumps(measured, allow_nan=False)
+    assert (measured.alerts, measured.precision_at_budget, measured.recall_at_budget) == (0, None, 0.0)
+    json.dumps(measured.to_json(), allow_nan=False)
 
 
 def test_without_truth_there_is_volume_only():
     findings = make_findings(("10.0.0.1", "", at("10:02"), at("10:09"), 90.0))
-    assert measure_alerts(findings, None, ALERTS, TODAY) == {"alerts": 1, "alerts_by_kind": {"scan": 1}}
+    measured = measure_alerts(findings, None, ALERTS, TODAY)
+    assert measured.to_json() == {"alerts": 1, "alerts_by_kind": {"scan": 1}}
 
 
 def sketch(scores):
@@ -133,20 +134,20 @@ def sketch(scores):
 def test_equal_distributions_have_not_drifted_and_shifted_ones_have(seed, scale, coarse):
     draw = np.random.default_rng(seed).gamma(2.0, scale, (2, 4000))
     reference, scores = np.round(draw / scale) * scale if coarse else draw
-    assert measure_drift(sketch(reference), scores, DRIFT)["psi"] < 0.1
+    assert measure_drift(sketch(reference), scores, DRIFT).psi < 0.1
     shifted = measure_drift(sketch(reference), scores + 5 * scale, DRIFT)
-    assert shifted["psi"] > 1 and shifted["drifted"]
+    assert shifted.psi > 1 and shifted.drifted
 
 
 @pytest.mark.parametrize(("score", "drifted"), [(5.0, False), (7.0, True)])
 def test_a_reference_of_one_value(score, drifted):
     measured = measure_drift([5.0] * 21, np.full(2000, score), DRIFT)
-    assert np.isfinite(measured["psi"]) and measured["drifted"] is drifted
+    assert np.isfinite(measured.psi) and measured.drifted is drifted
 
 
 def test_few_flows_never_claim_a_drift():
     measured = measure_drift(sketch(np.arange(1000.0)), np.full(999, 1e9), DRIFT)
-    assert measured["psi"] > 1 and not measured["drifted"] and not measured["flows_enough"]
+    assert measured.psi > 1 and not measured.drifted and not measured.flows_enough
 
 
 def test_what_is_stored_is_strict_json_and_the_figures_are_images(modelled_days):

@@ -19,8 +19,8 @@ MODELLING = ("transformation", "training", "evaluation", "registration", "scorin
 REAL_DAY = SHARED / "data/unlabelled/zeek-tsv-2024-04-19.conn.log"
 # Kedro runs a node once those are done that its inputs come from, in whatever order else: this is what it must know.
 ORDER = [
-    *("commit_batch", "transform_slices", "commit_transformation", "split_window", "train_model"),
-    *("score_test_flows", "evaluate_models", "decide_promotion", "register_model", "score_slices", "raise_alerts"),
+    *("commit_batch", "transform_slices", "assemble_transformation", "split_window", "train_model"),
+    *("score_test_flows", "evaluate_models", "decide_promotion", "assemble_model", "score_slices", "raise_alerts"),
 ]
 
 
@@ -38,7 +38,7 @@ def test_the_graph_keeps_the_stages_in_order_for_every_runner():
     after = {node.name for node in pipelines["full"].from_nodes("commit_batch").nodes}
     assert {node.name for stage in MODELLING for node in pipelines[stage].nodes} <= after
     assert find_disorder(pipelines["full"], ["label_events", "evaluate_models"]) == []
-    assert find_disorder(pipelines["full"], ["write_model_card", "register_model"]) == []
+    assert find_disorder(pipelines["full"], ["write_model_card", "assemble_model"]) == []
 
 
 def test_a_stage_that_does_not_wait_is_noticed():

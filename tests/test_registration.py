@@ -24,9 +24,12 @@ from network_anomalies.cli import cli
 from network_anomalies.errors import ContractError
 from network_anomalies.parameters import RegistrationParameters
 from network_anomalies.pipelines.registration.nodes import decide_promotion
+from network_anomalies.records.evaluation import Drift, EvaluationMetrics, EvaluationReceipt, ModelMeasures
+from network_anomalies.records.receipt import LakeObject
+from network_anomalies.records.registration import ModelRegistration, PromotionDecision
+from network_anomalies.records.training import TrainingDay, TrainingReceipt
 from network_anomalies.registry.engine import open_registry
 from network_anomalies.registry.model_rows import list_models, list_promotions, read_champion, register_model, roll_back
-from network_anomalies.registry.stage_log import StageEvent
 from network_anomalies.registry.tables import metadata, pipeline_runs, training_events
 from network_anomalies.upkeep import setup_stores
 
@@ -36,9 +39,12 @@ WHOLE_DAY, HALF_DAY = timedelta(days=1), timedelta(hours=12)
 CURRENT = {"2024-04-17": 1, DAY_BEFORE: 1}
 
 
-def make_training(**changes):
-    row = {"model_sha256": "new", "logical_date": DAY, "train_start": TRAINED - WHOLE_DAY, "train_end": TRAINED}
-    return row | changes
+def make_training():
+    about = {"run_id": "r1", "source": "lab", "logical_date": date.fromisoformat(DAY), "inputs": {}}
+    times = {"train_start": TRAINED - WHOLE_DAY, "train_end": TRAINED, "test_end": TRAINED + WHOLE_DAY}
+    contents = {"size_bytes": 1, "record_count": 1, "input_objects": [], "feature_spec_sha256": "0"}
+    model = LakeObject(uri="new/model.arrow", sha256="new")
+    return TrainingReceipt(outputs=[model], parameters={}, reference_scores=[], **about, **times, **contents)
 
 
 def make_revisions(revisions):
@@ -47,21 +53,31 @@ def make_revisions(revisions):
 
 def decide(candidate, champion, age=0, rules=RULES, revisions=CURRENT, **known):
     """Decide between two pairs of average precision and number of alerts; the champion's training ended days ago."""
-    measured = [
-        None if pair is None else dict(zip(("average_precision", "alerts"), pair, strict=True))
-        for pair in (candidate, champion)
-    ]
-    metrics = dict(zip(("candidate", "champion"), measured, strict=True)) | {"champion_note": "it was altered"}
+    evaluated = make_evaluation(candidate, champion)
     # When somebody registered it says nothing about its age: a past year may be run today.
     end = TRAINED - timedelta(days=age)
     row = {"model_sha256": "old", "reason": "it was best", "train_start": end - WHOLE_DAY, "train_end": end}
-    row |= {"input_objects": [{"logical_date": DAY_BEFORE, "revision": 1}]}
+    day = TrainingDay(
+        logical_date=date.fromisoformat(DAY_BEFORE), revision=1, transformation_run_id="t1", silver=(), raw=()
+    )
+    row |= {"input_objects": [day]}
     previous = make_champion(**row | known)
-    return decide_promotion(evaluated(metrics), make_training(), previous, make_revisions(revisions), rules)
+    return decide_promotion(evaluated, make_training(), previous, make_revisions(revisions), rules)
 
 
-def evaluated(metrics, model_sha256="new"):
-    return {"model_sha256": model_sha256, "metrics": metrics}
+def make_evaluation(candidate, champion=None, model_sha256="new"):
+    """Make the receipt of an evaluation of two pairs of average precision and number of alerts."""
+    measures = [
+        pair and ModelMeasures(average_precision=pair[0], alerts=pair[1], alerts_by_kind={})
+        for pair in (candidate, champion)
+    ]
+    metrics = EvaluationMetrics(
+        **{"labelled": True, "test_flows": 1, "test_slices": (), "attack_flows": 0, "model_sha256": model_sha256},
+        **{"drift": Drift(psi=0.0, drifted=False), "champion_note": "it was altered"},
+        **dict(zip(("candidate", "champion"), measures, strict=True)),
+    )
+    about = {"run_id": "r1", "source": "lab", "logical_date": date.fromisoformat(DAY), "inputs": {}}
+    return EvaluationReceipt(metrics=metrics, **about)
 
 
 @pytest.mark.parametrize(
@@ -79,14 +95,14 @@ def evaluated(metrics, model_sha256="new"):
 def test_where_there_is_truth_the_gain_decides(candidate, champion, promoted):
     for age in (0, 1000):
         decision = decide(candidate, champion, age)
-        assert decision["promote"] is promoted
-        assert f"{candidate[0]:.3f} against {champion[0]:.3f}" in decision["reason"]
+        assert decision.promote is promoted
+        assert f"{candidate[0]:.3f} against {champion[0]:.3f}" in decision.reason
 
 
 def test_an_equal_model_is_not_promoted_even_if_no_gain_is_asked_for():
     rules = RULES.model_copy(update={"min_gain": 0.0})
-    assert not decide((0.5, 1), (0.5, 1), rules=rules)["promote"]
-    assert decide((0.5001, 1), (0.5, 1), rules=rules)["promote"]
+    assert not decide((0.5, 1), (0.5, 1), rules=rules).promote
+    assert decide((0.5001, 1), (0.5, 1), rules=rules).promote
 
 
 @pytest.mark.parametrize(
@@ -96,21 +112,21 @@ def test_an_equal_model_is_not_promoted_even_if_no_gain_is_asked_for():
 def test_without_truth_age_and_volume_decide(age, alerts, promoted):
     candidate, champion = ((None, count) for count in alerts)
     decision = decide(candidate, champion, age)
-    assert decision["promote"] is promoted
-    assert f"the champion is {age} days old" in decision["reason"]
+    assert decision.promote is promoted
+    assert f"the champion is {age} days old" in decision.reason
 
 
 def test_without_truth_a_champion_of_half_a_day_is_replaced_by_one_of_a_whole_day_if_alerts_allow():
     half = {"train_start": TRAINED - HALF_DAY, "train_end": TRAINED - timedelta(hours=1)}
     decision = decide((None, 13), (None, 9), **half)
-    assert decision["promote"] and "knows a part of a day only" in decision["reason"]
-    assert not decide((None, 14), (None, 9), **half)["promote"]
-    assert not decide((None, 13), (None, 9))["promote"]
+    assert decision.promote and "knows a part of a day only" in decision.reason
+    assert not decide((None, 14), (None, 9), **half).promote
+    assert not decide((None, 13), (None, 9)).promote
 
 
 def test_with_truth_a_champion_of_half_a_day_stays_until_something_beats_it():
     half = {"train_start": TRAINED - HALF_DAY, "train_end": TRAINED - timedelta(hours=1)}
-    assert not decide((0.5, 9), (0.5, 9), **half)["promote"]
+    assert not decide((0.5, 9), (0.5, 9), **half).promote
 
 
 @pytest.mark.parametrize(("revisions", "said"), [({DAY_BEFORE: 2}, "1, now 2"), ({DAY: 1}, "1, now none")])
@@ -127,26 +143,27 @@ def test_a_champion_of_superseded_revisions_is_replaced_by_an_equal_one_and_the_
     revisions, said, candidate, champion, promoted
 ):
     decision = decide(candidate, champion, revisions=revisions)
-    assert decision["promote"] is promoted
-    assert f"trained on revisions that are no longer current ({DAY_BEFORE}: {said})" in decision["reason"]
-    assert not decide(candidate, champion)["promote"]
+    assert decision.promote is promoted
+    assert f"trained on revisions that are no longer current ({DAY_BEFORE}: {said})" in decision.reason
+    assert not decide(candidate, champion).promote
 
 
 def test_the_first_model_and_one_in_place_of_a_champion_that_cannot_score_are_promoted():
-    metrics = {"candidate": {"average_precision": 0.0, "alerts": 0}, "champion": None}
-    first = decide_promotion(evaluated(metrics), make_training(), None, make_revisions(CURRENT), RULES)
-    assert first == {"promote": True, "reason": f"first model of this source up to {DAY}"}
-    assert decide((0.0, 99), None) == {"promote": True, "reason": "the champion cannot score: it was altered"}
+    first = decide_promotion(make_evaluation((0.0, 0)), make_training(), None, make_revisions(CURRENT), RULES)
+    assert first == PromotionDecision(True, f"first model of this source up to {DAY}")
+    assert decide((0.0, 99), None) == PromotionDecision(True, "the champion cannot score: it was altered")
 
 
 def test_the_champion_itself_stays_champion_for_its_own_reason():
     decision = decide((0.5, 1), (0.5, 1), model_sha256="new")
-    assert decision == {"promote": False, "reason": "it is the champion already: it was best"}
+    assert decision == PromotionDecision(False, "it is the champion already: it was best")
 
 
 def test_a_model_that_was_not_evaluated_is_not_judged_by_the_figures_of_another(modelled):
     with pytest.raises(ContractError, match="model new was trained and not evaluated"):
-        decide_promotion(evaluated({}, "other"), make_training(), None, make_revisions(CURRENT), RULES)
+        decide_promotion(
+            make_evaluation((0.0, 0), None, "other"), make_training(), None, make_revisions(CURRENT), RULES
+        )
     before = modelled.rows("models")
     modelled.run("training", training__row_cap=1000)
     assert "was trained and not evaluated: run the evaluation pipeline" in fails(modelled, "registration")
@@ -166,7 +183,7 @@ def make_model(engine, number, source="lab"):
         connection.execute(insert(pipeline_runs), key | run)
         connection.execute(insert(training_events), key | model | rest)
     names = {"source": source, "run_id": f"r{number}", "training_run_id": f"r{number}"}
-    return model | names | {"card_uri": f"{number}/model_card.md", "reason": "because"}
+    return model | names | {"card_uri": f"{number}/model_card.md"}
 
 
 @pytest.fixture
@@ -178,13 +195,23 @@ def engine(anywhere):
 def register(engine, row, promote, tested_against):
     """Register a model for the day that it was trained for."""
     day = date(2024, 4, int(row["run_id"][1:]))
-    event = StageEvent(row["run_id"], "registration", row["source"], day, {"evaluation": row["run_id"]}, [])
-    return register_model(engine, row, promote, tested_against["model_sha256"] if tested_against else None, event)
+    registration = ModelRegistration(
+        run_id=row["run_id"],
+        source=row["source"],
+        logical_date=day,
+        inputs={"evaluation": row["run_id"]},
+        training_run_id=row["training_run_id"],
+        model=LakeObject(uri=row["model_uri"], sha256=row["model_sha256"]),
+        card_uri=row["card_uri"],
+        tested_against=tested_against["model_sha256"] if tested_against else None,
+        decision=PromotionDecision(promote, "because"),
+    )
+    return register_model(engine, registration)
 
 
 def champion_of(engine, day):
-    row = read_champion(engine, "lab", date(2024, 4, day))
-    return row and row["version"]
+    champion = read_champion(engine, "lab", date(2024, 4, day))
+    return champion and champion.version
 
 
 def test_registering_again_makes_no_duplicate_and_keeps_the_version(engine):
@@ -243,7 +270,7 @@ def test_a_later_model_is_never_champion_of_an_earlier_day(engine):
     assert [champion_of(engine, day) for day in (1, 2, 3, 4, 9)] == [None, 2, 2, 1, 1]
     register(engine, fifth, False, fourth)
     chosen = roll_back(engine, "lab", 3, "alice", "quieter")
-    assert chosen["champion_from"] == date(2024, 4, 5)
+    assert chosen.champion_from == date(2024, 4, 5)
     assert [champion_of(engine, day) for day in (1, 2, 4, 5, 9)] == [None, 2, 1, 3, 3]
 
 
@@ -268,8 +295,8 @@ def test_the_gate_does_not_overrule_a_person_on_the_same_day_and_may_decide_the_
     for promote in (True, False):
         register(engine, second, promote, first)
         champion = read_champion(engine, "lab", date(2024, 4, 2))
-        assert (champion["version"], champion["promoted_by"]) == (1, "alice")
-        assert champion["promotion_reason"] == "too many alerts"
+        assert (champion.version, champion.promoted_by) == (1, "alice")
+        assert champion.promotion_reason == "too many alerts"
     register(engine, third, True, first)
     assert [champion_of(engine, day) for day in (1, 2, 3)] == [1, 1, 3]
 
@@ -433,7 +460,7 @@ def test_a_correction_after_a_clock_that_was_ahead_evaluates_and_registers_its_o
     (evaluated_own,) = [row for row in embedded.records("evaluation_events") if row["run_id"] == "corrected"]
     assert evaluated_own["model_sha256"] == trained["model_sha256"]
     champion = read_champion(embedded.stores.engine, "synthetic", date.fromisoformat(DAY))
-    assert (champion["model_sha256"], champion["run_id"]) == (trained["model_sha256"], "corrected")
+    assert (champion.model_sha256, champion.run_id) == (trained["model_sha256"], "corrected")
     assert embedded.load("champion_model").model_sha256 == trained["model_sha256"]
     assert set(embedded.load("scores")["model_sha256"]) == {trained["model_sha256"]}
 

@@ -14,6 +14,7 @@ from sqlalchemy.exc import IntegrityError
 
 from network_anomalies.errors import ProjectError
 from network_anomalies.events.parts import digest_contents
+from network_anomalies.records.run_start import RunStart
 from network_anomalies.registry.batches import Batch, commit_batch, read_batch, read_current
 from network_anomalies.registry.engine import HEAD, connect, ensure_schema, migrate, read_version
 from network_anomalies.registry.run_rows import record_run
@@ -46,7 +47,7 @@ def count(engine, table):
 
 def start(engine, run_id, source="sensor", day=DAY):
     row = {"run_id": run_id, "parent_run_id": None, "pipeline": "ingestion", "source": source, "logical_date": day}
-    return record_run(engine, row | {"env": "test", "code_version": "1", "params_sha256": "0" * 64})
+    return record_run(engine, RunStart(**row | {"env": "test", "code_version": "1", "params_sha256": "0" * 64}))
 
 
 def make_batch(run_id, accepted=3, source="sensor", day=DAY, **changes):

@@ -16,6 +16,7 @@ from sqlalchemy import select, text
 from sqlalchemy.exc import IntegrityError
 
 from network_anomalies.errors import ProjectError
+from network_anomalies.records.run_start import RunStart
 from network_anomalies.registry.engine import connect, migrate
 from network_anomalies.registry.locks import hold_lock
 from network_anomalies.registry.run_rows import abandon_dead_runs, record_run
@@ -25,11 +26,12 @@ DAY, NEXT_DAY = date(2024, 4, 19), date(2024, 4, 20)
 OTHER_PROCESS = """
 import os, sys, time
 from datetime import date
+from network_anomalies.records.run_start import RunStart
 from network_anomalies.registry.engine import connect
 from network_anomalies.registry.run_rows import record_run
 row = dict.fromkeys(("run_id", "pipeline", "source", "env", "code_version", "params_sha256"), "other")
 row |= {"source": "sensor", "parent_run_id": None, "logical_date": date(2024, 4, 19)}
-with record_run(connect(os.environ["REGISTRY_URL"]), row):
+with record_run(connect(os.environ["REGISTRY_URL"]), RunStart(**row)):
     print("open", flush=True)
     time.sleep(60)
 """
@@ -53,7 +55,7 @@ def engine(url):
 
 def make_row(run_id, day=DAY, source="sensor", **changes):
     row = {"run_id": run_id, "parent_run_id": "parent", "pipeline": "ingestion", "source": source, "logical_date": day}
-    return row | {"env": "test", "code_version": "1", "params_sha256": "0" * 64} | changes
+    return RunStart(**row | {"env": "test", "code_version": "1", "params_sha256": "0" * 64} | changes)
 
 
 def read_run(engine, run_id):
@@ -89,10 +91,10 @@ def record(engine, run_id, status="SUCCESS", **changes):
 
 def test_an_open_run_is_running_with_host_and_start(engine):
     before = datetime.now(UTC)
-    with record_run(engine, make_row("r1", selection="to_nodes=plan_events")):
+    start = make_row("r1", selection="to_nodes=plan_events")
+    with record_run(engine, start):
         row = read_run(engine, "r1")
-        assert {name: row[name] for name in make_row("r1")} == make_row("r1")
-        assert row["selection"] == "to_nodes=plan_events"
+        assert {name: row[name] for name in vars(start)} == vars(start)
         assert (row["status"], row["host"]) == ("RUNNING", socket.gethostname())
         assert before <= row["started_at"] <= datetime.now(UTC)
         assert (row["finished_at"], row["failed_node"], row["error"]) == (None, None, None)
@@ -255,7 +257,7 @@ def test_a_used_run_id_is_refused_by_name_and_its_row_stays(engine):
 )
 def test_a_run_that_cannot_be_opened_holds_no_lock(engine, changes, error):
     record(engine, "r1")
-    with pytest.raises(error), record_run(engine, make_row("r1") | changes):
+    with pytest.raises(error), record_run(engine, make_row(**{"run_id": "r1"} | changes)):
         pytest.fail("the run was opened")
     assert is_free(engine)
     assert read_run(engine, "r2") is None

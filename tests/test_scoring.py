@@ -16,6 +16,7 @@ from network_anomalies.parameters import AllowedParameters
 from network_anomalies.pipelines.scoring.nodes import format_alerts
 from network_anomalies.pipelines.scoring.report import render_report
 from network_anomalies.records.champion import Champion
+from network_anomalies.records.transformation import TransformationReceipt
 
 TODAY = date.fromisoformat(DAY)
 ECS = {
@@ -165,14 +166,16 @@ def test_a_day_without_alerts_has_no_lines_and_a_report(modelled_days):
 
 
 def make_silver(**changes):
-    return {"source": "lab", "logical_date": TODAY, "record_count": 9, "revision": 1, "run_id": "t1"} | changes
+    about = {"source": "lab", "logical_date": TODAY, "run_id": "t1", "inputs": {}}
+    contents = {"record_count": 9, "revision": 1, "size_bytes": 1, "feature_spec_sha256": "0", "input_objects": []}
+    return TransformationReceipt(**about | contents | changes)
 
 
 def make_champion(**changes):
     times = dict.fromkeys(("train_start", "train_end"), datetime(2024, 4, 18, tzinfo=UTC))
     texts = {"source": "lab", "model_uri": "m", "reason": "first", "promoted_by": "registration"}
     row = {"version": 1, "model_sha256": "a" * 64, "input_objects": [], "champion_from": TODAY, "data": b""}
-    return Champion(**row | times | texts | {"promotion_reason": "first"} | changes)
+    return Champion(**row | times | texts | {"run_id": "r1", "promotion_reason": "first"} | changes)
 
 
 class Tags(html.parser.HTMLParser):

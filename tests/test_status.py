@@ -457,12 +457,12 @@ def test_a_correction_is_healed_with_the_models_of_the_days_after(modelled):
 
 
 def test_a_rollback_makes_the_days_stale_whose_alerts_came_from_the_other_model(modelled):
-    if read_champion(modelled.stores.engine, "synthetic")["version"] == 1:
+    if read_champion(modelled.stores.engine, "synthetic").version == 1:
         roll_back(modelled.stores.engine, "synthetic", 2, "alice", "to begin with")
     fill(modelled, stale=True)
     assert read_states(look(modelled)) == {"18": "dddddd", "19": "dddddd"}
     champion = roll_back(modelled.stores.engine, "synthetic", None, "alice", "fewer false alerts")
-    assert (champion["version"], champion["champion_from"]) == (1, SECOND)
+    assert (champion.version, champion.champion_from) == (1, SECOND)
     report = look(modelled)
     assert read_states(report) == {"18": "dddddd", "19": "ddddds"}
     assert f"{SECOND}: scoring stale: another champion" in report
@@ -471,7 +471,7 @@ def test_a_rollback_makes_the_days_stale_whose_alerts_came_from_the_other_model(
     assert read_states(look(modelled)) == {"18": "dddddd", "19": "dddddd"}
     alerts = modelled.rows("alerts")
     assert set(alerts.loc[alerts["logical_date"] == str(SECOND), "model_version"]) <= {1}
-    assert modelled.records("stage_events")[-1]["inputs"]["champion"] == champion["model_sha256"]
+    assert modelled.records("stage_events")[-1]["inputs"]["champion"] == champion.model_sha256
 
 
 def test_a_day_that_arrives_late_gives_the_later_one_a_longer_past(embedded):
@@ -488,8 +488,8 @@ def test_a_day_that_arrives_late_gives_the_later_one_a_longer_past(embedded):
     assert re.search(rf"{SECOND} +DONE +3000", said)
     assert read_states(look(embedded)) == {"19": "dddddd", "20": "dddddd"}
     champion = read_champion(embedded.stores.engine, "synthetic", THIRD)
-    assert champion["model_sha256"] != alone["model_sha256"]
-    assert embedded.records("stage_events")[-1]["inputs"]["champion"] == champion["model_sha256"]
+    assert champion.model_sha256 != alone.model_sha256
+    assert embedded.records("stage_events")[-1]["inputs"]["champion"] == champion.model_sha256
     assert "0 of 2 days were run" in fill(embedded, stale=True)
 
 

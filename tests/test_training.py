@@ -17,6 +17,7 @@ from network_anomalies.generator.truth import find_keys
 from network_anomalies.parameters import TrainingParameters
 from network_anomalies.pipelines.training.nodes import split_window
 from network_anomalies.records.silver_day import SilverDay
+from network_anomalies.records.transformation import SilverObject
 
 TODAY = date.fromisoformat(DAY)
 
@@ -25,20 +26,17 @@ def make_history(days, hours):
     """Return silver of the last days up to DAY, each a list of rows per slice."""
     history = []
     for back, rows in zip(range(len(days) - 1, -1, -1), days, strict=True):
+        about = {"uri": "u", "sha256": "s", "size_bytes": 1}
         objects = [
-            {"kind": "slice", "hour": f"{place * hours:02d}", "hours": hours, "record_count": count}
+            SilverObject(kind="slice", hour=f"{place * hours:02d}", hours=hours, record_count=count, **about)
             for place, count in enumerate(rows)
         ]
-        reads = {item["hour"]: lambda: None for item in objects}
-        summary = {"kind": "summary", "record_count": 0}
+        reads = {item.hour: lambda: None for item in objects}
+        summary = SilverObject(kind="summary", record_count=0, **about)
         names = {"revision": 1, "run_id": "t1", "inputs_sha256": f"{back:064d}", "raw_objects": []}
         day = TODAY - timedelta(days=back)
         history.append(SilverDay(day, objects=[*objects, summary], slices=reads, read_summary=bytes, **names))
     return history
-
-
-def end_of(entry):
-    return entry["start"] + timedelta(hours=entry["hours"])
 
 
 DAYS = st.lists(st.lists(st.integers(1, 1000), min_size=1, max_size=4), min_size=1, max_size=4)
@@ -48,17 +46,17 @@ DAYS = st.lists(st.lists(st.integers(1, 1000), min_size=1, max_size=4), min_size
 def test_what_is_trained_on_is_earlier_than_what_is_tested(days, hours, cap, share):
     history = make_history(days, hours)
     training = TrainingParameters(window_days=14, row_cap=cap, train_share=share)
-    split = split_window(history, training, TODAY, {})
-    trained = [(entry["logical_date"], entry["hour"]) for entry in split["slices"]]
+    split = split_window(history, training, TODAY, None)
+    trained = [(entry.logical_date, entry.hour) for entry in split.slices]
     tested = [hour for hour in history[-1].slices if (TODAY, hour) not in trained]
     assert len(set(trained)) == len(trained) > 0
-    assert all(end_of(entry) <= split["train_end"] for entry in split["slices"])
+    assert all(entry.end <= split.train_end for entry in split.slices)
     starts = [datetime(TODAY.year, TODAY.month, TODAY.day, int(hour), tzinfo=UTC) for hour in tested]
-    assert all(start >= split["train_end"] for start in starts)
+    assert all(start >= split.train_end for start in starts)
     assert tested or len(days) == len(days[0]) == 1
     if len(days) > 1:
         assert {day for day, _ in trained}.isdisjoint({TODAY})
-        assert len(trained) == 1 or sum(entry["rows"] for entry in split["slices"]) <= cap
+        assert len(trained) == 1 or sum(entry.record_count for entry in split.slices) <= cap
         every = [(one.logical_date, hour) for one in history[:-1] for hour in one.slices]
         assert trained == every[-len(trained) :]
 
@@ -66,7 +64,9 @@ def test_what_is_trained_on_is_earlier_than_what_is_tested(days, hours, cap, sha
 def test_a_date_without_silver_is_named():
     history = make_history([[5]], 6)
     with pytest.raises(ContractError, match="no silver of 2024-04-20 to test on"):
-        split_window(history, TrainingParameters(window_days=1, row_cap=9, train_share=0.5), "2024-04-20", {})
+        split_window(
+            history, TrainingParameters(window_days=1, row_cap=9, train_share=0.5), TODAY + timedelta(days=1), None
+        )
 
 
 def test_no_flow_that_was_trained_on_is_tested(modelled_days):

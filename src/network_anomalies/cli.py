@@ -107,8 +107,8 @@ def models(env: str | None, source: str, rollback: bool, promote: int | None, re
         raise click.UsageError("give --rollback or --promote, not both")
     if rollback or promote is not None:
         champion = roll_back(engine, source, promote, person, reason)
-        named = f"version {champion['version']} ({champion['model_sha256'][:12]})"
-        click.echo(f"champion of {source} is {named}, from {champion['champion_from']} on")
+        named = f"version {champion.version} ({champion.model_sha256[:12]})"
+        click.echo(f"champion of {source} is {named}, from {champion.champion_from} on")
         click.echo(describe_stale_alerts(engine, source))
     known = list_models(engine, source)
     if known.empty:

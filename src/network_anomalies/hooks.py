@@ -3,7 +3,7 @@
 import atexit
 import logging
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
@@ -16,16 +16,19 @@ from kedro.pipeline.node import Node
 
 from network_anomalies.errors import ProjectError, explain
 from network_anomalies.parameters import digest_parameters
+from network_anomalies.records.run_start import RunStart
 from network_anomalies.runs.signals import raise_on_signals
 from network_anomalies.runs.stages import find_kind
 from network_anomalies.runs.version import read_code_version
 
 if TYPE_CHECKING:
-    from network_anomalies.datasets.registry_rows import RegistryRowsDataset
+    from network_anomalies.datasets.registry_records import RegistryRecordsDataset
     from network_anomalies.registry.run_rows import Run
     from network_anomalies.runs.configuration import ProjectConfigLoader
 
 logger = logging.getLogger(__name__)
+RunParameters = Mapping[str, Any]
+"""What Kedro tells its hooks of a run: the options of `kedro run`."""
 CONTENT = {"ingestion_events", "transformation_events", "champion_model", "alerts"}
 """Datasets that take nothing twice: a run that makes some of them and adds to none is ``UNCHANGED``."""
 SELECTIONS = ("tags", "from_nodes", "to_nodes", "node_names", "from_inputs", "to_outputs", "namespaces")
@@ -52,7 +55,7 @@ class RunHooks:
         cast("ProjectConfigLoader", context.config_loader).project_path = context.project_path
 
     @hook_impl(trylast=True)  # an error of another plug-in's hook then comes before there is a run to close
-    def before_pipeline_run(self, run_params: dict[str, Any], pipeline: Pipeline, catalog: DataCatalog) -> None:
+    def before_pipeline_run(self, run_params: RunParameters, pipeline: Pipeline, catalog: DataCatalog) -> None:
         """Open the run: the lock, then the row; refuse events of another kind than the source's before that."""
         from network_anomalies.registry.batches import check_kind
         from network_anomalies.registry.run_rows import record_run
@@ -60,13 +63,13 @@ class RunHooks:
         if "ParallelRunner" in run_params["runner"]:
             raise ProjectError("ParallelRunner cannot run these pipelines: leave --runner out, or use ThreadRunner")
         self._close_left_open(threading.get_ident())
-        row = _describe_run(run_params, catalog.load("parameters"))
-        registry = cast("RegistryRowsDataset", catalog["pipeline_runs"]).engine
+        start = _describe_start(run_params, catalog.load("parameters"))
+        registry = cast("RegistryRecordsDataset", catalog["pipeline_runs"]).engine
         if kind := find_kind(pipeline.datasets()):
-            check_kind(registry, row["source"], kind)
+            check_kind(registry, start.source, kind)
         with ExitStack() as opening:
             opening.callback(raise_on_signals())
-            run = opening.enter_context(record_run(registry, row))
+            run = opening.enter_context(record_run(registry, start))
             self._opened[threading.get_ident()] = _Opened(run, opening.pop_all())
 
     @hook_impl
@@ -118,19 +121,22 @@ class RunHooks:
             self._close_left_open(thread)
 
 
-def _describe_run(run_params: dict[str, Any], parameters: dict[str, Any]) -> dict[str, Any]:
+def _describe_start(run_params: RunParameters, parameters: Mapping[str, Any]) -> RunStart:
     """Return what the run's row says from the start."""
-    return {name: parameters[name] for name in ("run_id", "parent_run_id", "source")} | {
-        "logical_date": parameters["logical_date"],
-        "pipeline": ",".join(run_params["pipeline_names"] or ["__default__"]),
-        "selection": describe_selection(run_params),
-        "env": run_params["env"] or "embedded",
-        "code_version": read_code_version(),
-        "params_sha256": digest_parameters(_to_plain(parameters)),
-    }
+    return RunStart(
+        run_id=parameters["run_id"],
+        parent_run_id=parameters["parent_run_id"],
+        pipeline=",".join(run_params["pipeline_names"] or ["__default__"]),
+        source=parameters["source"],
+        logical_date=parameters["logical_date"],
+        env=run_params["env"] or "embedded",
+        code_version=read_code_version(),
+        params_sha256=digest_parameters(_to_plain(parameters)),
+        selection=describe_selection(run_params),
+    )
 
 
-def describe_selection(run_params: dict[str, Any]) -> str | None:
+def describe_selection(run_params: RunParameters) -> str | None:
     """Say which part of its pipelines a run was asked for; None for the whole.
 
     >>> describe_selection({"to_nodes": ["plan_events"], "tags": (), "only_missing_outputs": True})
@@ -151,15 +157,14 @@ def _find_status(run: "Run", made: set[str]) -> str:
 
 
 def _describe_results(run: "Run", made: set[str], catalog: DataCatalog) -> Iterator[str]:
-    parameters = catalog.load("parameters")
-    yield _describe_outcome(run, parameters, made)
-    yield from _describe_models(run, parameters, made, catalog)
+    yield _describe_outcome(run, made)
+    yield from _describe_models(run, made, catalog)
 
 
-def _describe_outcome(run: "Run", parameters: dict[str, Any], made: set[str]) -> str:
+def _describe_outcome(run: "Run", made: set[str]) -> str:
     from network_anomalies.registry.batches import read_batch, read_current
 
-    source, day = parameters["source"], parameters["logical_date"]
+    source, day = run.start.source, run.start.logical_date
     subject = f"run {run.run_id}, source {source}, date {day}"
     batch = read_batch(run.engine, source, day) if "ingestion_events" in made else None
     if batch is None:
@@ -170,14 +175,14 @@ def _describe_outcome(run: "Run", parameters: dict[str, Any], made: set[str]) ->
     return f"{subject}: {counts}, {where}: {run.status}"
 
 
-def _describe_models(run: "Run", parameters: dict[str, Any], made: set[str], catalog: DataCatalog) -> Iterator[str]:
+def _describe_models(run: "Run", made: set[str], catalog: DataCatalog) -> Iterator[str]:
     """Say which model is champion and why, how many alerts there are, and where the report lies."""
     from network_anomalies.registry.alert_rows import read_alerts
     from network_anomalies.registry.model_rows import read_champion
 
-    source, day = parameters["source"], parameters["logical_date"]
+    source, day = run.start.source, run.start.logical_date
     if made & {"champion_model", "alerts"} and (champion := read_champion(run.engine, source, day)):
-        yield f"champion of {source}: version {champion['version']}, {champion['model_uri']}: {champion['reason']}"
+        yield f"champion of {source}: version {champion.version}, {champion.model_uri}: {champion.reason}"
     if "alerts" in made:
         alerts = read_alerts(run.engine, source, day)
         suppressed = int(alerts["suppressed_by"].notna().sum())
@@ -186,7 +191,7 @@ def _describe_models(run: "Run", parameters: dict[str, Any], made: set[str], cat
         yield f"alerts of {source} on {day}: {len(alerts) - suppressed}, {suppressed} suppressed; report {where}"
 
 
-def _to_plain(parameters: dict[str, Any]) -> dict[str, Any]:
+def _to_plain(parameters: Mapping[str, Any]) -> dict[str, Any]:
     """Return the parameters without the run's own ids, models as dicts."""
     chosen = {name: value for name, value in parameters.items() if name not in ("run_id", "parent_run_id")}
     return {name: getattr(value, "model_dump", lambda value=value: value)() for name, value in chosen.items()}

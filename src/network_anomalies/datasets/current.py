@@ -19,6 +19,7 @@ from network_anomalies.datasets.objects import CheckedObjects
 from network_anomalies.datasets.write_once import WriteOnceParquetDataset
 from network_anomalies.errors import ProjectError
 from network_anomalies.events.contract import COLUMNS
+from network_anomalies.records.transformation import TransformationReceipt
 from network_anomalies.registry.batches import read_batch, read_current, read_rejects
 from network_anomalies.registry.engine import open_registry
 from network_anomalies.registry.stage_log import read_stage
@@ -61,12 +62,12 @@ def _list_rejects(engine: Engine, source: str, day: date) -> list[NamedObject] |
 
 
 def _list_silver(kind: str, engine: Engine, source: str, day: date) -> list[NamedObject] | None:
-    row = read_transformation(engine, source, day)
-    if row is None:
+    receipt = read_transformation(engine, source, day)
+    if receipt is None:
         return None
-    require_features(row)
-    items = [item for item in row["output_objects"] if item["kind"] == kind]
-    return [NamedObject(item["file_name"], item["sha256"], item.get("hour", "")) for item in items]
+    require_features(receipt)
+    items = [item for item in receipt.outputs if item.kind == kind]
+    return [NamedObject(item.file_name, item.sha256, item.hour) for item in items]
 
 
 def _list_outputs(stage: str, part: str, engine: Engine, source: str, day: date) -> list[NamedObject] | None:
@@ -216,7 +217,7 @@ class CurrentObjectsDataset(AbstractDataset[dict[str, bytes], Any]):
         }
 
 
-def require_features(row: Any) -> None:
+def require_features(silver: TransformationReceipt) -> None:
     """Refuse silver that was made with another feature specification.
 
     Raises:
@@ -224,10 +225,10 @@ def require_features(row: Any) -> None:
     """
     from network_anomalies.detection.scoring.storage import feature_spec_sha256
 
-    if row["feature_spec_sha256"] != feature_spec_sha256():
+    if silver.feature_spec_sha256 != feature_spec_sha256():
         raise ProjectError(
-            f"silver of source {row['source']} on {row['logical_date']} has the columns of another feature "
-            f"specification: run `kedro backfill --stale --params source={row['source']}`"
+            f"silver of source {silver.source} on {silver.logical_date} has the columns of another feature "
+            f"specification: run `kedro backfill --stale --params source={silver.source}`"
         )
 
 

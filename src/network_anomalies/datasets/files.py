@@ -4,15 +4,17 @@ import hashlib
 from typing import Any
 
 from network_anomalies.datasets.lake import open_lake
+from network_anomalies.datasets.places import Credentials
+from network_anomalies.records.receipt import LakeObject
 
 FileOutputs = dict[str, dict[str, str]]
 """Name of a file to its ``filepath`` (any fsspec URL) and the ``uri`` that the registry is to name it by."""
 
 
-def read_files(files: FileOutputs, credentials: dict[str, Any] | None) -> list[dict[str, str]]:
-    """Return ``uri`` and ``sha256`` of files, by their bytes as stored."""
+def read_files(files: FileOutputs, credentials: Credentials | None) -> list[LakeObject]:
+    """Return files as outputs, with the digests of their bytes as stored."""
     opened = [(file["uri"], *open_lake(file["filepath"], credentials)) for file in files.values()]
-    return [{"uri": uri, "sha256": digest_file(filesystem, path)} for uri, filesystem, path in opened]
+    return [LakeObject(uri=uri, sha256=digest_file(filesystem, path)) for uri, filesystem, path in opened]
 
 
 def digest_file(filesystem: Any, path: str) -> str:

@@ -5,11 +5,11 @@ import os
 from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 from kedro.io import AbstractDataset
 
 from network_anomalies.errors import ProjectError, explain
+from network_anomalies.records.registration import MlflowRun
 
 logger = logging.getLogger(__name__)
 
@@ -17,19 +17,19 @@ TRACKING = "MLFLOW_TRACKING_URI"
 LIMITS = {"MLFLOW_HTTP_REQUEST_TIMEOUT": "5", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1"}
 
 
-class MlflowRunDataset(AbstractDataset[dict[str, Any], None]):
+class MlflowRunDataset(AbstractDataset[MlflowRun, None]):
     """Saving logs a training to MLflow; without the ``mlflow`` extra or ``MLFLOW_TRACKING_URI`` it does nothing.
 
     MLflow is a copy for people who look there: an outage is a warning, and the run goes on.
     """
 
-    def __init__(self, *, experiment: str, metadata: dict[str, Any] | None = None) -> None:
+    def __init__(self, *, experiment: str, metadata: object = None) -> None:
         """Log into ``experiment``; ``metadata`` is for plug-ins."""
         self._experiment = experiment
         self.metadata = metadata
 
-    def save(self, data: dict[str, Any]) -> None:
-        """Log ``name``, ``parameters``, ``metrics``, ``tags``, and ``files``: names to functions that give bytes."""
+    def save(self, data: MlflowRun) -> None:
+        """Log the run."""
         if not os.environ.get(TRACKING):
             return
         if find_spec("mlflow") is None:
@@ -44,17 +44,17 @@ class MlflowRunDataset(AbstractDataset[dict[str, Any], None]):
         """Refuse: what MLflow holds is read with MLflow."""
         raise ProjectError("mlflow_run is write only: look at MLflow itself")
 
-    def _log(self, data: dict[str, Any]) -> None:
+    def _log(self, data: MlflowRun) -> None:
         os.environ.update({name: os.environ.get(name, value) for name, value in LIMITS.items()})
         import mlflow
 
         mlflow.set_experiment(self._experiment)
-        with mlflow.start_run(run_name=data["name"], tags=data["tags"]), TemporaryDirectory() as folder:
-            mlflow.log_params(data["parameters"])
-            mlflow.log_metrics(data["metrics"])
-            for name, read in data["files"].items():
+        with mlflow.start_run(run_name=data.name, tags=dict(data.tags)), TemporaryDirectory() as folder:
+            mlflow.log_params(dict(data.parameters))
+            mlflow.log_metrics(dict(data.metrics))
+            for name, read in data.files.items():
                 (Path(folder) / name).write_bytes(read())
             mlflow.log_artifacts(folder)
 
-    def _describe(self) -> dict[str, Any]:
+    def _describe(self) -> dict[str, str]:
         return {"experiment": self._experiment}

@@ -1,5 +1,6 @@
 """Models: bytes that are written once, and read only with the sha256 that was registered."""
 
+from dataclasses import replace
 from datetime import date, timedelta
 from typing import Any
 
@@ -9,20 +10,24 @@ from kedro_datasets.text import TextDataset
 from network_anomalies.datasets.files import digest_file
 from network_anomalies.datasets.lake import open_lake
 from network_anomalies.datasets.objects import CheckedObjects
+from network_anomalies.datasets.places import LakePlace, RegistryPlace
 from network_anomalies.datasets.write_once import WriteOnceParquetDataset
 from network_anomalies.errors import ProjectError
-from network_anomalies.records.champion import Champion
+from network_anomalies.records.champion import Champion, ChampionRecord
+from network_anomalies.records.receipt import LakeObject
+from network_anomalies.records.registration import ModelRegistration
+from network_anomalies.records.training import name_card, name_model
 from network_anomalies.registry.engine import open_registry
 from network_anomalies.registry.model_rows import read_champion, register_model
-from network_anomalies.registry.stage_log import StageEvent
 from network_anomalies.registry.stage_rows import read_training
 
 
-class ModelDataset(AbstractDataset[dict[str, Any], Any]):
-    """Saves a model's bytes under a name with their digest; loads the model that was trained for the date.
+class ModelDataset(AbstractDataset[Any, Any]):
+    """Saves a model, a ``detection.Model``, in a folder of its digest; loads the one that was trained for the date.
 
-    With ``load_as: card`` it is the Markdown card beside the model. Loading asks the registry for the latest training
-    of the source and date, and checks the sha256.
+    With ``load_as: card`` it is the Markdown card beside the model, a text. The registry's latest training of the
+    source and date says which model is loaded, and where the card lies. A model is loaded only if its bytes have the
+    sha256 that was registered.
 
     Example of a catalog entry:
 
@@ -41,10 +46,10 @@ class ModelDataset(AbstractDataset[dict[str, Any], Any]):
         *,
         source: str,
         logical_date: str,
-        registry: dict[str, Any],
-        lake: dict[str, Any],
+        registry: RegistryPlace,
+        lake: LakePlace,
         load_as: str = "model",
-        metadata: dict[str, Any] | None = None,
+        metadata: object = None,
     ) -> None:
         """Create the dataset.
 
@@ -59,54 +64,68 @@ class ModelDataset(AbstractDataset[dict[str, Any], Any]):
         self._source = source
         self._logical_date = date.fromisoformat(str(logical_date))
         self._url = registry["credentials"]["con"]
-        self._folder, self._credentials = lake["path"].rstrip("/"), lake.get("credentials")
+        self._folder, self._credentials = lake["path"].rstrip("/"), lake["credentials"]
         self._load_as = load_as
         self.metadata = metadata
 
-    def save(self, data: dict[str, Any]) -> None:
-        """Write the model's bytes under their name, or find them there; a card is written anew."""
-        for name, content in data.items():
-            if self._load_as == "card":
-                TextDataset(filepath=f"{self._folder}/{name}.md", credentials=self._credentials).save(content)
-            else:
-                path = f"{self._folder}/{name}.arrow"
-                WriteOnceParquetDataset(filepath=path, compare=False, credentials=self._credentials).save(content)
-
-    def load(self) -> Any:
-        """Return the model, a ``detection.Model``, or its card, a text.
+    def save(self, data: Any) -> None:
+        """Write the model in the folder of its digest, or find it there; write a card anew.
 
         Raises:
-            ProjectError: nothing was trained, or the object is missing or altered.
+            ProjectError: a card's model was not trained.
+        """
+        from network_anomalies.detection import to_bytes
+
+        if self._load_as == "card":
+            self._open_card().save(data)
+            return
+        content = to_bytes(data)
+        path = f"{self._folder}/{name_model(content).uri}"
+        WriteOnceParquetDataset(filepath=path, compare=False, credentials=self._credentials).save(content)
+
+    def load(self) -> Any:
+        """Return the model, or its card.
+
+        Raises:
+            ProjectError: nothing was trained, the object is missing or altered, or there is no card yet.
         """
         from network_anomalies.detection import from_bytes
 
-        row = read_training(open_registry(self._url), self._source, self._logical_date)
         if self._load_as == "card":
-            return self._load_card(row["model_sha256"] if row else "none")
-        if row is None:
-            raise ProjectError(
-                f"no model of source {self._source} was trained for {self._logical_date}: "
-                "run the training pipeline of that day, or set logical_date and source"
-            )
-        return from_bytes(read_model(open_lake(self._folder, self._credentials), row["model_uri"], row["model_sha256"]))
+            return self._load_card()
+        model = self._find_model()
+        return from_bytes(read_model(open_lake(self._folder, self._credentials), model))
 
-    def _load_card(self, model_sha256: str) -> Any:
-        card = TextDataset(filepath=f"{self._folder}/{model_sha256[:12]}/model_card.md", credentials=self._credentials)
-        if not card.exists():
+    def _load_card(self) -> str:
+        if not self._exists() or not (card := self._open_card()).exists():
             raise ProjectError(
                 f"the model of source {self._source} for {self._logical_date} has no card: "
                 "run the registration pipeline of that day, or set logical_date and source"
             )
-        return card.load()
+        text: str = card.load()
+        return text
+
+    def _open_card(self) -> TextDataset:
+        path = _find_path(self._folder, name_card(self._find_model()))
+        return TextDataset(filepath=path, credentials=self._credentials)
+
+    def _find_model(self) -> LakeObject:
+        receipt = read_training(open_registry(self._url), self._source, self._logical_date)
+        if receipt is None:
+            raise ProjectError(
+                f"no model of source {self._source} was trained for {self._logical_date}: "
+                "run the training pipeline of that day, or set logical_date and source"
+            )
+        return receipt.model
 
     def _exists(self) -> bool:
         return read_training(open_registry(self._url), self._source, self._logical_date) is not None
 
-    def _describe(self) -> dict[str, Any]:
+    def _describe(self) -> dict[str, str]:
         return {"source": self._source, "logical_date": str(self._logical_date), "path": self._folder}
 
 
-class ChampionDataset(AbstractDataset[dict[str, Any], Champion | None]):
+class ChampionDataset(AbstractDataset[ModelRegistration, Champion | None]):
     """Saving registers a day's model and may make it champion; loading gives the champion for the day.
 
     With ``before``, loading gives the champion that the day's own model is compared with: the one of the days before,
@@ -129,10 +148,10 @@ class ChampionDataset(AbstractDataset[dict[str, Any], Champion | None]):
         *,
         source: str,
         logical_date: str,
-        registry: dict[str, Any],
-        lake: dict[str, Any],
+        registry: RegistryPlace,
+        lake: LakePlace,
         before: bool = False,
-        metadata: dict[str, Any] | None = None,
+        metadata: object = None,
     ) -> None:
         """Create the dataset.
 
@@ -152,15 +171,15 @@ class ChampionDataset(AbstractDataset[dict[str, Any], Champion | None]):
         self._before = before
         self.metadata = metadata
 
-    def save(self, data: dict[str, Any]) -> None:
-        """Register the model as the node ``assemble_model`` describes it."""
-        row = {name: value for name, value in data.items() if name not in ("promote", "tested_against", "inputs")}
+    def save(self, data: ModelRegistration) -> None:
+        """Register the model; whether it becomes champion is decided in the same transaction.
+
+        Raises:
+            ProjectError: the run is not, or no longer, the one that may register it.
+        """
         filesystem, root = open_lake(self._path, self._credentials)
-        card = "/".join([root, *row["card_uri"].rsplit("/", 2)[1:]])
-        outputs = [{"uri": row["card_uri"], "sha256": digest_file(filesystem, card)}]
-        event = StageEvent(row["run_id"], "registration", self._source, self._logical_date, data["inputs"], outputs)
-        row |= {"source": self._source}
-        register_model(open_registry(self._url), row, data["promote"], data["tested_against"], event)
+        card = LakeObject(uri=data.card_uri, sha256=digest_file(filesystem, _find_path(root, data.card_uri)))
+        register_model(open_registry(self._url), replace(data, outputs=[card]))
 
     def load(self) -> Champion | None:
         """Return the champion.
@@ -168,29 +187,34 @@ class ChampionDataset(AbstractDataset[dict[str, Any], Champion | None]):
         Raises:
             ProjectError: there is none (unless ``before``), or its object is missing or altered.
         """
-        row = self._read_row()
-        if row is None and self._before:
+        record = self._read_record()
+        if record is None and self._before:
             return None
-        if row is None:
+        if record is None:
             raise ProjectError(
                 f"source {self._source} has no champion for {self._logical_date}: "
                 "run the training, evaluation and registration pipelines of that day"
             )
-        data = read_model(open_lake(self._path, self._credentials), row["model_uri"], row["model_sha256"])
-        return Champion(data=data, **{name: row[name] for name in Champion.FIELDS})
+        model = LakeObject(uri=record.model_uri, sha256=record.model_sha256)
+        return Champion(data=read_model(open_lake(self._path, self._credentials), model), **vars(record))
 
-    def _read_row(self) -> dict[str, Any] | None:
+    def _read_record(self) -> ChampionRecord | None:
         day = self._logical_date - timedelta(days=1) if self._before else self._logical_date
         return read_champion(open_registry(self._url), self._source, day)
 
     def _exists(self) -> bool:
-        return self._read_row() is not None
+        return self._read_record() is not None
 
-    def _describe(self) -> dict[str, Any]:
+    def _describe(self) -> dict[str, str]:
         return {"source": self._source, "logical_date": str(self._logical_date), "path": self._path}
 
 
-def read_model(lake: tuple[Any, str], uri: str, sha256: str) -> bytes:
+def read_model(lake: tuple[Any, str], model: LakeObject) -> bytes:
     """Return the bytes of a model of the lake's folder, if they are those that were registered."""
     filesystem, root = lake
-    return CheckedObjects(filesystem).read("/".join([root, *uri.rsplit("/", 2)[1:]]), sha256)
+    return CheckedObjects(filesystem).read(_find_path(root, model.uri), model.sha256)
+
+
+def _find_path(root: str, uri: str) -> str:
+    """Return the path, below the folder of a source's models, of what the registry names by a URI."""
+    return "/".join([root, *uri.rsplit("/", 2)[1:]])

@@ -1,6 +1,5 @@
 """The silver of a day and of the days before it."""
 
-from collections.abc import Mapping
 from datetime import date, timedelta
 from functools import partial
 from io import BytesIO
@@ -14,6 +13,7 @@ from network_anomalies.datasets.lake import open_lake
 from network_anomalies.datasets.objects import CheckedObjects
 from network_anomalies.errors import ProjectError
 from network_anomalies.records.silver_day import SilverDay
+from network_anomalies.records.transformation import TransformationReceipt
 from network_anomalies.registry.engine import open_registry
 from network_anomalies.registry.stage_rows import read_transformation, read_transformations
 
@@ -68,36 +68,35 @@ class HistorySlicesDataset(AbstractDataset[None, list[SilverDay]]):
             ProjectError: none has, or one has that of another feature specification.
         """
         first = self._last - timedelta(days=self._days)
-        rows = read_transformations(open_registry(self._url), self._source, first, self._last)
-        if not rows:
+        days = read_transformations(open_registry(self._url), self._source, first, self._last)
+        if not days:
             raise ProjectError(
                 f"there is no silver of source {self._source} from {first} to {self._last}: "
                 "run the transformation pipeline of those days"
             )
-        return [self._open(row) for row in rows]
+        return [self._open(day) for day in days]
 
     def save(self, data: None) -> None:
         """Refuse: silver is written by the transformation."""
         raise DatasetError("history_slices is read only: silver is written by the transformation pipeline")
 
-    def _open(self, row: Mapping[str, Any]) -> SilverDay:
-        require_features(row)
-        root = f"{self._root}/{row['logical_date']}"
+    def _open(self, silver: TransformationReceipt) -> SilverDay:
+        require_features(silver)
+        root = f"{self._root}/{silver.logical_date}"
         checked = CheckedObjects(self._fs, kept=0)
-        summary = next(item for item in row["output_objects"] if item["kind"] == "summary")
+        summary = next(output for output in silver.outputs if output.kind == "summary")
         return SilverDay(
-            logical_date=row["logical_date"],
-            revision=row["revision"],
-            run_id=row["run_id"],
-            inputs_sha256=row["inputs_sha256"],
-            objects=row["output_objects"],
-            raw_objects=row["input_objects"],
+            logical_date=silver.logical_date,
+            revision=silver.revision,
+            run_id=silver.run_id,
+            inputs_sha256=silver.inputs_sha256,
+            objects=silver.outputs,
+            raw_objects=silver.input_objects,
             slices={
-                item["hour"]: partial(_read_slice, checked, f"{root}/{item['file_name']}", item["sha256"])
-                for item in row["output_objects"]
-                if item["kind"] == "slice"
+                item.hour: partial(_read_slice, checked, f"{root}/{item.file_name}", item.sha256)
+                for item in silver.slices
             },
-            read_summary=partial(checked.read, f"{root}/{summary['file_name']}", summary["sha256"]),
+            read_summary=partial(checked.read, f"{root}/{summary.file_name}", summary.sha256),
         )
 
     def _exists(self) -> bool:

@@ -16,6 +16,7 @@ from prefect.settings import PREFECT_API_URL
 from network_anomalies.cli import DATE, in_one_line
 from network_anomalies.errors import ProjectError
 from network_anomalies.orchestration.flows import data_ingestion_flow, full_mlops_flow
+from network_anomalies.runs.session import RuntimeParameters
 
 FLOWS: dict[str, Flow[Any, Any]] = {"ingestion": data_ingestion_flow, "full": full_mlops_flow}
 
@@ -33,7 +34,7 @@ def add_command(name: str, flow: Flow[Any, Any]) -> None:
     @click.option("--date", "day", type=DATE, default=None, help="The UTC day (default: yesterday).")
     @click.option("--params", default="", callback=_split_params, help="Other parameters, as in `kedro run`.")
     @in_one_line
-    def run_once(env: str | None, day: datetime | None, params: dict[str, Any]) -> None:
+    def run_once(env: str | None, day: datetime | None, params: RuntimeParameters) -> None:
         click.echo(call_server(lambda: flow(day.date() if day else None, env, params)))
 
 
@@ -46,7 +47,7 @@ for name, flow in FLOWS.items():
 @click.option("--cron", default="0 2 * * *", show_default=True, help="When, in UTC.")
 @click.option("--params", default="", callback=_split_params, help="Other parameters, as in `kedro run`.")
 @in_one_line
-def serve_daily(env: str | None, cron: str, params: dict[str, Any]) -> None:
+def serve_daily(env: str | None, cron: str, params: RuntimeParameters) -> None:
     """Serve both flows on a schedule, until stopped."""
     try:
         schedule = Cron(cron, timezone="UTC")
@@ -60,7 +61,7 @@ def serve_daily(env: str | None, cron: str, params: dict[str, Any]) -> None:
     call_server(lambda: serve(*plan_deployments(schedule, {"env": env, "params": params})))
 
 
-def plan_deployments(schedule: Schedule, parameters: dict[str, Any]) -> list[RunnerDeployment]:
+def plan_deployments(schedule: Schedule, parameters: RuntimeParameters) -> list[RunnerDeployment]:
     """Return both flows as deployments on a schedule."""
     planned = [flow.to_deployment(name, schedule=schedule, parameters=parameters) for name, flow in FLOWS.items()]
     return cast("list[RunnerDeployment]", planned)  # coroutines only inside an event loop

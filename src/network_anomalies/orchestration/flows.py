@@ -1,7 +1,7 @@
 """The flows: a day's ingestion, and a day from its events to its alerts."""
 
 from datetime import UTC, date, timedelta
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 from prefect import flow
 from prefect.runtime import flow_run
@@ -9,6 +9,7 @@ from prefect.runtime import flow_run
 from network_anomalies.orchestration.artifacts import publish_report
 from network_anomalies.orchestration.flow_project import list_modelling, require_variables
 from network_anomalies.orchestration.tasks import PipelineOutcome, run_pipeline
+from network_anomalies.runs.session import RuntimeParameters
 
 IngestionPipeline = Literal["ingestion", "log_ingestion"]
 
@@ -39,7 +40,7 @@ class Ingested(NamedTuple):
 def data_ingestion_flow(
     logical_date: date | None = None,
     env: str | None = None,
-    params: dict[str, Any] | None = None,
+    params: RuntimeParameters | None = None,
     pipeline: IngestionPipeline = "ingestion",
 ) -> Ingested:
     """Ingest a day.
@@ -60,7 +61,7 @@ def data_ingestion_flow(
 def full_mlops_flow(
     logical_date: date | None = None,
     env: str | None = None,
-    params: dict[str, Any] | None = None,
+    params: RuntimeParameters | None = None,
     pipeline: IngestionPipeline = "ingestion",
 ) -> Ingested:
     """Ingest a day, then take it through the modelling pipelines; the arguments are those of the ingestion flow."""
@@ -74,7 +75,7 @@ def full_mlops_flow(
     return ingested
 
 
-def fix_identity(logical_date: date | None, params: dict[str, Any] | None) -> dict[str, Any]:
+def fix_identity(logical_date: date | None, params: RuntimeParameters | None) -> RuntimeParameters:
     """Return ``params`` with the date that every task is about, and the outermost flow run's id as their parent."""
     given = params or {}
     scheduled = flow_run.scheduled_start_time.astimezone(UTC).date()

@@ -21,7 +21,7 @@ from network_anomalies.registry.batches import read_batch, read_current
 from network_anomalies.registry.engine import connect
 from network_anomalies.registry.run_rows import read_run
 from network_anomalies.runs.configuration import make_run_id
-from network_anomalies.runs.session import start_session
+from network_anomalies.runs.session import RuntimeParameters, start_session
 
 RETRY_SECONDS = [10.0, 30.0, 60.0, 120.0]
 LOGGERS = ("kedro", "network_anomalies")
@@ -68,7 +68,7 @@ def should_retry(_task: Task[Any, Any], _run: TaskRun, state: State[Any]) -> boo
     retry_condition_fn=should_retry,
     cache_policy=NO_CACHE,
 )
-def run_pipeline(pipeline: str, env: str | None, params: dict[str, Any]) -> PipelineOutcome:
+def run_pipeline(pipeline: str, env: str | None, params: RuntimeParameters) -> PipelineOutcome:
     """Run a pipeline in a session of its own; each attempt is a run of its own in the registry.
 
     Args:

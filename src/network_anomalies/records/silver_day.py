@@ -3,9 +3,11 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import date
-from typing import Any
 
 import pandas as pd
+
+from network_anomalies.records.receipt import LakeObject
+from network_anomalies.records.transformation import SilverObject
 
 Slices = dict[str, Callable[[], pd.DataFrame]]
 """First hour of a slice, two digits, to a function that reads its events."""
@@ -20,8 +22,8 @@ class SilverDay:
         revision: of the batch that it was made of.
         run_id: of the transformation that made it.
         inputs_sha256: digest of what decided it.
-        objects: rows about its objects: ``kind``, ``hour``, ``hours``, ``record_count``, ``uri``, ``sha256``.
-        raw_objects: ``uri`` and ``sha256`` of the RAW objects that it was made of.
+        objects: its objects.
+        raw_objects: the RAW objects that it was made of.
         slices: its slices.
         read_summary: reads the bytes of its summary.
     """
@@ -30,7 +32,7 @@ class SilverDay:
     revision: int
     run_id: str
     inputs_sha256: str
-    objects: Sequence[dict[str, Any]] = field(repr=False)
-    raw_objects: Sequence[dict[str, Any]] = field(repr=False)
+    objects: Sequence[SilverObject] = field(repr=False)
+    raw_objects: Sequence[LakeObject] = field(repr=False)
     slices: Slices = field(repr=False)
     read_summary: Callable[[], bytes] = field(repr=False)

@@ -5,8 +5,10 @@ from datetime import UTC, date, datetime
 from typing import Any
 
 import pandas as pd
-from sqlalchemy import Connection, Engine, delete, insert, select
+from sqlalchemy import Connection, Engine, RowMapping, delete, insert, select
 
+from network_anomalies.records.receipt import StageReceipt
+from network_anomalies.records.scoring import DayAlerts
 from network_anomalies.registry.batches import require_running
 from network_anomalies.registry.row_digests import digest_rows
 from network_anomalies.registry.stage_log import StageEvent, insert_stage, is_recorded
@@ -14,30 +16,24 @@ from network_anomalies.registry.tables import alerts
 from network_anomalies.registry.transactions import transaction
 
 
-def replace_alerts(engine: Engine, source: str, logical_date: date, run_id: str, rows: list[dict[str, Any]]) -> bool:
+def replace_alerts(engine: Engine, raised: DayAlerts) -> bool:
     """Replace a day's alerts, or leave equal ones as they are.
-
-    Args:
-        engine: the registry.
-        source: whose alerts.
-        logical_date: of which day.
-        run_id: the run that raised them.
-        rows: the other columns of ``alerts`` but ``created_at``.
 
     Returns:
         Whether they were replaced (False: unchanged).
     """
-    key = {"source": source, "logical_date": logical_date, "run_id": run_id, "created_at": datetime.now(UTC)}
+    source, day = raised.source, raised.logical_date
+    key = {"source": source, "logical_date": day, "run_id": raised.run_id, "created_at": datetime.now(UTC)}
+    rows = raised.alerts.astype("object").where(raised.alerts.notna(), None).to_dict("records")
 
-    def took_place(connection: Connection) -> bool:
-        return _without_run(_find(connection, source, logical_date)) == _without_run(rows)
+    def are_stored(connection: Connection) -> bool:
+        return _without_run(_find(connection, source, day)) == _without_run(rows)
 
-    with transaction(engine, took_place) as connection:
-        require_running(connection, run_id)
-        if took_place(connection):
+    with transaction(engine, are_stored) as connection:
+        require_running(connection, raised.run_id)
+        if are_stored(connection):
             return False
-        day = (alerts.c.source == source, alerts.c.logical_date == logical_date)
-        connection.execute(delete(alerts).where(*day))
+        connection.execute(delete(alerts).where(alerts.c.source == source, alerts.c.logical_date == day))
         if rows:
             connection.execute(insert(alerts), [row | key for row in rows])
     return True
@@ -54,27 +50,28 @@ def read_alerts(engine: Engine, source: str, logical_date: date) -> pd.DataFrame
         return pd.DataFrame(connection.execute(query).mappings().all(), columns=alerts.c.keys())
 
 
-def record_scoring(engine: Engine, event: StageEvent) -> None:
+def record_scoring(engine: Engine, receipt: StageReceipt) -> None:
     """Add the row of a scoring, with the digest of the alerts that it left."""
+    event = StageEvent.of("scoring", receipt)
     with transaction(engine, is_recorded(event)) as connection:
         require_running(connection, event.run_id)
         insert_stage(connection, event, digest_alerts(_find(connection, event.source, event.logical_date)))
 
 
-def digest_alerts(rows: Sequence[Mapping[str, Any]]) -> str:
+def digest_alerts(rows: Sequence[Mapping[Any, Any]]) -> str:
     """Return the digest of a day's rows of ``alerts``, in whatever order a database sorts text."""
     return digest_rows(sorted(rows, key=lambda row: (row["kind"], row["entity"])))
 
 
-def _find(connection: Connection, source: str, logical_date: date) -> list[Mapping[str, Any]]:
+def _find(connection: Connection, source: str, logical_date: date) -> Sequence[RowMapping]:
     query = (
         select(alerts)
         .where(alerts.c.source == source, alerts.c.logical_date == logical_date)
         .order_by(alerts.c.kind, alerts.c.entity)
     )
-    return [dict(row) for row in connection.execute(query).mappings()]
+    return connection.execute(query).mappings().all()
 
 
-def _without_run(rows: Sequence[Mapping[str, Any]]) -> dict[tuple[str, str], dict[str, Any]]:
-    names = set(alerts.c.keys()) - {"source", "logical_date", "run_id", "created_at"}
-    return {(row["kind"], row["entity"]): {name: row[name] for name in names} for row in rows}
+def _without_run(rows: Sequence[Mapping[Any, Any]]) -> dict[tuple[str, str], tuple[object, ...]]:
+    names = sorted(set(alerts.c.keys()) - {"source", "logical_date", "run_id", "created_at"})
+    return {(row["kind"], row["entity"]): tuple(row[name] for name in names) for row in rows}

@@ -8,7 +8,6 @@ from typing import Any
 import pandas as pd
 from sqlalchemy import Engine, Select, select
 
-from network_anomalies.errors import ProjectError
 from network_anomalies.registry.tables import ingestion_batches, ingestion_events, pipeline_runs, source_files, sources
 
 
@@ -18,7 +17,7 @@ class Lookup:
 
     Attributes:
         select: the question about a source and date.
-        needed: whether no row is an error.
+        needed: whether a source and date without rows cannot be worked on.
     """
 
     select: Callable[[str, date], Select[Any]]
@@ -76,19 +75,8 @@ LOOKUPS = {
 }
 
 
-def look_up(engine: Engine, name: str, source: str, day: date) -> pd.DataFrame:
-    """Return the rows that answer one of ``LOOKUPS``.
-
-    Raises:
-        ProjectError: there are none, and they are needed.
-    """
-    lookup = LOOKUPS[name]
+def look_up(name: str, engine: Engine, source: str, day: date) -> pd.DataFrame:
+    """Return the rows that answer one of ``LOOKUPS``."""
     with engine.connect() as connection:
-        result = connection.execute(lookup.select(source, day))
-        rows = pd.DataFrame(result.all(), columns=list(result.keys()))
-    if rows.empty and lookup.needed:
-        raise ProjectError(
-            f"source {source} has no batch on {day}: run the ingestion (log_ingestion for real logs) pipeline of that "
-            "day, or set logical_date and source"
-        )
-    return rows
+        result = connection.execute(LOOKUPS[name].select(source, day))
+        return pd.DataFrame(result.all(), columns=list(result.keys()))

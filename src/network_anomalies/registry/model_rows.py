@@ -5,9 +5,12 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pandas as pd
-from sqlalchemy import Connection, Engine, case, func, insert, select, update
+from sqlalchemy import Connection, Engine, RowMapping, case, func, insert, select, update
 
 from network_anomalies.errors import ProjectError
+from network_anomalies.records.champion import ChampionRecord
+from network_anomalies.records.registration import ModelRegistration, PromotionDecision
+from network_anomalies.records.training import TrainingDay
 from network_anomalies.registry.batches import require_running
 from network_anomalies.registry.row_digests import CHANGING, digest_rows
 from network_anomalies.registry.stage_log import StageEvent, insert_stage, is_recorded, read_stages
@@ -18,36 +21,31 @@ REGISTRATION = "registration"
 """Who promotes where no person does."""
 
 
-def register_model(
-    engine: Engine, row: dict[str, Any], promote: bool, tested_against: str | None, event: StageEvent
-) -> dict[str, Any]:
+def register_model(engine: Engine, registration: ModelRegistration) -> RowMapping:
     """Register a day's model, champion from that day on or challenger; one that is registered keeps its version.
 
-    Args:
-        engine: the registry.
-        row: ``source``, ``model_sha256``, ``model_uri``, ``card_uri``, ``training_run_id``, ``run_id``, ``reason``.
-        promote: whether it becomes champion.
-        tested_against: the sha256 of the champion before the day, None if there was none. If there is another by now,
-            the model stays challenger: it was never compared with that one.
-        event: what the stage read and wrote; its day is the one that the model is champion from.
+    If the champion before the day is by now another one than the model was tested against, the model stays challenger:
+    it was never compared with that champion.
 
     Returns:
         The model's row of ``models``.
     """
-    source, day = row["source"], event.logical_date
+    source, day, decision = registration.source, registration.logical_date, registration.decision
+    event = StageEvent.of("registration", registration)
     with transaction(engine, is_recorded(event)) as connection:
-        require_running(connection, row["run_id"])
+        require_running(connection, registration.run_id)
         _lock_models(connection)
         before = _find_champion(connection, source, day - timedelta(days=1))
-        if promote and (before["model_sha256"] if before else None) != tested_against:
-            promote, named = False, f"version {before['version']}" if before else "no model"
-            row = row | {"reason": f"{named} became champion before {day} meanwhile: evaluate and register again"}
-        version = _find_or_insert(connection, row, day)
-        present = _find_decision(connection, source, day)
+        if decision.promote and (before.model_sha256 if before else None) != registration.tested_against:
+            other = f"version {before.version}" if before else "no model"
+            reason = f"{other} became champion before {day} meanwhile: evaluate and register again"
+            decision = PromotionDecision(promote=False, reason=reason)
+        version = _find_or_insert(connection, registration, decision.reason)
+        present = _find_promotion(connection, source, day)
         by_hand = present is not None and present["promoted_by"] != REGISTRATION
-        if promote and not by_hand and (present is None or present["version"] != version):
-            _decide(connection, source, day, version, REGISTRATION, row["reason"], row["run_id"])
-        elif not promote and present is not None and not by_hand:
+        if decision.promote and not by_hand and (present is None or present["version"] != version):
+            _promote(connection, source, day, version, REGISTRATION, decision.reason, registration.run_id)
+        elif not decision.promote and present is not None and not by_hand:
             _supersede(connection, source, day)
         _set_states(connection, source)
         found = _find_model(connection, source, version)
@@ -56,28 +54,24 @@ def register_model(
     return found
 
 
-def digest_model(row: Mapping[str, Any]) -> str:
+def digest_model(row: Mapping[Any, Any]) -> str:
     """Return the digest of a row of ``models``."""
     return digest_rows([{column.name: row[column.name] for column in models.c}], CHANGING)
 
 
-def read_champion(engine: Engine, source: str, logical_date: date | None = None) -> dict[str, Any] | None:
+def read_champion(engine: Engine, source: str, logical_date: date | None = None) -> ChampionRecord | None:
     """Return the champion of a source, or None.
 
     Args:
         engine: the registry.
         source: whose model.
         logical_date: the day that it is champion for; None is the latest of all.
-
-    Returns:
-        The row of ``models``; of its training ``train_start``, ``train_end`` and ``input_objects``; of its promotion
-        ``champion_from`` (a day), ``promoted_by`` and ``promotion_reason``.
     """
     with engine.connect() as connection:
         return _find_champion(connection, source, logical_date or date.max)
 
 
-def roll_back(engine: Engine, source: str, version: int | None, person: str, reason: str) -> dict[str, Any]:
+def roll_back(engine: Engine, source: str, version: int | None, person: str, reason: str) -> ChampionRecord:
     """Make another model champion by hand, from the day on from which the present one is.
 
     A model is never champion of a day before the one that it was trained for.
@@ -90,7 +84,7 @@ def roll_back(engine: Engine, source: str, version: int | None, person: str, rea
         reason: why.
 
     Returns:
-        The new champion, as of ``read_champion``.
+        The new champion.
 
     Raises:
         ProjectError: there is no such model, it is champion already, or nobody is named.
@@ -99,11 +93,11 @@ def roll_back(engine: Engine, source: str, version: int | None, person: str, rea
         raise ProjectError(f"a choice by hand needs the name of a person, and {person!r} is none: give --by NAME")
     now = datetime.now(UTC)
 
-    def took_place(connection: Connection) -> bool:
+    def is_promoted(connection: Connection) -> bool:
         decided = select(promotions.c.sequence).where(promotions.c.promoted_at == now, promotions.c.source == source)
         return connection.execute(decided).first() is not None
 
-    with transaction(engine, took_place) as connection:
+    with transaction(engine, is_promoted) as connection:
         _lock_models(connection)
         present = _find_champion(connection, source, date.max)
         wanted = _find_earlier(connection, source, present) if version is None else version
@@ -111,13 +105,13 @@ def roll_back(engine: Engine, source: str, version: int | None, person: str, rea
         if model is None:
             which = "earlier champion" if version is None else f"model version {version}"
             raise ProjectError(f"source {source} has no {which}: `kedro models` lists what there is")
-        if present and model["version"] == present["version"]:
+        if present and model["version"] == present.version:
             raise ProjectError(f"version {version} of source {source} is the champion already")
-        start = max(day for day in (present and present["champion_from"], model["trained_for"]) if day)
-        _decide(connection, source, start, model["version"], person, reason, None, now)
+        start = max(model["trained_for"], present.champion_from) if present else model["trained_for"]
+        _promote(connection, source, start, model["version"], person, reason, None, now)
         _set_states(connection, source)
         found = _find_champion(connection, source, date.max)
-    assert found is not None  # noqa: S101 - it was decided above
+    assert found is not None  # noqa: S101 - it was promoted above
     return found
 
 
@@ -143,15 +137,15 @@ def list_days_of_other_champions(engine: Engine, source: str) -> list[date]:
     return [
         row["logical_date"]
         for row, champion in zip(scored, champions, strict=True)
-        if champion and row["inputs"].get("champion") != champion["model_sha256"]
+        if champion and row["inputs"].get("champion") != champion.model_sha256
     ]
 
 
-def _find_champion(connection: Connection, source: str, day: date) -> dict[str, Any] | None:
+def _find_champion(connection: Connection, source: str, day: date) -> ChampionRecord | None:
     of_model = (promotions.c.source == models.c.source) & (promotions.c.version == models.c.version)
     query = (
         select(
-            models,
+            *(models.c[name] for name in ("source", "version", "model_sha256", "model_uri", "run_id", "reason")),
             *(training_events.c[name] for name in ("train_start", "train_end", "input_objects")),
             promotions.c.logical_date.label("champion_from"),
             promotions.c.promoted_by,
@@ -164,27 +158,29 @@ def _find_champion(connection: Connection, source: str, day: date) -> dict[str, 
         .limit(1)
     )
     row = connection.execute(query).mappings().first()
-    return dict(row) if row else None
+    if row is None:
+        return None
+    days = [TrainingDay.model_validate(trained) for trained in row["input_objects"]]
+    return ChampionRecord(**{**row, "input_objects": days})
 
 
-def _find_earlier(connection: Connection, source: str, present: dict[str, Any] | None) -> int | None:
+def _find_earlier(connection: Connection, source: str, present: ChampionRecord | None) -> int | None:
     """Return the version that was champion last before the present one was."""
     if present is None:
         return None
     columns = promotions.c
-    earlier = select(columns.version).where(columns.source == source, columns.version != present["version"])
+    earlier = select(columns.version).where(columns.source == source, columns.version != present.version)
     version: int | None = connection.execute(earlier.order_by(columns.sequence.desc()).limit(1)).scalar()
     return version
 
 
-def _find_decision(connection: Connection, source: str, day: date) -> dict[str, Any] | None:
+def _find_promotion(connection: Connection, source: str, day: date) -> RowMapping | None:
     columns = promotions.c
     query = select(promotions).where(columns.source == source, columns.logical_date == day, columns.status == "SUCCESS")
-    row = connection.execute(query).mappings().first()
-    return dict(row) if row else None
+    return connection.execute(query).mappings().first()
 
 
-def _decide(
+def _promote(
     connection: Connection,
     source: str,
     day: date,
@@ -198,51 +194,61 @@ def _decide(
     row = {"source": source, "logical_date": day, "version": version, "promoted_by": promoted_by, "reason": reason}
     moment = now or datetime.now(UTC)
     connection.execute(insert(promotions), row | {"promoted_at": moment, "run_id": run_id, "status": "SUCCESS"})
-    own = (models.c.source == source, models.c.version == version)
-    connection.execute(update(models).where(*own).values(promoted_at=moment))
+    of_version = (models.c.source == source, models.c.version == version)
+    connection.execute(update(models).where(*of_version).values(promoted_at=moment))
 
 
 def _supersede(connection: Connection, source: str, day: date) -> None:
     columns = promotions.c
-    own = (columns.source == source, columns.logical_date == day, columns.status == "SUCCESS")
-    connection.execute(update(promotions).where(*own).values(status="SUPERSEDED"))
+    of_day = (columns.source == source, columns.logical_date == day, columns.status == "SUCCESS")
+    connection.execute(update(promotions).where(*of_day).values(status="SUPERSEDED"))
 
 
 def _set_states(connection: Connection, source: str) -> None:
     """Derive the models' states from the decisions that hold."""
     champion = _find_champion(connection, source, date.max)
-    version = champion["version"] if champion else 0
+    version = champion.version if champion else 0
     ever = select(promotions.c.version).where(promotions.c.source == source)
     state = case((models.c.version.in_(ever), "RETIRED"), else_="CHALLENGER")
-    own = models.c.source == source
-    connection.execute(update(models).where(own, models.c.version != version).values(status=state))
-    connection.execute(update(models).where(own, models.c.version == version).values(status="CHAMPION"))
+    of_source = models.c.source == source
+    connection.execute(update(models).where(of_source, models.c.version != version).values(status=state))
+    connection.execute(update(models).where(of_source, models.c.version == version).values(status="CHAMPION"))
 
 
-def _find_or_insert(connection: Connection, row: dict[str, Any], day: date) -> int:
-    """Return the version of a model that is registered, or of its new row; its own day's latest reason counts."""
-    columns = models.c
-    own = (columns.source == row["source"], columns.model_sha256 == row["model_sha256"])
-    version: int | None = connection.execute(select(columns.version).where(*own)).scalar()
-    known = _find_model(connection, row["source"], version) if version else None
-    if known and known["trained_for"] == day:
-        connection.execute(update(models).where(*own).values(reason=row["reason"]))
+def _find_or_insert(connection: Connection, registration: ModelRegistration, reason: str) -> int:
+    """Return the version of a model that is registered, or of its new row; the latest reason of its own day counts."""
+    columns, source, model = models.c, registration.source, registration.model
+    of_model = (columns.source == source, columns.model_sha256 == model.sha256)
+    version: int | None = connection.execute(select(columns.version).where(*of_model)).scalar()
+    known = _find_model(connection, source, version) if version else None
+    if known and known["trained_for"] == registration.logical_date:
+        connection.execute(update(models).where(*of_model).values(reason=reason))
     if version is None:
-        latest = connection.execute(select(func.max(columns.version)).where(columns.source == row["source"])).scalar()
+        latest = connection.execute(select(func.max(columns.version)).where(columns.source == source)).scalar()
         version = (latest or 0) + 1
-        values = {"version": version, "registered_at": datetime.now(UTC), "status": "CHALLENGER"}
-        connection.execute(insert(models), row | values)
+        row = {
+            "source": source,
+            "version": version,
+            "model_sha256": model.sha256,
+            "model_uri": model.uri,
+            "card_uri": registration.card_uri,
+            "training_run_id": registration.training_run_id,
+            "run_id": registration.run_id,
+            "registered_at": datetime.now(UTC),
+            "status": "CHALLENGER",
+            "reason": reason,
+        }
+        connection.execute(insert(models), row)
     return version
 
 
-def _find_model(connection: Connection, source: str, version: int) -> dict[str, Any] | None:
+def _find_model(connection: Connection, source: str, version: int) -> RowMapping | None:
     query = (
         select(models, training_events.c.logical_date.label("trained_for"))
         .join(training_events, training_events.c.run_id == models.c.training_run_id)
         .where(models.c.source == source, models.c.version == version)
     )
-    row = connection.execute(query).mappings().first()
-    return dict(row) if row else None
+    return connection.execute(query).mappings().first()
 
 
 def _lock_models(connection: Connection) -> None:

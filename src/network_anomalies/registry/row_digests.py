@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime
 from typing import Any
 
@@ -10,7 +10,7 @@ CHANGING = frozenset({"status", "promoted_at"})
 """Columns that later runs may change, and that no digest of a row covers."""
 
 
-def digest_rows(rows: list[Mapping[str, Any]], without: frozenset[str] = frozenset()) -> str:
+def digest_rows(rows: Sequence[Mapping[Any, Any]], without: frozenset[str] = frozenset()) -> str:
     """Return the sha256 of rows as sorted JSON, leaving out the columns that may change later."""
     kept = [{name: value for name, value in row.items() if name not in without} for row in rows]
     return hashlib.sha256(to_json(kept).encode()).hexdigest()

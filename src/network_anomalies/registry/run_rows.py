@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
-from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Engine, and_, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Engine, RowMapping, and_, insert, select, update
 
 from network_anomalies.errors import ProjectError, explain
+from network_anomalies.records.run_start import RunStart
 from network_anomalies.registry.locks import hold_lock, wait_for_lock
 from network_anomalies.registry.tables import pipeline_runs
 from network_anomalies.registry.transactions import transaction
@@ -26,19 +26,24 @@ class Run:
 
     Attributes:
         engine: the registry.
-        run_id: its id.
+        start: what its row said from the start.
         status: what its row will say if nothing is raised, ``SUCCESS`` or ``UNCHANGED``.
         node: the node at work, which the row of a failed run names.
     """
 
     engine: Engine
-    run_id: str
+    start: RunStart
     status: str = "SUCCESS"
     node: str | None = None
 
+    @property
+    def run_id(self) -> str:
+        """Its id."""
+        return self.start.run_id
+
 
 @contextmanager
-def record_run(engine: Engine, row: dict[str, Any]) -> Iterator[Run]:
+def record_run(engine: Engine, start: RunStart) -> Iterator[Run]:
     """Own a run's life: wait for the lock, write the row as ``RUNNING``, close it at the end, let the lock go.
 
     Whatever is raised inside, or while the row is written, makes the run ``FAILED`` with its node and error. Dead
@@ -46,20 +51,19 @@ def record_run(engine: Engine, row: dict[str, Any]) -> Iterator[Run]:
 
     Args:
         engine: the registry, its schema in place.
-        row: ``run_id``, ``parent_run_id``, ``pipeline``, ``source``, ``logical_date``, ``env``, ``code_version`` and
-            ``params_sha256``, perhaps ``selection``; host, status and start are added here.
+        start: what is known of the run; host, status and time are added here.
 
     Raises:
         ProjectError: the run id was used before, or the registry did not answer.
     """
-    source, logical_date = row["source"], row["logical_date"]
+    source, logical_date = start.source, start.logical_date
     release = wait_for_lock(engine, source, logical_date, lambda: _say_who_holds_it(engine, source, logical_date))
     try:
         abandon_dead_runs(engine, holding=(source, logical_date))
-        _refuse_used_id(engine, row["run_id"])
-        run = Run(engine, row["run_id"])
+        _refuse_used_id(engine, start.run_id)
+        run = Run(engine, start)
         try:
-            _write_row(engine, row)
+            _write_row(engine, start)
             yield run
             _close(run, run.status)
         except BaseException as error:
@@ -69,11 +73,11 @@ def record_run(engine: Engine, row: dict[str, Any]) -> Iterator[Run]:
         release()
 
 
-def read_run(engine: Engine, run_id: str) -> dict[str, Any]:
+def read_run(engine: Engine, run_id: str) -> RowMapping:
     """Return the row of a run, which must be in the registry."""
     with engine.connect() as connection:
         query = select(pipeline_runs).where(pipeline_runs.c.run_id == run_id)
-        return dict(connection.execute(query).mappings().one())
+        return connection.execute(query).mappings().one()
 
 
 def abandon_dead_runs(engine: Engine, holding: tuple[str, date] | None = None) -> int:
@@ -102,10 +106,10 @@ def _refuse_used_id(engine: Engine, run_id: str) -> None:
             raise ProjectError(f"run id {run_id} was used before: leave run_id out, or give a new one")
 
 
-def _write_row(engine: Engine, row: dict[str, Any]) -> None:
+def _write_row(engine: Engine, start: RunStart) -> None:
     state = {"status": "RUNNING", "started_at": datetime.now(UTC), "host": socket.gethostname()}
-    with transaction(engine, lambda asked: _has_row(asked, pipeline_runs.c.run_id == row["run_id"])) as connection:
-        connection.execute(insert(pipeline_runs).values(**row, **state))
+    with transaction(engine, lambda asked: _has_row(asked, pipeline_runs.c.run_id == start.run_id)) as connection:
+        connection.execute(insert(pipeline_runs).values(**vars(start), **state))
 
 
 def _close(run: Run, status: str, node: str | None = None, error: str | None = None) -> None:

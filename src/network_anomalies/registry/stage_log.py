@@ -3,10 +3,11 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
-from typing import Any
+from typing import Self
 
-from sqlalchemy import Connection, Engine, insert, select
+from sqlalchemy import Connection, Engine, RowMapping, insert, select
 
+from network_anomalies.records.receipt import LakeObject, StageReceipt
 from network_anomalies.registry.tables import stage_events
 from network_anomalies.runs.inputs import digest_facts
 
@@ -21,7 +22,7 @@ class StageEvent:
         source: whose events.
         logical_date: of which day.
         inputs: the facts that decide the output, see ``network_anomalies.runs.inputs``.
-        outputs: ``uri`` and ``sha256`` of each object and file that was written.
+        outputs: the objects and files that were written.
     """
 
     run_id: str
@@ -29,7 +30,13 @@ class StageEvent:
     source: str
     logical_date: date
     inputs: Mapping[str, str]
-    outputs: Sequence[Mapping[str, str]]
+    outputs: Sequence[LakeObject]
+
+    @classmethod
+    def of(cls, stage: str, receipt: StageReceipt) -> Self:
+        """Return what a stage's receipt says of it."""
+        about = (receipt.source, receipt.logical_date, receipt.inputs, receipt.outputs)
+        return cls(receipt.run_id, stage, *about)
 
 
 def insert_stage(connection: Connection, event: StageEvent, record_sha256: str | None = None) -> None:
@@ -42,7 +49,7 @@ def insert_stage(connection: Connection, event: StageEvent, record_sha256: str |
         "recorded_at": datetime.now(UTC),
         "inputs": dict(event.inputs),
         "inputs_sha256": digest_facts(event.inputs),
-        "outputs": [{"uri": item["uri"], "sha256": item["sha256"]} for item in event.outputs],
+        "outputs": [{"uri": output.uri, "sha256": output.sha256} for output in event.outputs],
         "record_sha256": record_sha256,
     }
     connection.execute(insert(stage_events), values)
@@ -51,21 +58,21 @@ def insert_stage(connection: Connection, event: StageEvent, record_sha256: str |
 def is_recorded(event: StageEvent) -> Callable[[Connection], bool]:
     """Return the question whether a stage of a run has its row, for a commit that was not answered."""
 
-    def ask(connection: Connection) -> bool:
+    def find_row(connection: Connection) -> bool:
         columns = stage_events.c
         query = select(columns.sequence).where(columns.run_id == event.run_id, columns.stage == event.stage)
         return connection.execute(query).first() is not None
 
-    return ask
+    return find_row
 
 
-def read_stage(engine: Engine, stage: str, source: str, logical_date: date) -> dict[str, Any] | None:
+def read_stage(engine: Engine, stage: str, source: str, logical_date: date) -> RowMapping | None:
     """Return the latest row of ``stage_events`` of a stage, source and date, or None."""
     with engine.connect() as connection:
         return find_stage(connection, stage, source, logical_date)
 
 
-def find_stage(connection: Connection, stage: str, source: str, logical_date: date) -> dict[str, Any] | None:
+def find_stage(connection: Connection, stage: str, source: str, logical_date: date) -> RowMapping | None:
     """Return what ``read_stage`` does, within a transaction."""
     columns = stage_events.c
     query = (
@@ -74,15 +81,14 @@ def find_stage(connection: Connection, stage: str, source: str, logical_date: da
         .order_by(columns.sequence.desc())
         .limit(1)
     )
-    row = connection.execute(query).mappings().first()
-    return dict(row) if row else None
+    return connection.execute(query).mappings().first()
 
 
-def read_stages(engine: Engine, source: str, stages: Sequence[str]) -> list[dict[str, Any]]:
+def read_stages(engine: Engine, source: str, stages: Sequence[str]) -> list[RowMapping]:
     """Return the latest rows of ``stage_events`` of a source, one for each of some stages and each day, by day."""
     columns = stage_events.c
     query = select(stage_events).where(columns.source == source, columns.stage.in_(stages)).order_by(columns.sequence)
     with engine.connect() as connection:
         rows = connection.execute(query).mappings().all()
-    latest = {(row["stage"], row["logical_date"]): dict(row) for row in rows}
+    latest = {(row["stage"], row["logical_date"]): row for row in rows}
     return sorted(latest.values(), key=lambda row: (row["logical_date"], row["sequence"]))

@@ -1,13 +1,28 @@
 """What the modelling stages did: a row for each run of one, and which silver is current."""
 
-from datetime import UTC, date, datetime
-from typing import Any
+from dataclasses import replace
+from datetime import date
+from importlib.metadata import version
 
-from sqlalchemy import Connection, Engine, Table, and_, exists, insert, or_, select, update
+from sqlalchemy import Connection, Engine, RowMapping, Table, and_, exists, insert, or_, select, update
 
+from network_anomalies.records.evaluation import EvaluationReceipt
+from network_anomalies.records.receipt import StageReceipt
+from network_anomalies.records.training import TrainingReceipt
+from network_anomalies.records.transformation import TransformationReceipt
 from network_anomalies.registry.batches import require_running
+from network_anomalies.registry.receipt_rows import (
+    Row,
+    read_evaluation_row,
+    read_event_row,
+    read_training_row,
+    read_transformation_row,
+    to_evaluation_row,
+    to_training_row,
+    to_transformation_row,
+)
 from network_anomalies.registry.row_digests import CHANGING, digest_rows
-from network_anomalies.registry.stage_log import StageEvent, find_stage, insert_stage, is_recorded
+from network_anomalies.registry.stage_log import StageEvent, find_stage, insert_stage, is_recorded, read_stage
 from network_anomalies.registry.tables import (
     alerts,
     evaluation_events,
@@ -18,51 +33,57 @@ from network_anomalies.registry.tables import (
     transformation_events,
 )
 from network_anomalies.registry.transactions import transaction
+from network_anomalies.runs.version import read_code_version
 
 SAME_SILVER = ("revision", "feature_spec_sha256", "output_objects")
+LIBRARIES = ("kedro", "numpy", "pandas", "pyarrow")
+"""Libraries whose versions are recorded with a model."""
 
 
-def record_stage(engine: Engine, event: StageEvent) -> None:
-    """Add the row of a stage that has no other."""
+def record_truth(engine: Engine, receipt: StageReceipt) -> None:
+    """Add the row of a day's ground truth, which has no table beside ``stage_events``."""
+    event = StageEvent.of("truth", receipt)
     with transaction(engine, is_recorded(event)) as connection:
         require_running(connection, event.run_id)
         insert_stage(connection, event)
 
 
-def commit_transformation(engine: Engine, row: dict[str, Any], event: StageEvent) -> bool:
-    """Commit a day's silver as the current one, or leave an equal current one as it is.
+def read_receipt(stage: str, engine: Engine, source: str, logical_date: date) -> StageReceipt | None:
+    """Return the receipt of the latest run of a stage without a table of its own, or None."""
+    event = read_stage(engine, stage, source, logical_date)
+    return read_event_row(event) if event else None
 
-    Args:
-        engine: the registry.
-        row: the columns of ``transformation_events`` but ``status`` and ``transformed_at``.
-        event: what the stage read and wrote.
+
+def commit_transformation(engine: Engine, receipt: TransformationReceipt) -> bool:
+    """Commit a day's silver as the current one, or leave an equal current one as it is.
 
     Returns:
         Whether a row was committed (False: unchanged).
     """
-    table = transformation_events
-    day = and_(table.c.source == row["source"], table.c.logical_date == row["logical_date"])
+    table, row = transformation_events, to_transformation_row(receipt)
+    event = StageEvent.of("transformation", receipt)
+    day = and_(table.c.source == receipt.source, table.c.logical_date == receipt.logical_date)
     with transaction(engine, is_recorded(event)) as connection:
-        require_running(connection, row["run_id"])
+        require_running(connection, receipt.run_id)
         current = connection.execute(select(table).where(day, table.c.status == "SUCCESS")).mappings().first()
         if current and all(current[name] == row[name] for name in SAME_SILVER):
             insert_stage(connection, event)
             return False
         connection.execute(update(table).where(day).values(status="SUPERSEDED"))
-        _record(connection, table, row | {"status": "SUCCESS", "transformed_at": datetime.now(UTC)}, event)
+        _record(connection, table, row, event)
     return True
 
 
-def read_transformation(engine: Engine, source: str, logical_date: date) -> dict[str, Any] | None:
-    """Return the current row of ``transformation_events`` and its ``inputs_sha256``, or None."""
-    rows = read_transformations(engine, source, logical_date, logical_date)
-    return rows[0] if rows else None
+def read_transformation(engine: Engine, source: str, logical_date: date) -> TransformationReceipt | None:
+    """Return the receipt of a day's current silver, or None."""
+    receipts = read_transformations(engine, source, logical_date, logical_date)
+    return receipts[0] if receipts else None
 
 
-def read_transformations(engine: Engine, source: str, first: date, last: date) -> list[dict[str, Any]]:
-    """Return the current rows of ``transformation_events`` from ``first`` to ``last`` by date, with ``inputs_sha256``.
+def read_transformations(engine: Engine, source: str, first: date, last: date) -> list[TransformationReceipt]:
+    """Return the receipts of the current silver from ``first`` to ``last``, by date.
 
-    That digest is of the latest run of the stage, which may have found the silver of an earlier one unchanged.
+    Their inputs are those of the latest run of the stage, which may have found the silver of an earlier one unchanged.
     """
     columns = transformation_events.c
     query = (
@@ -71,32 +92,33 @@ def read_transformations(engine: Engine, source: str, first: date, last: date) -
         .order_by(columns.logical_date)
     )
     with engine.connect() as connection:
-        rows = [dict(row) for row in connection.execute(query).mappings()]
+        rows = connection.execute(query).mappings().all()
         events = [find_stage(connection, "transformation", source, row["logical_date"]) for row in rows]
-    return [
-        row | {"inputs_sha256": event["inputs_sha256"] if event else ""}
-        for row, event in zip(rows, events, strict=True)
-    ]
+    return [read_transformation_row(row, event) for row, event in zip(rows, events, strict=True)]
 
 
-def record_training(engine: Engine, row: dict[str, Any], event: StageEvent) -> None:
-    """Keep a training: the columns of ``training_events`` but ``trained_at``."""
-    _keep(engine, training_events, row | {"trained_at": datetime.now(UTC)}, event)
+def record_training(engine: Engine, receipt: TrainingReceipt) -> None:
+    """Keep a training, with the versions of the code and of the libraries."""
+    versions = {name: version(name) for name in LIBRARIES}
+    complete = replace(receipt, library_versions=versions, code_version=read_code_version())
+    _keep(engine, training_events, to_training_row(complete), StageEvent.of("training", receipt))
 
 
-def record_evaluation(engine: Engine, row: dict[str, Any], event: StageEvent) -> None:
-    """Keep an evaluation: the columns of ``evaluation_events`` but ``evaluated_at``."""
-    _keep(engine, evaluation_events, row | {"evaluated_at": datetime.now(UTC)}, event)
+def read_training(engine: Engine, source: str, logical_date: date) -> TrainingReceipt | None:
+    """Return the receipt of the latest training of a source and date, or None."""
+    found = _find_latest(engine, training_events, "training", source, logical_date)
+    return read_training_row(*found) if found else None
 
 
-def read_training(engine: Engine, source: str, logical_date: date) -> dict[str, Any] | None:
-    """Return the latest row of ``training_events`` of a source and date and its ``inputs_sha256``, or None."""
-    return _read_latest(engine, training_events, "training", source, logical_date)
+def record_evaluation(engine: Engine, receipt: EvaluationReceipt) -> None:
+    """Keep an evaluation."""
+    _keep(engine, evaluation_events, to_evaluation_row(receipt), StageEvent.of("evaluation", receipt))
 
 
-def read_evaluation(engine: Engine, source: str, logical_date: date) -> dict[str, Any] | None:
-    """Return the latest row of ``evaluation_events`` of a source and date and its ``inputs_sha256``, or None."""
-    return _read_latest(engine, evaluation_events, "evaluation", source, logical_date)
+def read_evaluation(engine: Engine, source: str, logical_date: date) -> EvaluationReceipt | None:
+    """Return the receipt of the latest evaluation of a source and date, or None."""
+    found = _find_latest(engine, evaluation_events, "evaluation", source, logical_date)
+    return read_evaluation_row(*found) if found else None
 
 
 def has_made_content(engine: Engine, run_id: str) -> bool:
@@ -107,27 +129,30 @@ def has_made_content(engine: Engine, run_id: str) -> bool:
         return bool(connection.execute(select(or_(*made))).scalar())
 
 
-def _keep(engine: Engine, table: Table, row: dict[str, Any], event: StageEvent) -> None:
+def _keep(engine: Engine, table: Table, row: Row, event: StageEvent) -> None:
     with transaction(engine, is_recorded(event)) as connection:
-        require_running(connection, row["run_id"])
+        require_running(connection, event.run_id)
         _record(connection, table, row, event)
 
 
-def _record(connection: Connection, table: Table, row: dict[str, Any], event: StageEvent) -> None:
-    """Write a stage's own row, anew if its node runs again in one run, and then the row of ``stage_events``."""
-    own = table.c.run_id == row["run_id"]
-    if connection.execute(select(table.c.run_id).where(own)).first():
-        connection.execute(update(table).where(own).values(row))
+def _record(connection: Connection, table: Table, row: Row, event: StageEvent) -> None:
+    """Write a stage's row, anew if its node runs again in one run, and then the row of ``stage_events``."""
+    of_run = table.c.run_id == event.run_id
+    if connection.execute(select(table.c.run_id).where(of_run)).first():
+        connection.execute(update(table).where(of_run).values(row))
     else:
         connection.execute(insert(table), row)
-    stored = dict(connection.execute(select(table).where(own)).mappings().one())
+    stored = connection.execute(select(table).where(of_run)).mappings().one()
     insert_stage(connection, event, digest_rows([stored], CHANGING))
 
 
-def _read_latest(engine: Engine, table: Table, stage: str, source: str, logical_date: date) -> dict[str, Any] | None:
+def _find_latest(
+    engine: Engine, table: Table, stage: str, source: str, logical_date: date
+) -> tuple[RowMapping, RowMapping] | None:
+    """Return the row of a stage's table and the row of ``stage_events`` of its latest run, or None."""
     with engine.connect() as connection:
         event = find_stage(connection, stage, source, logical_date)
         if event is None:
             return None
         row = connection.execute(select(table).where(table.c.run_id == event["run_id"])).mappings().one()
-    return dict(row) | {"inputs_sha256": event["inputs_sha256"]}
+    return row, event

@@ -23,6 +23,7 @@ from network_anomalies.parameters import (
     TransformationParameters,
     digest_parameters,
 )
+from network_anomalies.records.receipt import StageReceipt
 
 Facts = dict[str, str]
 
@@ -57,7 +58,10 @@ def extend_allowlist(alerts: AlertsParameters, generator: GeneratorParameters, k
 
 
 def choose_alerts_policy(
-    alerts: AlertsParameters, generator: GeneratorParameters, source_record: pd.DataFrame, receipt: Mapping[str, Any]
+    alerts: AlertsParameters,
+    generator: GeneratorParameters,
+    source_record: pd.DataFrame,
+    after_transformation: StageReceipt,
 ) -> AlertsParameters:
     """Return the alerts' parameters for a source: a node of two stages.
 
@@ -65,7 +69,7 @@ def choose_alerts_policy(
         alerts: of every source.
         generator: its profile has the exceptions of synthetic events.
         source_record: the source's row of ``sources``.
-        receipt: of the day's silver; the source has its row by then.
+        after_transformation: the receipt of the day's silver; the source has its row by then.
     """
     return extend_allowlist(alerts, generator, str(source_record["kind"].iloc[0]))
 

@@ -7,9 +7,12 @@ from typing import Any, cast
 
 from kedro.framework.session import KedroSession
 
+RuntimeParameters = dict[str, Any]
+"""What `kedro run --params` gives: names to values, nested as in ``conf``."""
+
 
 @contextmanager
-def start_session(root: Path, env: str | None, params: dict[str, Any]) -> Iterator[KedroSession]:
+def start_session(root: Path, env: str | None, params: RuntimeParameters) -> Iterator[KedroSession]:
     """Open a session of the project at ``root``, for an environment (None: the default) and runtime parameters."""
     with KedroSession.create(root, env=env, runtime_params=params) as session:
         yield cast("KedroSession", session)

@@ -1,5 +1,6 @@
 """Measures of a model: how it ranks flows, what its alerts find, and whether its scores have drifted."""
 
+from collections.abc import Sequence
 from datetime import date
 from typing import Any
 
@@ -8,6 +9,7 @@ import pandas as pd
 
 from network_anomalies.detection.alerts.triage import allow_findings, take_budget
 from network_anomalies.parameters import AlertsParameters, EvaluationParameters
+from network_anomalies.records.evaluation import AlertMeasures, AttackResult, Drift, ModelMeasures, Ranking
 
 FOCUS_HOSTS = 3
 STEALTHY = 0.5
@@ -15,16 +17,20 @@ SLACK = pd.Timedelta(hours=1)
 SMALLEST_SHARE = 1e-4
 
 
-def measure_ranking(label: np.ndarray, scores: np.ndarray) -> dict[str, Any]:
+def measure_model(label: np.ndarray, scores: np.ndarray, alerts: AlertMeasures) -> ModelMeasures:
+    """Return what a model's alerts found, and how its scores rank the flows."""
+    return ModelMeasures.model_validate(measure_ranking(label, scores).to_json() | alerts.to_json())
+
+
+def measure_ranking(label: np.ndarray, scores: np.ndarray) -> Ranking:
     """Return ROC-AUC and average precision of scores (higher = more anomalous), None without both kinds of flows."""
     if not 0 < label.sum() < len(label):
-        return {"roc_auc": None, "average_precision": None}
+        return Ranking(roc_auc=None, average_precision=None)
     from sklearn.metrics import average_precision_score, roc_auc_score
 
-    return {
-        "roc_auc": float(roc_auc_score(label, scores)),
-        "average_precision": float(average_precision_score(label, scores)),
-    }
+    return Ranking(
+        roc_auc=float(roc_auc_score(label, scores)), average_precision=float(average_precision_score(label, scores))
+    )
 
 
 def find_instances(truth: pd.DataFrame) -> pd.DataFrame:
@@ -53,35 +59,41 @@ def find_instances(truth: pd.DataFrame) -> pd.DataFrame:
 
 def measure_alerts(
     findings: pd.DataFrame, instances: pd.DataFrame | None, alerts: AlertsParameters, logical_date: date
-) -> dict[str, Any]:
+) -> AlertMeasures:
     """Return how many alerts there are within the budget and, where attacks are known, what they found.
 
     An alert is true if it names a host at the heart of an attack, as entity or peer, during it or up to an hour around
-    it. ``delay_seconds`` is from an attack's start to the first flow that its first alert points to.
+    it.
     """
     raised = take_budget(allow_findings(findings, alerts.allowlist, logical_date), alerts.budget)
-    counts = {"alerts": len(raised), "alerts_by_kind": raised["kind"].value_counts().to_dict()}
+    by_kind = raised["kind"].value_counts().to_dict()
     if instances is None:
-        return counts
-    hits = np.array([_match(raised, attack) for attack in instances.itertuples()]).reshape(len(instances), len(raised))
-    found = np.asarray(hits.any(axis=1))
-    starts = raised["first_seen"].to_numpy()
-    delays = [
-        max((starts[hit].min() - attack.first_seen).total_seconds(), 0.0) if hit.any() else None
-        for hit, attack in zip(hits, instances.itertuples(), strict=True)
-    ]
-    by_attack = instances.assign(found=found, delay_seconds=pd.Series(delays, dtype="object"))
-    true = int(hits.any(axis=0).sum())
-    return counts | {
-        "precision_at_budget": true / len(raised) if len(raised) else None,
-        "recall_at_budget": float(found.mean()),
-        "recall_of_open_attacks": _mean(found[instances["stealth"].to_numpy() < STEALTHY]),
-        "false_alerts": len(raised) - true,
-        "attacks": by_attack[["scenario", "kind", "stealth", "found", "delay_seconds"]].to_dict("records"),
-    }
+        return AlertMeasures(alerts=len(raised), alerts_by_kind=by_kind)
+    attacks = list(instances.itertuples())
+    matches = np.array([_match(raised, attack) for attack in attacks]).reshape(len(attacks), len(raised))
+    results = tuple(
+        AttackResult(
+            scenario=attack.scenario,
+            kind=attack.kind,
+            stealth=attack.stealth,
+            found=bool(matched.any()),
+            delay_seconds=_measure_delay(raised["first_seen"][matched], attack.first_seen),
+        )
+        for attack, matched in zip(attacks, matches, strict=True)
+    )
+    true = int(matches.any(axis=0).sum())
+    return AlertMeasures(
+        alerts=len(raised),
+        alerts_by_kind=by_kind,
+        precision_at_budget=true / len(raised) if len(raised) else None,
+        recall_at_budget=_mean([result.found for result in results]),
+        recall_of_open_attacks=_mean([result.found for result in results if result.stealth < STEALTHY]),
+        false_alerts=len(raised) - true,
+        attacks=results,
+    )
 
 
-def measure_drift(reference: list[float], scores: np.ndarray, evaluation: EvaluationParameters) -> dict[str, Any]:
+def measure_drift(reference: Sequence[float], scores: np.ndarray, evaluation: EvaluationParameters) -> Drift:
     """Return the population stability index of scores against quantiles of the training's, and whether it counts.
 
     PSI is the sum of (a - e) ln(a / e) over bins with expected share e and actual share a. It is an effect size, unlike
@@ -94,7 +106,7 @@ def measure_drift(reference: list[float], scores: np.ndarray, evaluation: Evalua
     actual = np.maximum(actual, SMALLEST_SHARE)
     psi = float(np.sum((actual - expected) * np.log(actual / expected)))
     enough = len(scores) >= evaluation.drift_rows
-    return {"psi": psi, "drifted": bool(enough and psi >= evaluation.drift_psi), "flows_enough": enough}
+    return Drift(psi=psi, drifted=bool(enough and psi >= evaluation.drift_psi), flows_enough=enough)
 
 
 def _find_hosts(flows: pd.DataFrame) -> list[str]:
@@ -109,5 +121,12 @@ def _match(raised: pd.DataFrame, attack: Any) -> np.ndarray:
     return matched
 
 
-def _mean(values: np.ndarray) -> float | None:
-    return float(values.mean()) if len(values) else None
+def _measure_delay(alerts_began: pd.Series, attack_began: pd.Timestamp) -> float | None:
+    """Return the seconds from an attack's start to the first alert, 0 if that was earlier, None without alerts."""
+    if alerts_began.empty:
+        return None
+    return max(float((alerts_began.min() - attack_began).total_seconds()), 0.0)
+
+
+def _mean(values: Sequence[bool]) -> float | None:
+    return float(np.mean(values)) if values else None

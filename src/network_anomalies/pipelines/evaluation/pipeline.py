@@ -52,7 +52,7 @@ def create_pipeline() -> Pipeline:
                     *("params:evaluation", "alerts_policy", "params:run_id"),
                 ],
                 outputs="evaluation_events",
-                name="record_evaluation",
+                name="assemble_evaluation",
             ),
         ]
     )

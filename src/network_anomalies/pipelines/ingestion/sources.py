@@ -15,6 +15,7 @@ from network_anomalies.formats import FORMATS, OpenFile
 from network_anomalies.formats.slices import SECOND, LogIndex, index_logs, plan_slices, read_slice, start_of
 from network_anomalies.generator import PlannedDay, draw_part, label_parts, plan_day
 from network_anomalies.parameters import GeneratorParameters, LogsParameters
+from network_anomalies.records.receipt import LakeObject, StageReceipt
 from network_anomalies.runs.inputs import choose_generator_parameters, choose_log_parameters, list_truth_facts
 
 Parts = dict[str, Callable[[], pd.DataFrame]]
@@ -41,7 +42,7 @@ def generate_events(synthetic_day: PlannedDay, generator: GeneratorParameters) -
 
 def label_events(
     synthetic_day: PlannedDay, ingestion_events: pd.DataFrame
-) -> Iterator[tuple[dict[str, bytes], Report]]:
+) -> Iterator[tuple[dict[str, bytes], LakeObject]]:
     """Say what the synthetic events of a committed day really were: see ``generator.truth`` for the columns.
 
     Args:
@@ -49,20 +50,25 @@ def label_events(
         ingestion_events: the commit's receipt; there is no truth about a day that was not stored.
 
     Yields:
-        An object, its name to Parquet bytes; and a row about it.
+        An object, its name to Parquet bytes; and a record of it.
     """
     for parts in synthetic_day.runs:
         table = pa.Table.from_pandas(label_parts(synthetic_day, parts), preserve_index=False)
         data = encode_part(table, {"revision": str(ingestion_events["revision"].iloc[0])})
         digest = hashlib.sha256(data).hexdigest()
         name = f"truth_{parts[0]:04d}_{digest[:12]}"
-        yield {name: data}, {"file_name": f"{name}.parquet", "sha256": digest}
+        yield {name: data}, LakeObject(uri=f"{name}.parquet", sha256=digest)
 
 
-def assemble_truth(truth_reports: list[Report], ingestion_events: pd.DataFrame, run_id: str) -> Report:
-    """Make the record of the ground truth: the objects that hold it, and the batch that it is about."""
-    raw = digest_contents(ingestion_events["content_sha256"])
-    return {"run_id": run_id, "inputs": list_truth_facts(raw), "outputs": truth_reports}
+def assemble_truth(truth_reports: list[LakeObject], ingestion_events: pd.DataFrame, run_id: str) -> StageReceipt:
+    """Make the receipt of the ground truth: the objects that hold it, and the batch that it is about."""
+    return StageReceipt(
+        run_id=run_id,
+        source=ingestion_events["source"].iloc[0],
+        logical_date=ingestion_events["logical_date"].iloc[0],
+        inputs=list_truth_facts(digest_contents(ingestion_events["content_sha256"])),
+        outputs=truth_reports,
+    )
 
 
 def index_log_files(

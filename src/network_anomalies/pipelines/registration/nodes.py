@@ -1,6 +1,8 @@
 """Nodes that decide whether a model becomes champion, and write down why."""
 
-from datetime import date, datetime, timedelta
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
 from functools import partial
 from io import BytesIO
 from typing import Any
@@ -11,18 +13,21 @@ from network_anomalies.detection import Model, to_bytes
 from network_anomalies.errors import ContractError
 from network_anomalies.parameters import RegistrationParameters
 from network_anomalies.records.champion import Champion
+from network_anomalies.records.evaluation import AttackResult, EvaluationReceipt, ModelMeasures
+from network_anomalies.records.registration import MlflowRun, ModelRegistration, PromotionDecision
+from network_anomalies.records.training import TrainingReceipt, name_card
 from network_anomalies.runs.inputs import list_registration_facts
 
-Report = dict[str, Any]
+PLOTS = ("score_distribution.png", "precision_recall.png", "alerts_per_hour.png")
 
 
 def decide_promotion(
-    evaluation_events: Report,
-    training_events: Report,
+    evaluation_events: EvaluationReceipt,
+    training_events: TrainingReceipt,
     previous_champion: Champion | None,
     current_revisions: pd.DataFrame,
     registration: RegistrationParameters,
-) -> Report:
+) -> PromotionDecision:
     """Decide whether the date's model becomes champion from the date on: a worse one never does.
 
     Where there is truth, it must beat the average precision of the champion before the date, on the same flows, by
@@ -37,67 +42,56 @@ def decide_promotion(
         current_revisions: ``logical_date`` and ``revision`` of the source's batches whose content is the current one.
         registration: the rules' parameters.
 
-    Returns:
-        ``promote`` and ``reason``.
-
     Raises:
         ContractError: what was evaluated last is another model.
     """
-    if evaluation_events["model_sha256"] != training_events["model_sha256"]:
-        raise ContractError(
-            f"model {training_events['model_sha256'][:12]} was trained and not evaluated: run the evaluation pipeline"
-        )
-    metrics = evaluation_events["metrics"]
+    metrics, sha256 = evaluation_events.metrics, training_events.model.sha256
+    if metrics.model_sha256 != sha256:
+        raise ContractError(f"model {sha256[:12]} was trained and not evaluated: run the evaluation pipeline")
     if previous_champion is None:
-        return {"promote": True, "reason": f"first model of this source up to {training_events['logical_date']}"}
-    if previous_champion.model_sha256 == training_events["model_sha256"]:
-        return {"promote": False, "reason": f"it is the champion already: {previous_champion.reason}"}
-    if metrics["champion"] is None:
-        return {"promote": True, "reason": f"the champion cannot score: {metrics['champion_note']}"}
+        return PromotionDecision(True, f"first model of this source up to {training_events.logical_date}")
+    if previous_champion.model_sha256 == sha256:
+        return PromotionDecision(False, f"it is the champion already: {previous_champion.reason}")
+    if metrics.champion is None:
+        return PromotionDecision(True, f"the champion cannot score: {metrics.champion_note}")
     outdated = _list_outdated(previous_champion, current_revisions)
-    if metrics["candidate"]["average_precision"] is not None:
-        decision = _decide_by_truth(metrics, registration, bool(outdated))
+    candidate, champion = metrics.candidate, metrics.champion
+    if candidate.average_precision is not None and champion.average_precision is not None:
+        decision = _decide_by_truth(candidate.average_precision, champion.average_precision, registration, outdated)
     else:
-        decision = _decide_by_volume(metrics, training_events, previous_champion, registration, bool(outdated))
+        ages = (training_events, previous_champion)
+        decision = _decide_by_volume(candidate.alerts, champion.alerts, ages, registration, outdated)
     if not outdated:
         return decision
-    said = f"the champion was trained on revisions that are no longer current ({', '.join(outdated)})"
-    return decision | {"reason": f"{said}; {decision['reason']}"}
+    cause = f"the champion was trained on revisions that are no longer current ({', '.join(outdated)})"
+    return replace(decision, reason=f"{cause}; {decision.reason}")
 
 
 def write_model_card(
-    decision: Report, evaluation_events: Report, training_events: Report, logical_date: date
-) -> dict[str, str]:
+    decision: PromotionDecision, evaluation_events: EvaluationReceipt, training_events: TrainingReceipt
+) -> str:
     """Write the Markdown card that lies beside the model: data, metrics, limits, decision."""
-    days, metrics = training_events["input_objects"], evaluation_events["metrics"]
-    candidate = metrics["candidate"]
-    rows = [f"| {name} | {_show(value)} |" for name, value in candidate.items() if not isinstance(value, (list, dict))]
-    attacks = [
-        f"| {attack['scenario']} | {attack['kind']} | {attack['stealth']} | {'yes' if attack['found'] else 'no'} | "
-        f"{_show(attack['delay_seconds'])} |"
-        for attack in candidate.get("attacks", [])
-    ]
-    found = ["", "| attack | kind | stealth | found | delay, s |", "|---|---|---|---|---|", *attacks] if attacks else []
+    metrics, days = evaluation_events.metrics, training_events.input_objects
     lines = [
-        f"# Model {training_events['model_sha256'][:12]} of source {training_events['source']}",
+        f"# Model {training_events.model.sha256[:12]} of source {training_events.source}",
         "",
-        f"Trained {logical_date} by run {training_events['run_id']}, code {training_events['code_version']}.",
+        f"Trained {training_events.logical_date} by run {training_events.run_id}, code {training_events.code_version}.",
         "",
         "## Data",
         "",
-        f"{training_events['record_count']} flows from {_show(training_events['train_start'])} to "
-        f"{_show(training_events['train_end'])}, of {len(days)} days: "
-        + ", ".join(f"{one['logical_date']} (revision {one['revision']})" for one in days)
+        f"{training_events.record_count} flows from {_show(training_events.train_start)} to "
+        f"{_show(training_events.train_end)}, of {len(days)} days: "
+        + ", ".join(f"{day.logical_date} (revision {day.revision})" for day in days)
         + ".",
-        f"Tested on {metrics['test_flows']} later flows, until {_show(training_events['test_end'])}.",
+        f"Tested on {metrics.test_flows} later flows, until {_show(training_events.test_end)}.",
         "",
         "## Metrics",
         "",
         "| measure | value |",
         "|---|---|",
-        *rows,
-        f"| population stability index of the scores | {_show(metrics['drift']['psi'])} |",
-        *found,
+        *(f"| {name} | {_show(value)} |" for name, value in _list_measures(metrics.candidate).items()),
+        f"| population stability index of the scores | {_show(metrics.drift.psi)} |",
+        *_list_attacks(metrics.candidate.attacks),
         "",
         "## Limits",
         "",
@@ -106,104 +100,118 @@ def write_model_card(
         "",
         "## Decision",
         "",
-        f"{'Champion' if decision['promote'] else 'Challenger'}: {decision['reason']}.",
+        f"{'Champion' if decision.promote else 'Challenger'}: {decision.reason}.",
         "",
     ]
-    return {f"{training_events['model_sha256'][:12]}/model_card": "\n".join(lines)}
+    return "\n".join(lines)
 
 
 def assemble_model(
-    decision: Report,
-    model_card: Any,
-    evaluation_events: Report,
-    training_events: Report,
+    decision: PromotionDecision,
+    evaluation_events: EvaluationReceipt,
+    training_events: TrainingReceipt,
     registration: RegistrationParameters,
     run_id: str,
-) -> Report:
+    after_model_card: str,
+) -> ModelRegistration:
     """Make what the registry decides on in one transaction; the card is there before it."""
-    return {
-        "run_id": run_id,
-        "inputs": list_registration_facts(evaluation_events["inputs_sha256"], registration),
-        "training_run_id": training_events["run_id"],
-        "model_sha256": training_events["model_sha256"],
-        "model_uri": training_events["model_uri"],
-        "card_uri": f"{training_events['model_uri'].rpartition('/')[0]}/model_card.md",
-        "tested_against": evaluation_events["champion_sha256"],
-        **decision,
-    }
+    return ModelRegistration(
+        run_id=run_id,
+        source=training_events.source,
+        logical_date=training_events.logical_date,
+        inputs=list_registration_facts(evaluation_events.inputs_sha256, registration),
+        training_run_id=training_events.run_id,
+        model=training_events.model,
+        card_uri=name_card(training_events.model),
+        tested_against=evaluation_events.metrics.champion_sha256,
+        decision=decision,
+    )
 
 
 def describe_for_mlflow(
-    decision: Report, evaluation_events: Report, training_events: Report, anomaly_model: Model, *plots: Any
-) -> Report:
+    decision: PromotionDecision,
+    evaluation_events: EvaluationReceipt,
+    training_events: TrainingReceipt,
+    anomaly_model: Model,
+    *plots: Any,
+) -> MlflowRun:
     """Describe the model for MLflow: parameters, metrics, plots and the model; files as functions that give bytes."""
-    metrics = evaluation_events["metrics"]
-    measured = metrics["candidate"].items()
-    names = ("score_distribution.png", "precision_recall.png", "alerts_per_hour.png")
-    return {
-        "name": f"{training_events['source']} {training_events['logical_date']}",
-        "parameters": {
-            name: value for name, value in training_events["parameters"].items() if name != "reference_scores"
+    metrics = evaluation_events.metrics
+    measures = {name: value for name, value in _list_measures(metrics.candidate).items() if value is not None}
+    return MlflowRun(
+        name=f"{training_events.source} {training_events.logical_date}",
+        parameters=training_events.parameters,
+        metrics=measures | {"drift_psi": metrics.drift.psi},
+        tags={
+            "run_id": training_events.run_id,
+            "model_sha256": training_events.model.sha256,
+            "promoted": str(decision.promote),
+            "reason": decision.reason,
         },
-        "metrics": {name: value for name, value in measured if isinstance(value, (int, float))}
-        | {"drift_psi": metrics["drift"]["psi"]},
-        "tags": {
-            "run_id": training_events["run_id"],
-            "model_sha256": training_events["model_sha256"],
-            "promoted": str(decision["promote"]),
-            "reason": decision["reason"],
-        },
-        "files": {"model.arrow": partial(to_bytes, anomaly_model)}
-        | {name: partial(_to_png, plot) for name, plot in zip(names, plots, strict=True)},
-    }
+        files={"model.arrow": partial(to_bytes, anomaly_model)}
+        | {name: partial(_to_png, plot) for name, plot in zip(PLOTS, plots, strict=True)},
+    )
 
 
-def _decide_by_truth(metrics: Report, registration: RegistrationParameters, outdated: bool) -> Report:
-    candidate, champion = (metrics[name]["average_precision"] for name in ("candidate", "champion"))
+def _decide_by_truth(
+    candidate: float, champion: float, registration: RegistrationParameters, outdated: list[str]
+) -> PromotionDecision:
+    """Decide by the average precision of the two."""
     gain = candidate - champion
     facts = f"average precision {candidate:.3f} against {champion:.3f} of the champion"
-    rule = f"a gain of {registration.min_gain} is asked for"
-    return {
-        "promote": (gain > 0 and gain >= registration.min_gain) or (outdated and gain >= 0),
-        "reason": f"{facts}; {rule}",
-    }
+    promote = (gain > 0 and gain >= registration.min_gain) or (bool(outdated) and gain >= 0)
+    return PromotionDecision(promote, f"{facts}; a gain of {registration.min_gain} is asked for")
 
 
 def _decide_by_volume(
-    metrics: Report,
-    training_events: Report,
-    previous_champion: Champion,
+    candidate: int,
+    champion: int,
+    trained: tuple[TrainingReceipt, Champion],
     registration: RegistrationParameters,
-    outdated: bool,
-) -> Report:
-    candidate, champion = metrics["candidate"]["alerts"], metrics["champion"]["alerts"]
-    age = (training_events["train_end"] - previous_champion.train_end).days
-    partial = _is_part_of_a_day(previous_champion.train_start, previous_champion.train_end)
-    longer = partial and not _is_part_of_a_day(training_events["train_start"], training_events["train_end"])
-    facts = f"no truth; the champion is {age} days old{', knows a part of a day only' if partial else ''}"
+    outdated: list[str],
+) -> PromotionDecision:
+    """Decide by the number of alerts of the two, and by what they were trained on."""
+    training_events, previous_champion = trained
+    age = (training_events.train_end - previous_champion.train_end).days
+    partial_day = _is_part_of_a_day(previous_champion.train_start, previous_champion.train_end)
+    longer = partial_day and not _is_part_of_a_day(training_events.train_start, training_events.train_end)
+    facts = f"no truth; the champion is {age} days old{', knows a part of a day only' if partial_day else ''}"
     rule = f"from {registration.max_age_days} days on, and up to {registration.max_alert_ratio} times its alerts"
     promote = candidate <= registration.max_alert_ratio * max(champion, 1) and (
-        age >= registration.max_age_days or longer or outdated
+        age >= registration.max_age_days or longer or bool(outdated)
     )
-    return {
-        "promote": promote,
-        "reason": f"{facts}, alerts {candidate} against {champion}; it is replaced {rule}",
-    }
+    return PromotionDecision(promote, f"{facts}, alerts {candidate} against {champion}; it is replaced {rule}")
 
 
 def _list_outdated(champion: Champion, current_revisions: pd.DataFrame) -> list[str]:
     """Return the days that a champion was trained on with another content than the current one."""
-    current = current_revisions.assign(day=current_revisions["logical_date"].astype("str"))
-    revisions = {day: rows["revision"].tolist() for day, rows in current.groupby("day")}
+    revisions = {day: rows["revision"].tolist() for day, rows in current_revisions.groupby("logical_date")}
     return [
-        f"{day['logical_date']}: {day['revision']}, now {max(revisions.get(day['logical_date'], [0])) or 'none'}"
+        f"{day.logical_date}: {day.revision}, now {max(revisions.get(day.logical_date, [0])) or 'none'}"
         for day in champion.input_objects
-        if day["revision"] not in revisions.get(day["logical_date"], [])
+        if day.revision not in revisions.get(day.logical_date, [])
     ]
 
 
 def _is_part_of_a_day(start: datetime, end: datetime) -> bool:
     return end < datetime(start.year, start.month, start.day, tzinfo=start.tzinfo) + timedelta(days=1)
+
+
+def _list_measures(measures: ModelMeasures) -> dict[str, float | None]:
+    """Return the measures that are one number, None where there is none, as far as they were taken."""
+    return {
+        name: value for name, value in measures.to_json().items() if value is None or isinstance(value, (int, float))
+    }
+
+
+def _list_attacks(attacks: Sequence[AttackResult]) -> list[str]:
+    """Return the lines of a Markdown table of attacks, none without attacks."""
+    rows = [
+        f"| {attack.scenario} | {attack.kind} | {attack.stealth} | {'yes' if attack.found else 'no'} | "
+        f"{_show(attack.delay_seconds)} |"
+        for attack in attacks
+    ]
+    return ["", "| attack | kind | stealth | found | delay, s |", "|---|---|---|---|---|", *rows] if rows else []
 
 
 def _to_png(picture: Any) -> bytes:
@@ -212,7 +220,7 @@ def _to_png(picture: Any) -> bytes:
     return sink.getvalue()
 
 
-def _show(value: Any) -> str:
+def _show(value: datetime | float | None) -> str:
     if isinstance(value, datetime):
         return f"{value:%Y-%m-%d %H:%M} UTC"
     return "unknown" if value is None else f"{value:.4g}" if isinstance(value, float) else str(value)

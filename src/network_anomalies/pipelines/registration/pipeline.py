@@ -25,18 +25,18 @@ def create_pipeline() -> Pipeline:
             ),
             Node(
                 write_model_card,
-                inputs=["decision", "evaluation_events", "training_events", "params:logical_date"],
+                inputs=["decision", "evaluation_events", "training_events"],
                 outputs="model_card",
                 name="write_model_card",
             ),
             Node(
                 assemble_model,
                 inputs=[
-                    *("decision", "model_card", "evaluation_events", "training_events"),
-                    *("params:registration", "params:run_id"),
+                    *("decision", "evaluation_events", "training_events"),
+                    *("params:registration", "params:run_id", "model_card"),
                 ],
                 outputs="champion_model",
-                name="register_model",
+                name="assemble_model",
             ),
             Node(
                 describe_for_mlflow,
@@ -45,7 +45,7 @@ def create_pipeline() -> Pipeline:
                     *("score_distribution", "precision_recall", "alerts_per_hour"),
                 ],
                 outputs="mlflow_run",
-                name="tell_mlflow",
+                name="describe_for_mlflow",
             ),
         ]
     )

@@ -4,7 +4,6 @@ import hashlib
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -17,10 +16,12 @@ from network_anomalies.events.parts import encode_part
 from network_anomalies.parameters import AlertsParameters
 from network_anomalies.pipelines.scoring.report import render_report
 from network_anomalies.records.champion import Champion
+from network_anomalies.records.receipt import LakeObject, StageReceipt
+from network_anomalies.records.scoring import DayAlerts
 from network_anomalies.records.silver_day import Slices
+from network_anomalies.records.transformation import TransformationReceipt
 from network_anomalies.runs.inputs import list_scoring_facts
 
-Report = dict[str, Any]
 KEPT_COLUMNS = ["timestamp", "src_ip", "dst_ip", "bytes", "duration", "protocol"]
 REPEATING = ("src_ip", "dst_ip", "protocol", "facet_1", "facet_2", "facet_3", "model_sha256")
 """Columns of scores that are written as dictionaries; numbers hardly repeat."""
@@ -31,8 +32,8 @@ ALERT_COLUMNS = [
 
 
 def score_slices(
-    silver_slices: Slices, champion_model: Champion, transformation_events: Report
-) -> Iterator[tuple[dict[str, bytes], pd.DataFrame, Report]]:
+    silver_slices: Slices, champion_model: Champion, transformation_events: TransformationReceipt
+) -> Iterator[tuple[dict[str, bytes], pd.DataFrame, LakeObject]]:
     """Score a day's silver with the champion, a slice at a time.
 
     Args:
@@ -43,16 +44,17 @@ def score_slices(
     Yields:
         An object, name to Parquet bytes: the slice's flows with ``score`` (higher is more anomalous), the three
         strongest facets and their surprise, and ``model_sha256``; the conversation-hours of the slice that reach the
-        model's alert score; and a row about the object.
+        model's alert score; and a record of the object.
     """
-    provenance = {"silver": transformation_events["inputs_sha256"]}
+    provenance = {"silver": transformation_events.inputs_sha256}
     judge = partial(_judge, champion_model.model, champion_model.model_sha256)
     judged = work_ahead([partial(judge, read) for read in silver_slices.values()], ahead=2)
     for hour, (flows, flagged) in zip(silver_slices, judged, strict=True):
         data = encode_part(pa.Table.from_pandas(flows, preserve_index=False), provenance, REPEATING)
         digest = hashlib.sha256(data).hexdigest()
-        objects = {f"scores_{hour}_{digest[:12]}": data}
-        yield objects, flagged, {"file_name": f"scores_{hour}_{digest[:12]}.parquet", "sha256": digest}
+        name = f"scores_{hour}_{digest[:12]}"
+        objects = {name: data}
+        yield objects, flagged, LakeObject(uri=f"{name}.parquet", sha256=digest)
         objects.clear()  # saved by now; Kedro's streams would hold it
 
 
@@ -60,22 +62,23 @@ def raise_alerts(
     flagged_conversations: list[pd.DataFrame],
     day_summary: Summary,
     champion_model: Champion,
-    transformation_events: Report,
+    transformation_events: TransformationReceipt,
     alerts_policy: AlertsParameters,
     run_id: str,
-) -> Report:
+) -> DayAlerts:
     """Raise the day's alerts: one per entity and kind, at most ``budget``, and those that somebody answers for."""
-    day = transformation_events["logical_date"]
+    day = transformation_events.logical_date
     has_past = champion_model.train_end <= datetime(day.year, day.month, day.day, tzinfo=UTC)
     findings = conclude(flagged_conversations, day_summary, champion_model.model, has_past)
     judged = allow_findings(findings, alerts_policy.allowlist, day)
     rows = pd.concat([take_budget(judged, alerts_policy.budget), judged[judged["suppressed_by"].notna()]])
     rows = rows.assign(
         severity=rate_severity(rows["score"]),
-        transformation_run_id=transformation_events["run_id"],
+        transformation_run_id=transformation_events.run_id,
         model_version=champion_model.version,
     )
-    return {"run_id": run_id, "rows": rows[ALERT_COLUMNS].replace({"peer": {"": None}, "technique": {"": None}})}
+    alerts = rows[ALERT_COLUMNS].replace({"peer": {"": None}, "technique": {"": None}})
+    return DayAlerts(run_id, transformation_events.source, day, alerts)
 
 
 def format_alerts(alerts: pd.DataFrame) -> pd.DataFrame:
@@ -112,24 +115,33 @@ def format_alerts(alerts: pd.DataFrame) -> pd.DataFrame:
 
 
 def write_report(
-    alerts: pd.DataFrame, champion_model: Champion, transformation_events: Report, alerts_policy: AlertsParameters
+    alerts: pd.DataFrame,
+    champion_model: Champion,
+    transformation_events: TransformationReceipt,
+    alerts_policy: AlertsParameters,
 ) -> str:
     """Write the day's report as one self-contained HTML page."""
     return render_report(alerts, champion_model, transformation_events, alerts_policy.budget)
 
 
 def assemble_scoring(
-    score_reports: list[Report],
-    transformation_events: Report,
+    score_reports: list[LakeObject],
+    transformation_events: TransformationReceipt,
     champion_model: Champion,
     alerts_policy: AlertsParameters,
     run_id: str,
-    *written_before: Any,
-) -> Report:
-    """Make the record of the scoring, after everything that it wrote: the objects, and what decided them."""
-    silver = transformation_events["inputs_sha256"]
-    inputs = list_scoring_facts(silver, champion_model.model_sha256, alerts_policy, feature_spec_sha256())
-    return {"run_id": run_id, "inputs": inputs, "outputs": score_reports}
+    after_alert_lines: pd.DataFrame,
+    after_daily_report: str,
+) -> StageReceipt:
+    """Make the receipt of the scoring, after everything that it wrote: the objects, and what decided them."""
+    silver = transformation_events.inputs_sha256
+    return StageReceipt(
+        run_id=run_id,
+        source=transformation_events.source,
+        logical_date=transformation_events.logical_date,
+        inputs=list_scoring_facts(silver, champion_model.model_sha256, alerts_policy, feature_spec_sha256()),
+        outputs=score_reports,
+    )
 
 
 def _judge(model: Model, model_sha256: str, read: Callable[[], pd.DataFrame]) -> tuple[pd.DataFrame, pd.DataFrame]:

@@ -56,7 +56,7 @@ def create_pipeline() -> Pipeline:
                     *("alert_lines", "daily_report"),
                 ],
                 outputs="scoring_events",
-                name="record_scoring",
+                name="assemble_scoring",
             ),
         ]
     )

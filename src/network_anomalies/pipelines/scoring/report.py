@@ -1,12 +1,12 @@
 """The daily report: one HTML page that needs nothing else."""
 
 from html import escape
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from network_anomalies.records.champion import Champion
+from network_anomalies.records.transformation import TransformationReceipt
 
 STYLE = """
 body {font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 75rem; padding: 0 1rem; color: #222}
@@ -16,19 +16,19 @@ tr {border-bottom: 1px solid #ddd} .critical, .high {color: #b00020; font-weight
 BAR_WIDTH, BARS_HEIGHT, HOURS = 20, 80, 24
 
 
-def render_report(alerts: pd.DataFrame, champion: Champion, silver: dict[str, Any], budget: int) -> str:
+def render_report(alerts: pd.DataFrame, champion: Champion, silver: TransformationReceipt, budget: int) -> str:
     """Return the page.
 
     Args:
         alerts: the day's rows of ``alerts``.
         champion: the champion for the day.
-        silver: the day's row of ``transformation_events``.
+        silver: the receipt of the day's silver.
         budget: how many alerts a day may have.
     """
     raised = alerts[alerts["suppressed_by"].isna()]
-    title = f"{silver['source']} on {silver['logical_date']}"
+    title = f"{silver.source} on {silver.logical_date}"
     facts = [
-        f"{silver['record_count']:,} flows, revision {silver['revision']}, silver of run {silver['run_id']}",
+        f"{silver.record_count:,} flows, revision {silver.revision}, silver of run {silver.run_id}",
         f"champion version {champion.version} ({champion.model_sha256[:12]}): {champion.reason}",
         f"{len(raised)} alerts (at most {budget} a day), {len(alerts) - len(raised)} suppressed by the allowlist",
     ]

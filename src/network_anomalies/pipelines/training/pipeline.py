@@ -17,7 +17,10 @@ def create_pipeline() -> Pipeline:
             ),
             Node(
                 train_model,
-                inputs=["training_split", "params:training", "params:run_id"],
+                inputs=[
+                    *("training_split", "params:training"),
+                    *("params:source", "params:logical_date", "params:run_id"),
+                ],
                 outputs=["anomaly_model", "training_events"],
                 name="train_model",
             ),

@@ -2,8 +2,8 @@
 
 import hashlib
 from collections.abc import Callable, Iterator
+from datetime import date
 from functools import partial
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,10 +15,10 @@ from network_anomalies.errors import ContractError
 from network_anomalies.events.ahead import work_ahead
 from network_anomalies.events.parts import digest_contents, encode_part
 from network_anomalies.parameters import TransformationParameters
+from network_anomalies.records.transformation import RawObject, SilverObject, TransformationReceipt
 from network_anomalies.runs.inputs import list_transformation_facts
 
 Objects = dict[str, bytes]
-Report = dict[str, Any]
 SIZE_CATEGORIES = ("small", "medium", "large")
 SIZE_EDGES = (500, 1500)
 
@@ -27,7 +27,7 @@ def transform_slices(
     raw_slices: dict[str, Callable[[], pd.DataFrame]],
     ingestion_events: pd.DataFrame,
     transformation: TransformationParameters,
-) -> Iterator[tuple[Objects, Objects, Report]]:
+) -> Iterator[tuple[Objects, Objects, SilverObject]]:
     """Add the silver columns to a day's slices, one at a time, and summarise the day.
 
     Args:
@@ -37,7 +37,7 @@ def transform_slices(
 
     Yields:
         Silver objects (name to Parquet bytes, emptied when the next slice is asked for), the day's summary (last, name
-        to bytes), and a row for each object.
+        to bytes), and a record of each object.
     """
     provenance = {"revision": str(ingestion_events["revision"].iloc[0]), "feature_spec_sha256": feature_spec_sha256()}
     summaries = []
@@ -49,13 +49,27 @@ def transform_slices(
         summaries.append(summary)
         data = encode_part(pa.Table.from_pandas(silver, preserve_index=False), provenance)
         name = f"silver_events_{hour}_{_digest(data)[:12]}"
-        facts = {"hour": hour, "hours": transformation.slice_hours, "record_count": len(silver)}
         objects = {name: data}
-        yield objects, {}, _describe("slice", f"{name}.parquet", data) | facts
+        yield (
+            objects,
+            {},
+            SilverObject(
+                uri=f"{name}.parquet",
+                sha256=_digest(data),
+                kind="slice",
+                size_bytes=len(data),
+                record_count=len(silver),
+                hour=hour,
+                hours=transformation.slice_hours,
+            ),
+        )
         objects.clear()  # saved by now; Kedro's streams would hold it
     data = pack_summary(merge_summaries(summaries))
     name = f"day_summary_{_digest(data)[:12]}"
-    yield {}, {name: data}, _describe("summary", f"{name}.arrow", data) | {"record_count": 0}
+    summary_object = SilverObject(
+        uri=f"{name}.arrow", sha256=_digest(data), kind="summary", size_bytes=len(data), record_count=0
+    )
+    yield {}, {name: data}, summary_object
 
 
 def add_silver_columns(events: pd.DataFrame) -> pd.DataFrame:
@@ -75,40 +89,48 @@ def add_silver_columns(events: pd.DataFrame) -> pd.DataFrame:
 
 
 def assemble_transformation(
-    silver_reports: list[Report], ingestion_events: pd.DataFrame, transformation: TransformationParameters, run_id: str
-) -> Report:
-    """Make the row that the registry commits: objects in and out with their hashes, rows, and what decided them.
+    silver_reports: list[SilverObject],
+    ingestion_events: pd.DataFrame,
+    transformation: TransformationParameters,
+    source: str,
+    logical_date: date,
+    run_id: str,
+) -> TransformationReceipt:
+    """Make the receipt that the registry commits: objects in and out with their digests, and what decided them.
 
     Raises:
         ContractError: the slices hold more or fewer events than the batch.
     """
-    rows, accepted = sum(row["record_count"] for row in silver_reports), int(ingestion_events["record_count"].sum())
-    if rows != accepted:
+    stored, accepted = sum(item.record_count for item in silver_reports), int(ingestion_events["record_count"].sum())
+    if stored != accepted:
         raise ContractError(
-            f"the slices hold {rows} events and the batch {accepted}: the registry's time ranges of its objects were "
+            f"the slices hold {stored} events and the batch {accepted}: the registry's time ranges of its objects were "
             "altered; run `kedro verify` to see which"
         )
-    raw = ingestion_events[["object_uri", "object_sha256", "record_count"]]
     content = digest_contents(ingestion_events["content_sha256"])
-    return {
-        "run_id": run_id,
-        "inputs": list_transformation_facts(content, transformation, feature_spec_sha256()),
-        "outputs": silver_reports,
-        "revision": int(ingestion_events["revision"].iloc[0]),
-        "record_count": rows,
-        "size_bytes": sum(row["size_bytes"] for row in silver_reports),
-        "feature_spec_sha256": feature_spec_sha256(),
-        "input_objects": raw.rename(columns={"object_uri": "uri", "object_sha256": "sha256"}).to_dict("records"),
-        "output_objects": silver_reports,
-    }
+    return TransformationReceipt(
+        run_id=run_id,
+        source=source,
+        logical_date=logical_date,
+        inputs=list_transformation_facts(content, transformation, feature_spec_sha256()),
+        outputs=silver_reports,
+        revision=int(ingestion_events["revision"].iloc[0]),
+        record_count=stored,
+        size_bytes=sum(item.size_bytes for item in silver_reports),
+        feature_spec_sha256=feature_spec_sha256(),
+        input_objects=_list_raw_objects(ingestion_events),
+    )
 
 
 def _make_slice(read: Callable[[], pd.DataFrame]) -> tuple[pd.DataFrame, Summary]:
     return describe_slice(add_silver_columns(read()))
 
 
-def _describe(kind: str, file_name: str, data: bytes) -> Report:
-    return {"kind": kind, "file_name": file_name, "sha256": _digest(data), "size_bytes": len(data)}
+def _list_raw_objects(ingestion_events: pd.DataFrame) -> list[RawObject]:
+    return [
+        RawObject(uri=row.object_uri, sha256=row.object_sha256, record_count=int(row.record_count))
+        for row in ingestion_events.itertuples()
+    ]
 
 
 def _digest(data: bytes) -> str:

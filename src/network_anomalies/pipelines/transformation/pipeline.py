@@ -17,9 +17,12 @@ def create_pipeline() -> Pipeline:
             ),
             Node(
                 assemble_transformation,
-                inputs=["silver_reports", "ingestion_events", "params:transformation", "params:run_id"],
+                inputs=[
+                    *("silver_reports", "ingestion_events", "params:transformation"),
+                    *("params:source", "params:logical_date", "params:run_id"),
+                ],
                 outputs="transformation_events",
-                name="commit_transformation",
+                name="assemble_transformation",
             ),
         ]
     )

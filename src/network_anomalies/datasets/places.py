@@ -1,0 +1,38 @@
+"""Where data lies, as catalog entries say it."""
+
+from typing import Any, TypedDict
+
+Credentials = dict[str, Any]
+"""Options of an fsspec filesystem."""
+
+
+class RegistryUrl(TypedDict):
+    """Credentials of the registry.
+
+    Attributes:
+        con: its SQLAlchemy URL.
+    """
+
+    con: str
+
+
+class RegistryPlace(TypedDict):
+    """Where the registry is.
+
+    Attributes:
+        credentials: in YAML a name of ``credentials.yml``.
+    """
+
+    credentials: RegistryUrl
+
+
+class LakePlace(TypedDict):
+    """Where objects lie.
+
+    Attributes:
+        path: URL of their folder.
+        credentials: of its filesystem; in YAML a name of ``credentials.yml``, or null.
+    """
+
+    path: str
+    credentials: Credentials | None

@@ -1,0 +1,182 @@
+"""Records of the registry, as a dataset."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import date
+from functools import partial
+from typing import Any, TypeAlias
+
+import pandas as pd
+from kedro.io import AbstractDataset
+from sqlalchemy import Engine
+
+from network_anomalies.datasets.files import FileOutputs, read_files
+from network_anomalies.datasets.places import Credentials, RegistryPlace
+from network_anomalies.errors import ProjectError
+from network_anomalies.records.receipt import StageReceipt
+from network_anomalies.records.scoring import DayAlerts
+from network_anomalies.registry.alert_rows import read_alerts, record_scoring, replace_alerts
+from network_anomalies.registry.engine import open_registry
+from network_anomalies.registry.lookups import LOOKUPS, look_up
+from network_anomalies.registry.stage_rows import (
+    commit_transformation,
+    read_evaluation,
+    read_receipt,
+    read_training,
+    read_transformation,
+    record_evaluation,
+    record_training,
+    record_truth,
+)
+
+Loaded: TypeAlias = StageReceipt | pd.DataFrame | None
+
+
+@dataclass(frozen=True)
+class RecordKind:
+    """How records of a kind are read and written.
+
+    Attributes:
+        read: reads those of a source and date; None or an empty frame if there are none.
+        write: writes them in one transaction; None where only runs and their commits write them.
+        content: what is missing where there are none.
+        made_by: the pipeline to run then; empty where a source may have none, and loading gives none.
+    """
+
+    read: Callable[[Engine, str, date], Loaded]
+    write: Callable[[Engine, Any], Any] | None = None
+    content: str = ""
+    made_by: str = ""
+
+
+def _make_stage_kind(stage: str, read: Callable[[Engine, str, date], Loaded], write: Callable[..., Any]) -> RecordKind:
+    return RecordKind(read, write, content=stage, made_by=stage)
+
+
+KINDS = {
+    "truth": RecordKind(partial(read_receipt, "truth"), record_truth),
+    "transformation": _make_stage_kind("transformation", read_transformation, commit_transformation),
+    "training": _make_stage_kind("training", read_training, record_training),
+    "evaluation": _make_stage_kind("evaluation", read_evaluation, record_evaluation),
+    "scoring": _make_stage_kind("scoring", partial(read_receipt, "scoring"), record_scoring),
+    "alerts": RecordKind(read_alerts, replace_alerts),
+    **{
+        name: RecordKind(
+            partial(look_up, name),
+            content="batch",
+            made_by="ingestion (log_ingestion for real logs)" if lookup.needed else "",
+        )
+        for name, lookup in LOOKUPS.items()
+    },
+}
+"""The receipts of stages, a day's alerts, and rows that runs and their commits write."""
+
+
+class RegistryRecordsDataset(AbstractDataset[StageReceipt | DayAlerts, Loaded]):
+    """Writes records about a source and date into the registry, and loads them.
+
+    A stage's receipt is saved and loaded as the same type, ``network_anomalies.records``. Alerts are saved as
+    ``DayAlerts`` and loaded as a frame, the highest score first and suppressed ones last. The other kinds are frames
+    that can only be loaded.
+
+    Example of a catalog entry:
+
+    .. code-block:: yaml
+
+        training_events:
+          type: network_anomalies.datasets.RegistryRecordsDataset
+          records: training
+          source: zeek
+          logical_date: 2024-04-19
+          object_root: s3://cybersec-ml-models/zeek
+          registry: {credentials: postgres}
+
+    Example of the Python API:
+
+        >>> from pathlib import Path
+        >>> from tempfile import TemporaryDirectory
+        >>> about = {"source": "zeek", "logical_date": "2024-04-19"}
+        >>> with TemporaryDirectory() as folder:
+        ...     registry = {"credentials": {"con": f"sqlite:///{Path(folder) / 'registry.db'}"}}
+        ...     alerts = RegistryRecordsDataset(records="alerts", registry=registry, **about)
+        ...     alerts.load().empty
+        True
+    """
+
+    def __init__(
+        self,
+        *,
+        records: str,
+        source: str,
+        logical_date: str,
+        registry: RegistryPlace,
+        object_root: str = "",
+        files: FileOutputs | None = None,
+        credentials: Credentials | None = None,
+        metadata: object = None,
+    ) -> None:
+        """Create the dataset.
+
+        Args:
+            records: which, a name of ``KINDS``.
+            source: whose events.
+            logical_date: the day, as YYYY-MM-DD.
+            registry: ``credentials`` with ``con``, the registry's SQLAlchemy URL.
+            object_root: URL of the folder that the outputs of a receipt are relative to.
+            files: what the stage writes beside the objects that its node names, see ``datasets.files``.
+            credentials: of the filesystem of ``files``.
+            metadata: for plug-ins; Kedro ignores it.
+        """
+        self._records = records
+        self._kind = KINDS[records]
+        self._source = source
+        self._logical_date = date.fromisoformat(str(logical_date))
+        self._url = registry["credentials"]["con"]
+        self._root = object_root.rstrip("/")
+        self._files = files or {}
+        self._credentials = credentials
+        self.metadata = metadata
+
+    @property
+    def engine(self) -> Engine:
+        """The registry, its schema in place."""
+        return open_registry(self._url)
+
+    def save(self, data: StageReceipt | DayAlerts) -> None:
+        """Write the records in one transaction.
+
+        Raises:
+            ProjectError: only runs and their commits write records of this kind.
+        """
+        if self._kind.write is None:
+            raise ProjectError(f"{self._records} is read only: runs and their commits write these rows")
+        if isinstance(data, StageReceipt):
+            data = data.locate(self._root, read_files(self._files, self._credentials))
+        self._kind.write(self.engine, data)
+
+    def load(self) -> Loaded:
+        """Return the latest receipt, or the rows as a frame.
+
+        Raises:
+            ProjectError: there is none, and what asks needs it.
+        """
+        found = self._read()
+        if self._kind.made_by and _is_missing(found):
+            raise ProjectError(
+                f"source {self._source} has no {self._kind.content} on {self._logical_date}: "
+                f"run the {self._kind.made_by} pipeline of that day, or set logical_date and source"
+            )
+        return found
+
+    def _read(self) -> Loaded:
+        return self._kind.read(self.engine, self._source, self._logical_date)
+
+    def _exists(self) -> bool:
+        return not _is_missing(self._read())
+
+    def _describe(self) -> dict[str, str]:
+        return {"records": self._records, "source": self._source, "logical_date": str(self._logical_date)}
+
+
+def _is_missing(found: Loaded) -> bool:
+    return found.empty if isinstance(found, pd.DataFrame) else found is None
