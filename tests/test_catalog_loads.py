@@ -98,7 +98,9 @@ def check_error(name: str, error: Exception, later: set[str]) -> None:
 def test_every_entry_is_expected_to_load_or_lives_within_a_run(embedded):
     catalog = embedded.session(logical_date=DAY).load_context().catalog
     config = embedded.session(logical_date=DAY).load_context().config_loader["catalog"]
-    transient = {name for name, entry in config.items() if str(entry.get("type", "")).endswith("TransientDataset")}
+    transient = {
+        name for name, entry in config.items() if entry["type"].endswith((".CollectedDataset", "MemoryDataset"))
+    }
     stored = {name for names in STORED.values() for name in names}
     others = {"log_files", "mlflow_run", "previous_champion", "realism_report", "realism_plot", "pipeline_runs"}
     assert set(catalog) - stored - transient - {name for name in catalog if name.startswith("param")} <= others

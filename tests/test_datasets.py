@@ -14,7 +14,7 @@ from kedro.io import DatasetError
 from sqlalchemy import text
 from test_ingestion import HEADER, write_log, zeek_line
 
-from network_anomalies.datasets import CurrentObjectsDataset, LogFilesDataset, TransientDataset
+from network_anomalies.datasets import CollectedDataset, CurrentObjectsDataset, LogFilesDataset
 from network_anomalies.datasets.objects import CheckedObjects
 from network_anomalies.errors import ProjectError, explain
 from network_anomalies.events.contract import COLUMNS
@@ -51,7 +51,9 @@ def test_a_quarantine_before_any_commit_says_what_to_run(anywhere):
     with pytest.raises(DatasetError) as raised:
         anywhere.load("quarantined_events", source="zeek")
     said = explain(raised.value)
-    assert said.startswith(f"there are no quarantine objects of source zeek on {DAY}: run the ingestion (log_ingestion")
+    assert said.startswith(
+        f"there are no quarantine objects of source zeek on {DAY}: run the ingestion or log_ingestion"
+    )
 
 
 def test_the_quarantine_of_a_clean_day_is_empty_and_has_its_columns(anywhere):
@@ -109,7 +111,7 @@ def test_a_harmed_object_of_the_quarantine_is_named(embedded, harm):
 
 
 def test_a_collection_keeps_every_item_in_order_until_it_is_released():
-    collected = TransientDataset(collect=True)
+    collected = CollectedDataset()
     assert not collected.exists()
     for item in ({"part": 2}, {"part": 1}, {"part": 2}):
         collected.save(item)
@@ -121,15 +123,17 @@ def test_a_collection_keeps_every_item_in_order_until_it_is_released():
     assert not collected.exists()
 
 
-def test_what_is_kept_while_a_run_works_is_the_item_itself_and_gone_after_it():
-    kept, item = TransientDataset(), {"day": object()}
-    kept.save([])
-    kept.save(item)
-    assert kept.load() is item
-    for dataset in (kept, TransientDataset(collect=True)):
-        dataset.release()
-        with pytest.raises(DatasetError, match="content only while a run works"):
-            dataset.load()
+def test_what_is_kept_while_a_run_works_is_the_item_itself_and_gone_after_it(embedded):
+    catalog, item = catalog_of(embedded), {"day": object()}
+    for name in ("synthetic_day", "part_reports"):
+        catalog.save(name, [])
+        catalog.save(name, item)
+    assert catalog.load("synthetic_day") is item
+    assert catalog.load("part_reports") == [[], item]
+    for name in ("synthetic_day", "part_reports"):
+        catalog.release(name)
+        with pytest.raises(ProjectError, match="content only while a run works"):
+            catalog.load(name)
 
 
 class Logs:
@@ -211,9 +215,10 @@ def test_log_files_that_arrive_later_are_found(logs):
 
 def test_log_files_and_views_of_what_is_stored_refuse_to_be_saved(embedded):
     catalog = catalog_of(embedded)
-    for name in ("log_files", "raw_slices", "history_slices"):
-        with pytest.raises(DatasetError, match=f"{name} is read only"):
-            catalog.save(name, pd.DataFrame({"a": [1]}))
+    views = {"raw_slices": "raw as slices", "current_parts": "raw as parts", "history_slices": "silver as days"}
+    for name, words in {"log_files": "log_files", "previous_champion": "previous_champion", **views}.items():
+        with pytest.raises(DatasetError, match=f"{words} is read only"):
+            catalog.save(name, {"a": b"bytes"})
 
 
 def test_nothing_exists_on_stores_that_were_just_made(anywhere):

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from kedro.io import DataCatalog, MemoryDataset
 from kedro.runner import SequentialRunner
 
-from network_anomalies.datasets import TransientDataset
+from network_anomalies.datasets import CollectedDataset
 from network_anomalies.errors import ContractError
 from network_anomalies.events.contract import COLUMNS, OPTIONAL_COLUMNS, coerce_events, find_violations
 from network_anomalies.events.parts import digest_content, find_duplicates, to_canonical_table
@@ -254,7 +254,7 @@ def test_the_pipeline_takes_synthetic_events_to_an_account_of_them():
     collected = ("quarantined_events", "ingested_events", "raw_parts", "part_reports")
     catalog = DataCatalog({name: MemoryDataset(data, copy_mode="assign") for name, data in given_data.items()})
     for name in collected:
-        catalog[name] = TransientDataset(collect=True)
+        catalog[name] = CollectedDataset()
     for name in ("synthetic_day", "event_parts", "source_report", "quality_summary", "quality_report"):
         catalog[name] = MemoryDataset(copy_mode="assign")
     SequentialRunner().run(create_pipeline().to_outputs("quality_report"), catalog)

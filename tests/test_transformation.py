@@ -75,10 +75,8 @@ def test_a_slice_without_events_leaves_no_object(make_events, embedded):
 def test_slices_hold_every_event_once_and_none_of_another_hour(embedded, part_events):
     embedded.run(**SMALL, generator__part_events=part_events)
     whole = embedded.load("raw_network_events")
-    dataset = embedded.session(logical_date=DAY).load_context().catalog["raw_slices"]
     for hours in (1, 2, 5, 6, 7, 12, 24):
-        dataset._slice_hours = hours
-        slices = dataset.load()
+        slices = embedded.load("raw_slices", transformation__slice_hours=hours)
         read = {int(hour): events() for hour, events in slices.items()}
         assert sum(map(len, read.values())) == 60
         for hour, events in read.items():

@@ -2,7 +2,7 @@
 
 import errno
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -136,11 +136,22 @@ _KEDRO_FAULTS = (
 )
 
 
+def explain_missing(what: str, pipelines: Sequence[str]) -> ProjectError:
+    """Return the error for data that is not there yet: what is missing, and which pipelines make it.
+
+    >>> print(explain_missing("there are no scores", ["scoring"]).message)
+    there are no scores: run the scoring pipeline of that day, or set logical_date and source
+    """
+    return ProjectError(
+        f"{what}: run the {' or '.join(pipelines)} pipeline of that day, or set logical_date and source"
+    )
+
+
 def explain(error: BaseException) -> str:
     """Say in one line what went wrong, and what to do about it if that is known."""
     if known := recognise(error):
         return known
-    deepest = list(_causes(error))[-1]
+    deepest = list(list_causes(error))[-1]
     deepest = getattr(deepest, "orig", None) or deepest
     return _name(deepest)
 
@@ -156,7 +167,7 @@ def recognise(error: BaseException) -> str | None:
     The chain of causes is searched for an error of this project (or of a command line), then for the known faults of
     the store, the database, the disk and the configuration.
     """
-    chain = list(_causes(error))
+    chain = list(list_causes(error))
     if own := next((cause for cause in chain if isinstance(cause, click.ClickException)), None):
         return _one_line(own.format_message())
     fault = _find_fault(chain)
@@ -165,14 +176,15 @@ def recognise(error: BaseException) -> str | None:
 
 def is_transient(error: BaseException) -> bool:
     """Tell whether time may mend the error: a server that is away or busy, not a person's mistake nor bad events."""
-    chain = list(_causes(error))
+    chain = list(list_causes(error))
     if own := next((cause for cause in chain if isinstance(cause, ProjectError)), None):
         return isinstance(own, RegistryUnanswered)
     fault = _find_fault(chain)
     return bool(fault and fault.passes) or any(isinstance(cause, ConnectionError | TimeoutError) for cause in chain)
 
 
-def _causes(error: BaseException | None) -> Iterator[BaseException]:
+def list_causes(error: BaseException | None) -> Iterator[BaseException]:
+    """Yield an error, its cause, the cause of that, and so on."""
     seen: set[int] = set()
     while error is not None and id(error) not in seen:
         seen.add(id(error))

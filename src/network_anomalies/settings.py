@@ -1,9 +1,13 @@
 """What Kedro is told about this project."""
 
 from network_anomalies.hooks import RunHooks
+from network_anomalies.runs.catalog import ProjectCatalog, ProjectContext
 from network_anomalies.runs.configuration import ProjectConfigLoader
 
 HOOKS = (RunHooks(),)
+# Kedro takes the first for runs, and the second's catalog for notebooks and commands.
+DATA_CATALOG_CLASS = ProjectCatalog
+CONTEXT_CLASS = ProjectContext
 CONFIG_LOADER_CLASS = ProjectConfigLoader
 CONFIG_LOADER_ARGS = {
     "base_env": "base",

@@ -1,117 +1,21 @@
 """The current objects of a day, in any layer: what the registry names, and nothing else."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from datetime import date
-from functools import partial
-from io import BytesIO
-from typing import Any
+from typing import Any, Literal
 
-import numpy as np
-import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
-from kedro.io import AbstractDataset
-from sqlalchemy import Engine
+from kedro.io import AbstractDataset, DatasetError
 
+from network_anomalies.datasets import reading
 from network_anomalies.datasets.lake import open_lake
+from network_anomalies.datasets.layers import LAYERS, list_current, list_silver_days
 from network_anomalies.datasets.objects import CheckedObjects
+from network_anomalies.datasets.places import LakePlace, RegistryPlace
 from network_anomalies.datasets.write_once import WriteOnceParquetDataset
-from network_anomalies.errors import ProjectError
-from network_anomalies.events.contract import COLUMNS
-from network_anomalies.records.transformation import TransformationReceipt
-from network_anomalies.registry.batches import read_batch, read_current, read_rejects
+from network_anomalies.records.silver_day import SilverDay
 from network_anomalies.registry.engine import open_registry
-from network_anomalies.registry.stage_log import read_stage
-from network_anomalies.registry.stage_rows import read_transformation
 
-
-@dataclass(frozen=True)
-class NamedObject:
-    """An object that the registry names.
-
-    Attributes:
-        file_name: its file.
-        sha256: of its bytes.
-        key: the first hour of a slice, or the number of a part, in digits.
-        run_id: of rejects, the run that committed them.
-    """
-
-    file_name: str
-    sha256: str
-    key: str = ""
-    run_id: str = ""
-
-
-def _list_raw(engine: Engine, source: str, day: date) -> list[NamedObject] | None:
-    rows = read_current(engine, source, day).to_dict("records")
-    return [NamedObject(row["file_name"], row["object_sha256"], f"{row['part']:04d}") for row in rows] or None
-
-
-def _list_rejects(engine: Engine, source: str, day: date) -> list[NamedObject] | None:
-    batch = read_batch(engine, source, day)
-    if batch is None:
-        return None
-    rows = read_rejects(engine, source, day)
-    if sum(row["record_count"] for row in rows) != batch["rejected"]:
-        raise ProjectError(
-            f"the registry does not name the {batch['rejected']} rejects of {source} on {day}, which were stored "
-            "before it did: look into the quarantine bucket"
-        )
-    return [NamedObject(row["file_name"], row["object_sha256"], f"{row['part']:04d}", batch["run_id"]) for row in rows]
-
-
-def _list_silver(kind: str, engine: Engine, source: str, day: date) -> list[NamedObject] | None:
-    receipt = read_transformation(engine, source, day)
-    if receipt is None:
-        return None
-    require_features(receipt)
-    items = [item for item in receipt.outputs if item.kind == kind]
-    return [NamedObject(item.file_name, item.sha256, item.hour) for item in items]
-
-
-def _list_outputs(stage: str, part: str, engine: Engine, source: str, day: date) -> list[NamedObject] | None:
-    row = read_stage(engine, stage, source, day)
-    if row is None:
-        return None
-    named = [(item["uri"].rpartition("/")[2], item["sha256"]) for item in row["outputs"]]
-    return [NamedObject(*pair) for pair in named if pair[0].startswith(part)]
-
-
-@dataclass(frozen=True)
-class Layer:
-    """How a layer's current objects are found and read.
-
-    Attributes:
-        list_objects: lists them by source and date; None if there are none yet.
-        made_by: the pipeline that makes them.
-        columns: of a frame without rows, where a day has no object.
-        optional: whether a day may have none; it then loads as such a frame.
-        suffix: of the file names.
-        compare: whether an object that exists must have equal bytes.
-    """
-
-    list_objects: Callable[[Engine, str, date], list[NamedObject] | None]
-    made_by: str
-    columns: tuple[str, ...] = ()
-    optional: bool = False
-    suffix: str = ".parquet"
-    compare: bool = False
-
-
-INGESTION = "ingestion (log_ingestion for real logs)"
-REJECT_COLUMNS = (*COLUMNS, "row", "rule", "reason", "part", "run_id")
-TRUTH_COLUMNS = (
-    *("event_key", "scenario", "instance", "kind", "attack", "stealth", "src_ip", "dst_ip", "first_seen", "last_seen"),
-)
-LAYERS = {
-    "raw": Layer(_list_raw, INGESTION, compare=True),
-    "quarantine": Layer(_list_rejects, INGESTION, REJECT_COLUMNS),
-    "truth": Layer(partial(_list_outputs, "truth", "truth_"), INGESTION, TRUTH_COLUMNS, optional=True),
-    "silver": Layer(partial(_list_silver, "slice"), "transformation"),
-    "summary": Layer(partial(_list_silver, "summary"), "transformation", suffix=".arrow"),
-    "scores": Layer(partial(_list_outputs, "scoring", "scores_"), "scoring"),
-}
+VIEWS = ("slices", "parts", "days")
+"""Forms that are for reading only."""
 
 
 class CurrentObjectsDataset(AbstractDataset[dict[str, bytes], Any]):
@@ -119,17 +23,40 @@ class CurrentObjectsDataset(AbstractDataset[dict[str, bytes], Any]):
 
     The registry says which objects those are, so a half-written batch, an orphan or a superseded object is never seen.
 
-    Example of a catalog entry:
+    Example of catalog entries:
 
     .. code-block:: yaml
 
-        silver_events:
+        silver_events: # one DataFrame
           type: network_anomalies.datasets.CurrentObjectsDataset
           layer: silver
           source: zeek
           logical_date: 2024-04-19
           registry: {credentials: postgres}
           lake: {path: s3://cybersec-ml-silver/zeek/2024-04-19, credentials: minio}
+
+        raw_slices: # {"00": function that gives a DataFrame, "06": ...}
+          type: network_anomalies.datasets.CurrentObjectsDataset
+          layer: raw
+          load_as: slices
+          load_args: {slice_hours: 6}
+          source: zeek
+          logical_date: 2024-04-19
+          registry: {credentials: postgres}
+          lake: {path: s3://cybersec-ml-raw/zeek/2024-04-19, credentials: minio}
+
+    An object that is stored is not yet current. It is, once a run has committed it to the registry:
+
+    >>> silver = CurrentObjectsDataset(
+    ...     layer="silver",
+    ...     source="zeek",
+    ...     logical_date="2024-04-19",
+    ...     registry={"credentials": {"con": "sqlite:///registry.db"}},
+    ...     lake={"path": "silver/zeek/2024-04-19"},
+    ... )
+    >>> silver.save({"slice_00": b"finished Parquet bytes"})
+    >>> silver.exists()
+    False
     """
 
     def __init__(
@@ -138,10 +65,11 @@ class CurrentObjectsDataset(AbstractDataset[dict[str, bytes], Any]):
         layer: str,
         source: str,
         logical_date: str,
-        registry: dict[str, Any],
-        lake: dict[str, Any],
-        load_as: str = "frame",
-        metadata: dict[str, Any] | None = None,
+        registry: RegistryPlace,
+        lake: LakePlace,
+        load_as: Literal["frame", "summary", "parts", "slices", "days"] = "frame",
+        load_args: dict[str, int] | None = None,
+        metadata: object = None,
     ) -> None:
         """Create the dataset.
 
@@ -150,25 +78,39 @@ class CurrentObjectsDataset(AbstractDataset[dict[str, bytes], Any]):
             source: whose events.
             logical_date: the day, as YYYY-MM-DD.
             registry: ``credentials`` with ``con``, the registry's SQLAlchemy URL.
-            lake: ``path`` of the folder that holds the day's objects, and the ``credentials`` of its filesystem.
-            load_as: ``frame`` (one DataFrame), ``summary``, or ``slices`` or ``parts``: a slice's first hour or a
-                part's number to a function that reads it.
+            lake: ``path`` of the folder that holds the day's objects, and the ``credentials`` of its filesystem. Other
+                days lie beside it.
+            load_as: ``frame`` (one DataFrame); ``summary``; ``parts`` or ``slices`` (a part's number or a slice's first
+                hour to a function that reads it); ``days`` (of silver, a list of ``SilverDay``, the earliest first).
+            load_args: ``slice_hours``, the length of slices of RAW; ``days``, how many days before the date ``days``
+                has too.
             metadata: for plug-ins; Kedro ignores it.
+
+        Raises:
+            DatasetError: there is no such layer.
         """
+        if layer not in LAYERS:
+            raise DatasetError(f"there is no layer {layer}: there are {', '.join(LAYERS)}")
         self._name = layer
-        self._layer = LAYERS[layer]
         self._source = source
         self._logical_date = date.fromisoformat(str(logical_date))
         self._url = registry["credentials"]["con"]
         self._folder, self._credentials = lake["path"].rstrip("/"), lake.get("credentials")
         self._fs, self._root = open_lake(self._folder, self._credentials)
         self._load_as = load_as
+        self._load_args = load_args or {}
         self.metadata = metadata
 
     def save(self, data: dict[str, bytes]) -> None:
-        """Write each object under its name, or find it there."""
+        """Write each object under its name, or find it there.
+
+        Raises:
+            DatasetError: this entry is for reading only.
+        """
+        if self._load_as in VIEWS:
+            raise DatasetError(f"{self._name} as {self._load_as} is read only: its pipeline saves another entry")
         for name, content in data.items():
-            path, compare = f"{self._folder}/{name}{self._layer.suffix}", self._layer.compare
+            path, compare = f"{self._folder}/{name}{LAYERS[self._name].suffix}", LAYERS[self._name].compare
             WriteOnceParquetDataset(filepath=path, compare=compare, credentials=self._credentials).save(content)
 
     def load(self) -> Any:
@@ -177,37 +119,32 @@ class CurrentObjectsDataset(AbstractDataset[dict[str, bytes], Any]):
         Raises:
             ProjectError: nothing is there yet (it names the pipeline to run), or an object is missing or altered.
         """
-        objects = self._layer.list_objects(open_registry(self._url), self._source, self._logical_date)
-        if objects is None and not self._layer.optional:
-            raise ProjectError(
-                f"there are no {self._name} objects of source {self._source} on {self._logical_date}: "
-                f"run the {self._layer.made_by} pipeline of that day, or set logical_date and source"
-            )
-        checked = CheckedObjects(self._fs)
-        if objects and self._load_as == "summary":
-            return _read_summary(checked.read(self._path(objects[0]), objects[0].sha256))
-        if self._load_as in ("slices", "parts"):
-            return {each.key: partial(self._read, checked, each) for each in objects or []}
-        return self._read_all(checked, objects or [])
+        if self._load_as == "days":
+            return self._load_days()
+        objects = list_current(open_registry(self._url), self._name, self._source, self._logical_date)
+        lake = CheckedObjects(self._fs)
+        if self._load_as == "summary":
+            return reading.read_summary(lake, self._root, objects)
+        if self._load_as == "frame":
+            return reading.read_frame(lake, self._root, objects, LAYERS[self._name].columns)
+        if hours := self._load_args.get("slice_hours"):
+            return reading.read_by_hours(lake, self._root, objects, self._logical_date, hours)
+        return reading.read_by_object(lake, self._root, objects)
 
-    def _read_all(self, checked: CheckedObjects, objects: Sequence[NamedObject]) -> pd.DataFrame:
-        if not objects:
-            return pd.DataFrame(columns=list(self._layer.columns), dtype="str")
-        tables = [pq.read_table(BytesIO(checked.read(self._path(each), each.sha256))) for each in objects]
-        frame = pa.concat_tables(tables, promote_options="permissive").unify_dictionaries().to_pandas()
-        names = [each.run_id for each in objects]
-        return frame.assign(run_id=np.repeat(names, [table.num_rows for table in tables])) if all(names) else frame
-
-    def _read(self, checked: CheckedObjects, named: NamedObject) -> pd.DataFrame:
-        return pd.read_parquet(BytesIO(checked.read(self._path(named), named.sha256)))
-
-    def _path(self, named: NamedObject) -> str:
-        return f"{self._root}/{named.file_name}"
+    def _load_days(self) -> list[SilverDay]:
+        receipts = list_silver_days(open_registry(self._url), self._source, self._logical_date, self._load_args["days"])
+        parent = self._root.rpartition("/")[0]
+        # Training takes slices of many days in threads: what one day keeps would not be used again.
+        return [
+            reading.read_silver_day(CheckedObjects(self._fs, kept=0), f"{parent}/{silver.logical_date}", silver)
+            for silver in receipts
+        ]
 
     def _exists(self) -> bool:
-        return bool(self._layer.list_objects(open_registry(self._url), self._source, self._logical_date))
+        engine = open_registry(self._url)
+        return bool(LAYERS[self._name].list_objects(engine, self._source, self._logical_date))
 
-    def _describe(self) -> dict[str, Any]:
+    def _describe(self) -> dict[str, str]:
         return {
             "layer": self._name,
             "source": self._source,
@@ -215,24 +152,3 @@ class CurrentObjectsDataset(AbstractDataset[dict[str, bytes], Any]):
             "path": self._folder,
             "load_as": self._load_as,
         }
-
-
-def require_features(silver: TransformationReceipt) -> None:
-    """Refuse silver that was made with another feature specification.
-
-    Raises:
-        ProjectError: it was.
-    """
-    from network_anomalies.detection.scoring.storage import feature_spec_sha256
-
-    if silver.feature_spec_sha256 != feature_spec_sha256():
-        raise ProjectError(
-            f"silver of source {silver.source} on {silver.logical_date} has the columns of another feature "
-            f"specification: run `kedro backfill --stale --params source={silver.source}`"
-        )
-
-
-def _read_summary(data: bytes) -> Any:
-    from network_anomalies.detection import unpack_summary
-
-    return unpack_summary(data)

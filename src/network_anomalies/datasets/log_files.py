@@ -18,6 +18,22 @@ class LogFilesDataset(AbstractDataset[None, dict[str, OpenFile]]):
     """Loads as ``{path: function that opens the file for reading bytes}``, in order of the paths; read only.
 
     Hidden files and folders are left out, unless the path itself leads there.
+
+    Example of a catalog entry:
+
+    .. code-block:: yaml
+
+        log_files:
+          type: network_anomalies.datasets.LogFilesDataset
+          path: s3://sensor-logs/2024-04-19/*.log
+          credentials: minio
+
+    >>> from pathlib import Path
+    >>> size = Path("conn.log").write_text("#fields ts")
+    >>> for open_file in LogFilesDataset(path="*.log").load().values():
+    ...     with open_file() as file:
+    ...         print(file.read())
+    b'#fields ts'
     """
 
     def __init__(

@@ -21,6 +21,17 @@ class MlflowRunDataset(AbstractDataset[MlflowRun, None]):
     """Saving logs a training to MLflow; without the ``mlflow`` extra or ``MLFLOW_TRACKING_URI`` it does nothing.
 
     MLflow is a copy for people who look there: an outage is a warning, and the run goes on.
+
+    Example of a catalog entry:
+
+    .. code-block:: yaml
+
+        mlflow_run:
+          type: network_anomalies.datasets.MlflowRunDataset
+          experiment: network-anomalies
+
+    >>> run = MlflowRunDataset(experiment="network-anomalies")
+    >>> run.save({"name": "zeek 2024-04-19", "parameters": {}, "metrics": {}, "tags": {}, "files": {}})
     """
 
     def __init__(self, *, experiment: str, metadata: object = None) -> None:

@@ -2,9 +2,9 @@
 
 from dataclasses import replace
 from datetime import date, timedelta
-from typing import Any
+from typing import Any, Literal
 
-from kedro.io import AbstractDataset
+from kedro.io import AbstractDataset, DatasetError
 from kedro_datasets.text import TextDataset
 
 from network_anomalies.datasets.files import digest_file
@@ -12,209 +12,189 @@ from network_anomalies.datasets.lake import open_lake
 from network_anomalies.datasets.objects import CheckedObjects
 from network_anomalies.datasets.places import LakePlace, RegistryPlace
 from network_anomalies.datasets.write_once import WriteOnceParquetDataset
-from network_anomalies.errors import ProjectError
+from network_anomalies.errors import ProjectError, explain_missing
 from network_anomalies.records.champion import Champion, ChampionRecord
 from network_anomalies.records.receipt import LakeObject
 from network_anomalies.records.registration import ModelRegistration
-from network_anomalies.records.training import name_card, name_model
+from network_anomalies.records.training import TrainingReceipt, name_card, name_model
 from network_anomalies.registry.engine import open_registry
 from network_anomalies.registry.model_rows import read_champion, register_model
 from network_anomalies.registry.stage_rows import read_training
 
 
 class ModelDataset(AbstractDataset[Any, Any]):
-    """Saves a model, a ``detection.Model``, in a folder of its digest; loads the one that was trained for the date.
+    """Saves and loads a source's models, by the day that they are for. The registry says which one that is.
 
-    With ``load_as: card`` it is the Markdown card beside the model, a text. The registry's latest training of the
-    source and date says which model is loaded, and where the card lies. A model is loaded only if its bytes have the
-    sha256 that was registered.
+    ``part`` says what of a model the entry is about:
 
-    Example of a catalog entry:
+    * ``model``: saves a ``detection.Model`` in a folder of its digest; loads the one that was trained for the date.
+    * ``card``: saves and loads the Markdown card beside that model.
+    * ``champion``: saving registers the date's model and may make it champion; loading gives the ``Champion`` of the
+      date.
+    * ``previous_champion``: loads the champion of the days before the date, or None. The date's own model is compared
+      with it. So a day that runs again is compared with the same champion, and never with one that has seen the day.
+
+    Example of catalog entries:
 
     .. code-block:: yaml
 
         anomaly_model:
           type: network_anomalies.datasets.ModelDataset
+          part: model
           source: zeek
           logical_date: 2024-04-19
           registry: {credentials: postgres}
           lake: {path: s3://cybersec-ml-models/zeek, credentials: minio}
+
+        champion_model:
+          type: network_anomalies.datasets.ModelDataset
+          part: champion
+          source: zeek
+          logical_date: 2024-04-19
+          registry: {credentials: postgres}
+          lake: {path: s3://cybersec-ml-models/zeek, credentials: minio}
+
+    A source without models has no champion:
+
+    >>> champion = ModelDataset(
+    ...     part="previous_champion",
+    ...     source="zeek",
+    ...     logical_date="2024-04-19",
+    ...     registry={"credentials": {"con": "sqlite:///registry.db"}},
+    ...     lake={"path": "models/zeek"},
+    ... )
+    >>> champion.exists(), champion.load()
+    (False, None)
     """
 
     def __init__(
         self,
         *,
+        part: Literal["model", "card", "champion", "previous_champion"],
         source: str,
         logical_date: str,
         registry: RegistryPlace,
         lake: LakePlace,
-        load_as: str = "model",
         metadata: object = None,
     ) -> None:
         """Create the dataset.
 
         Args:
-            source: whose model.
-            logical_date: the day that it is trained for, as YYYY-MM-DD.
+            part: what of a model the entry is about, see above.
+            source: whose models.
+            logical_date: the day that they are for, as YYYY-MM-DD.
             registry: ``credentials`` with ``con``, the registry's SQLAlchemy URL.
             lake: ``path`` of the folder that holds the source's models, and the ``credentials`` of its filesystem.
-            load_as: ``model`` or ``card``.
             metadata: for plug-ins; Kedro ignores it.
         """
+        self._part = part
         self._source = source
         self._logical_date = date.fromisoformat(str(logical_date))
         self._url = registry["credentials"]["con"]
-        self._folder, self._credentials = lake["path"].rstrip("/"), lake["credentials"]
-        self._load_as = load_as
+        self._folder, self._credentials = lake["path"].rstrip("/"), lake.get("credentials")
         self.metadata = metadata
 
     def save(self, data: Any) -> None:
-        """Write the model in the folder of its digest, or find it there; write a card anew.
+        """Save a model, write its card anew, or register the model.
 
         Raises:
-            ProjectError: a card's model was not trained.
+            DatasetError: the champion of the days before is for reading only.
+            ProjectError: the model of a card was not trained, or the run may not, or no longer, register its model.
         """
+        if self._part == "previous_champion":
+            raise DatasetError("previous_champion is read only: champions are registered through champion_model")
+        if self._part == "champion":
+            self._register(data)
+        elif self._part == "card":
+            self._open_card(self._find_trained()).save(data)
+        else:
+            self._save_model(data)
+
+    def load(self) -> Any:
+        """Return the ``detection.Model``, the text of the card, or the ``Champion``.
+
+        Raises:
+            ProjectError: there is none for the date (it names the pipeline to run), or its object is missing or
+                altered.
+        """
+        if self._part == "model":
+            from network_anomalies.detection import from_bytes
+
+            return from_bytes(self._read_bytes(self._find_trained()))
+        return self._load_card() if self._part == "card" else self._load_champion()
+
+    def _save_model(self, model: Any) -> None:
         from network_anomalies.detection import to_bytes
 
-        if self._load_as == "card":
-            self._open_card().save(data)
-            return
-        content = to_bytes(data)
+        content = to_bytes(model)
         path = f"{self._folder}/{name_model(content).uri}"
         WriteOnceParquetDataset(filepath=path, compare=False, credentials=self._credentials).save(content)
 
-    def load(self) -> Any:
-        """Return the model, or its card.
-
-        Raises:
-            ProjectError: nothing was trained, the object is missing or altered, or there is no card yet.
-        """
-        from network_anomalies.detection import from_bytes
-
-        if self._load_as == "card":
-            return self._load_card()
-        model = self._find_model()
-        return from_bytes(read_model(open_lake(self._folder, self._credentials), model))
-
     def _load_card(self) -> str:
-        if not self._exists() or not (card := self._open_card()).exists():
-            raise ProjectError(
-                f"the model of source {self._source} for {self._logical_date} has no card: "
-                "run the registration pipeline of that day, or set logical_date and source"
-            )
+        trained = self._read_training()
+        card = self._open_card(trained.model) if trained else None
+        if card is None or not card.exists():
+            raise self._explain_missing("card", "registration")
         text: str = card.load()
         return text
 
-    def _open_card(self) -> TextDataset:
-        path = _find_path(self._folder, name_card(self._find_model()))
-        return TextDataset(filepath=path, credentials=self._credentials)
-
-    def _find_model(self) -> LakeObject:
-        receipt = read_training(open_registry(self._url), self._source, self._logical_date)
-        if receipt is None:
-            raise ProjectError(
-                f"no model of source {self._source} was trained for {self._logical_date}: "
-                "run the training pipeline of that day, or set logical_date and source"
-            )
-        return receipt.model
-
-    def _exists(self) -> bool:
-        return read_training(open_registry(self._url), self._source, self._logical_date) is not None
-
-    def _describe(self) -> dict[str, str]:
-        return {"source": self._source, "logical_date": str(self._logical_date), "path": self._folder}
-
-
-class ChampionDataset(AbstractDataset[ModelRegistration, Champion | None]):
-    """Saving registers a day's model and may make it champion; loading gives the champion for the day.
-
-    With ``before``, loading gives the champion that the day's own model is compared with: the one of the days before,
-    or None. So a day that runs again is compared with the same champion, and never with one that has seen the day.
-
-    Example of a catalog entry:
-
-    .. code-block:: yaml
-
-        champion_model:
-          type: network_anomalies.datasets.ChampionDataset
-          source: zeek
-          logical_date: 2024-04-19
-          registry: {credentials: postgres}
-          lake: {path: s3://cybersec-ml-models/zeek, credentials: minio}
-    """
-
-    def __init__(
-        self,
-        *,
-        source: str,
-        logical_date: str,
-        registry: RegistryPlace,
-        lake: LakePlace,
-        before: bool = False,
-        metadata: object = None,
-    ) -> None:
-        """Create the dataset.
-
-        Args:
-            source: whose models.
-            logical_date: the day, as YYYY-MM-DD.
-            registry: ``credentials`` with ``con``, the registry's SQLAlchemy URL.
-            lake: ``path`` of the folder that holds the source's models, and the ``credentials`` of its filesystem.
-            before: whether the champion of the days before is meant.
-            metadata: for plug-ins; Kedro ignores it.
-        """
-        self._source = source
-        self._logical_date = date.fromisoformat(str(logical_date))
-        self._url = registry["credentials"]["con"]
-        self._path = lake["path"].rstrip("/")
-        self._credentials = lake["credentials"]
-        self._before = before
-        self.metadata = metadata
-
-    def save(self, data: ModelRegistration) -> None:
-        """Register the model; whether it becomes champion is decided in the same transaction.
-
-        Raises:
-            ProjectError: the run is not, or no longer, the one that may register it.
-        """
-        filesystem, root = open_lake(self._path, self._credentials)
-        card = LakeObject(uri=data.card_uri, sha256=digest_file(filesystem, _find_path(root, data.card_uri)))
-        register_model(open_registry(self._url), replace(data, outputs=[card]))
-
-    def load(self) -> Champion | None:
-        """Return the champion.
-
-        Raises:
-            ProjectError: there is none (unless ``before``), or its object is missing or altered.
-        """
-        record = self._read_record()
-        if record is None and self._before:
+    def _load_champion(self) -> Champion | None:
+        record = self._read_champion()
+        if record is None and self._part == "previous_champion":
             return None
         if record is None:
             raise ProjectError(
                 f"source {self._source} has no champion for {self._logical_date}: "
                 "run the training, evaluation and registration pipelines of that day"
             )
-        model = LakeObject(uri=record.model_uri, sha256=record.model_sha256)
-        return Champion(data=read_model(open_lake(self._path, self._credentials), model), **vars(record))
+        data = self._read_bytes(LakeObject(uri=record.model_uri, sha256=record.model_sha256))
+        return Champion(data=data, **vars(record))
 
-    def _read_record(self) -> ChampionRecord | None:
-        day = self._logical_date - timedelta(days=1) if self._before else self._logical_date
-        return read_champion(open_registry(self._url), self._source, day)
+    def _register(self, data: ModelRegistration) -> None:
+        filesystem, root = open_lake(self._folder, self._credentials)
+        card = LakeObject(uri=data.card_uri, sha256=digest_file(filesystem, _find_path(root, data.card_uri)))
+        register_model(open_registry(self._url), replace(data, outputs=[card]))
+
+    def _find_trained(self) -> LakeObject:
+        receipt = self._read_training()
+        if receipt is None:
+            raise self._explain_missing("model", "training")
+        return receipt.model
+
+    def _read_training(self) -> TrainingReceipt | None:
+        return read_training(open_registry(self._url), self._source, self._logical_date)
+
+    def _read_champion(self) -> ChampionRecord | None:
+        before = timedelta(days=1 if self._part == "previous_champion" else 0)
+        return read_champion(open_registry(self._url), self._source, self._logical_date - before)
+
+    def _explain_missing(self, part: str, stage: str) -> ProjectError:
+        return explain_missing(f"source {self._source} has no {part} for {self._logical_date}", [stage])
+
+    def _open_card(self, model: LakeObject) -> TextDataset:
+        return TextDataset(filepath=_find_path(self._folder, name_card(model)), credentials=self._credentials)
+
+    def _read_bytes(self, model: LakeObject) -> bytes:
+        filesystem, root = open_lake(self._folder, self._credentials)
+        return CheckedObjects(filesystem).read(_find_path(root, model.uri), model.sha256)
 
     def _exists(self) -> bool:
-        return self._read_record() is not None
+        if self._part in ("champion", "previous_champion"):
+            return self._read_champion() is not None
+        trained = self._read_training()
+        if trained is None or self._part == "model":
+            return trained is not None
+        return bool(self._open_card(trained.model).exists())
 
     def _describe(self) -> dict[str, str]:
-        return {"source": self._source, "logical_date": str(self._logical_date), "path": self._path}
-
-
-def read_model(lake: tuple[Any, str], model: LakeObject) -> bytes:
-    """Return the bytes of a model of the lake's folder, if they are those that were registered."""
-    filesystem, root = lake
-    return CheckedObjects(filesystem).read(_find_path(root, model.uri), model.sha256)
+        return {
+            "part": self._part,
+            "source": self._source,
+            "logical_date": str(self._logical_date),
+            "path": self._folder,
+        }
 
 
 def _find_path(root: str, uri: str) -> str:
-    """Return the path, below the folder of a source's models, of what the registry names by a URI."""
+    """Return where an object of a model's folder lies, by its URI in the registry."""
     return "/".join([root, *uri.rsplit("/", 2)[1:]])

@@ -1,5 +1,6 @@
 """A plot, and its picture again."""
 
+from base64 import b64decode
 from io import BytesIO
 from typing import Any
 
@@ -7,10 +8,26 @@ from kedro_datasets.matplotlib import MatplotlibDataset
 
 
 class PictureDataset(MatplotlibDataset):  # type: ignore[misc]
-    """A ``MatplotlibDataset`` that loads what it saved, as a picture (``PIL.Image.Image``), which notebooks show."""
+    """A ``MatplotlibDataset`` that loads what it saved, as a picture (``PIL.Image.Image``), which notebooks show.
+
+    Example of a catalog entry:
+
+    .. code-block:: yaml
+
+        score_distribution:
+          type: network_anomalies.datasets.picture.PictureDataset
+          filepath: s3://cybersec-ml-eval/reports/zeek/2024-04-19/score_distribution.png
+          credentials: minio
+
+    >>> from matplotlib.figure import Figure
+    >>> picture = PictureDataset(filepath="score_distribution.png")
+    >>> picture.save(Figure(figsize=(2, 1), dpi=100))
+    >>> picture.load().size
+    (200, 100)
+    """
 
     def load(self) -> Any:
         """Return the picture as it is stored."""
         from PIL import Image
 
-        return Image.open(BytesIO(self._fs.cat_file(str(self._get_load_path()))))
+        return Image.open(BytesIO(b64decode(self.preview())))

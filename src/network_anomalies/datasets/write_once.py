@@ -31,6 +31,14 @@ class WriteOnceParquetDataset(AbstractDataset[bytes, pd.DataFrame]):
           dataset:
             type: network_anomalies.datasets.WriteOnceParquetDataset
           filename_suffix: .parquet
+
+    >>> part = WriteOnceParquetDataset(filepath="raw/part.parquet")
+    >>> part.save(pd.DataFrame({"bytes": [10, 20]}).to_parquet())
+    >>> part.load()["bytes"].tolist()
+    [10, 20]
+    >>> part.save(b"other bytes")
+    Traceback (most recent call last):
+    kedro.io.core.DatasetError: ... exists with other bytes and is never overwritten: ...
     """
 
     def __init__(

@@ -1,0 +1,42 @@
+"""What a generator node yields, while a run works."""
+
+from copy import copy
+from typing import Any
+
+from kedro.io import MemoryDataset
+
+
+class CollectedDataset(MemoryDataset):
+    """Keeps in memory everything that is saved, in order, and loads it as a list.
+
+    A ``MemoryDataset`` would keep only the last item of a node that yields part by part.
+
+    Example of a catalog entry:
+
+    .. code-block:: yaml
+
+        part_reports:
+          type: network_anomalies.datasets.CollectedDataset
+
+    >>> reports = CollectedDataset()
+    >>> for part in (1, 2):
+    ...     reports.save({"part": part})
+    >>> reports.load()
+    [{'part': 1}, {'part': 2}]
+    """
+
+    def __init__(self, *, metadata: dict[str, Any] | None = None) -> None:
+        """Create a dataset without content; ``metadata`` is for plug-ins."""
+        super().__init__(copy_mode="assign", metadata=metadata)
+
+    def save(self, data: Any) -> None:
+        """Add a shallow copy of an item: its maker may empty the item itself later."""
+        super().save([*(super().load() if self.exists() else []), copy(data)])
+
+    def load(self) -> list[Any]:
+        """Return the items.
+
+        Raises:
+            DatasetError: nothing was saved.
+        """
+        return list(super().load())

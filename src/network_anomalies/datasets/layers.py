@@ -1,0 +1,153 @@
+"""Which objects of the lake are current, layer by layer, as the registry names them."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from functools import partial
+
+from sqlalchemy import Engine
+
+from network_anomalies.errors import ProjectError, explain_missing
+from network_anomalies.events.contract import COLUMNS
+from network_anomalies.records.transformation import TransformationReceipt
+from network_anomalies.registry.batches import read_batch, read_current, read_rejects
+from network_anomalies.registry.stage_log import read_stage
+from network_anomalies.registry.stage_rows import read_transformation, read_transformations
+from network_anomalies.runs.stages import INGESTION
+
+
+@dataclass(frozen=True)
+class NamedObject:
+    """An object that the registry names.
+
+    Attributes:
+        file_name: its file.
+        sha256: of its bytes.
+        key: the first hour of a slice, or the number of a part, in digits.
+        run_id: of rejects, the run that committed them.
+        first: of RAW, its earliest timestamp.
+        last: of RAW, its latest timestamp.
+    """
+
+    file_name: str
+    sha256: str
+    key: str = ""
+    run_id: str = ""
+    first: datetime | None = None
+    last: datetime | None = None
+
+
+@dataclass(frozen=True)
+class Layer:
+    """How a layer's current objects are found and stored.
+
+    Attributes:
+        list_objects: lists them by source and date; None if there are none yet.
+        stages: the pipelines that make them.
+        columns: of a frame without rows, where a day has no object.
+        optional: whether a day may have none; it then loads as such a frame.
+        suffix: of the file names.
+        compare: whether an object that exists must have equal bytes.
+    """
+
+    list_objects: Callable[[Engine, str, date], list[NamedObject] | None]
+    stages: Sequence[str]
+    columns: tuple[str, ...] = ()
+    optional: bool = False
+    suffix: str = ".parquet"
+    compare: bool = False
+
+
+def _list_raw(engine: Engine, source: str, day: date) -> list[NamedObject] | None:
+    rows = read_current(engine, source, day).to_dict("records")
+    return [
+        NamedObject(
+            row["file_name"],
+            row["object_sha256"],
+            key=f"{row['part']:04d}",
+            first=row["min_timestamp"],
+            last=row["max_timestamp"],
+        )
+        for row in rows
+    ] or None
+
+
+def _list_rejects(engine: Engine, source: str, day: date) -> list[NamedObject] | None:
+    batch = read_batch(engine, source, day)
+    if batch is None:
+        return None
+    rows = read_rejects(engine, source, day)
+    if sum(row["record_count"] for row in rows) != batch["rejected"]:
+        raise ProjectError(
+            f"the registry does not name the {batch['rejected']} rejects of {source} on {day}, which were stored "
+            "before it did: look into the quarantine bucket"
+        )
+    return [NamedObject(row["file_name"], row["object_sha256"], f"{row['part']:04d}", batch["run_id"]) for row in rows]
+
+
+def _list_silver(kind: str, engine: Engine, source: str, day: date) -> list[NamedObject] | None:
+    receipt = read_transformation(engine, source, day)
+    return name_silver(receipt, kind) if receipt else None
+
+
+def _list_outputs(stage: str, part: str, engine: Engine, source: str, day: date) -> list[NamedObject] | None:
+    row = read_stage(engine, stage, source, day)
+    if row is None:
+        return None
+    named = [(item["uri"].rpartition("/")[2], item["sha256"]) for item in row["outputs"]]
+    return [NamedObject(*pair) for pair in named if pair[0].startswith(part)]
+
+
+REJECT_COLUMNS = (*COLUMNS, "row", "rule", "reason", "part", "run_id")
+TRUTH_COLUMNS = (
+    *("event_key", "scenario", "instance", "kind", "attack", "stealth", "src_ip", "dst_ip", "first_seen", "last_seen"),
+)
+LAYERS = {
+    "raw": Layer(_list_raw, INGESTION, compare=True),
+    "quarantine": Layer(_list_rejects, INGESTION, REJECT_COLUMNS),
+    "truth": Layer(partial(_list_outputs, "truth", "truth_"), INGESTION, TRUTH_COLUMNS, optional=True),
+    "silver": Layer(partial(_list_silver, "slice"), ["transformation"]),
+    "summary": Layer(partial(_list_silver, "summary"), ["transformation"], suffix=".arrow"),
+    "scores": Layer(partial(_list_outputs, "scoring", "scores_"), ["scoring"]),
+}
+
+
+def list_current(engine: Engine, layer: str, source: str, day: date) -> list[NamedObject]:
+    """Return the current objects of a layer, source and day; none where a day may have none.
+
+    Raises:
+        ProjectError: the pipeline that makes them has not run.
+    """
+    objects = LAYERS[layer].list_objects(engine, source, day)
+    if objects is None and not LAYERS[layer].optional:
+        raise explain_missing(f"there are no {layer} objects of source {source} on {day}", LAYERS[layer].stages)
+    return objects or []
+
+
+def list_silver_days(engine: Engine, source: str, last: date, days: int) -> list[TransformationReceipt]:
+    """Return the receipts of the transformation of a day and of so many days before it, the earliest first.
+
+    Raises:
+        ProjectError: there is none.
+    """
+    first = last - timedelta(days=days)
+    rows = read_transformations(engine, source, first, last)
+    if not rows:
+        raise explain_missing(f"there is no silver of source {source} from {first} to {last}", ["transformation"])
+    return list(rows)
+
+
+def name_silver(silver: TransformationReceipt, kind: str) -> list[NamedObject]:
+    """Return the objects of a kind, ``slice`` or ``summary``, that a day's silver consists of.
+
+    Raises:
+        ProjectError: the silver was made with another feature specification.
+    """
+    from network_anomalies.detection.scoring.storage import feature_spec_sha256
+
+    if silver.feature_spec_sha256 != feature_spec_sha256():
+        raise ProjectError(
+            f"silver of source {silver.source} on {silver.logical_date} has the columns of another feature "
+            f"specification: run `kedro backfill --stale --params source={silver.source}`"
+        )
+    return [NamedObject(item.file_name, item.sha256, item.hour) for item in silver.outputs if item.kind == kind]

@@ -1,0 +1,91 @@
+"""The forms in which current objects are read: one frame, by parts, by slices of time, as days."""
+
+from collections.abc import Sequence
+from datetime import UTC, date, datetime, time, timedelta
+from functools import partial
+from io import BytesIO
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from network_anomalies.datasets.layers import NamedObject, name_silver
+from network_anomalies.datasets.objects import CheckedObjects
+from network_anomalies.records.silver_day import SilverDay, Slices
+from network_anomalies.records.transformation import TransformationReceipt
+
+HOURS_A_DAY = 24
+
+
+def read_frame(lake: CheckedObjects, folder: str, objects: Sequence[NamedObject], empty: Sequence[str]) -> pd.DataFrame:
+    """Return all rows as one frame; without objects a frame without rows, its columns those of ``empty``."""
+    if not objects:
+        return pd.DataFrame(columns=list(empty), dtype="str")
+    tables = [pq.read_table(_fetch(lake, folder, named)) for named in objects]
+    frame = pa.concat_tables(tables, promote_options="permissive").unify_dictionaries().to_pandas()
+    names = [named.run_id for named in objects]
+    return frame.assign(run_id=np.repeat(names, [table.num_rows for table in tables])) if all(names) else frame
+
+
+def read_by_object(lake: CheckedObjects, folder: str, objects: Sequence[NamedObject]) -> Slices:
+    """Return the key of each object, a part's number or a slice's first hour, and a function that reads it."""
+    return {named.key: partial(_read_object, lake, folder, named) for named in objects}
+
+
+def read_by_hours(lake: CheckedObjects, folder: str, objects: Sequence[NamedObject], day: date, hours: int) -> Slices:
+    """Return the first hour of each slice of ``hours`` that events may lie in, and a function that reads them.
+
+    A slice is read from the objects that overlap it, of which just the row groups in question are decoded.
+    """
+    midnight = datetime.combine(day, time(), UTC)
+    slices: Slices = {}
+    for hour in range(0, HOURS_A_DAY, hours):
+        first, end = (midnight + timedelta(hours=min(edge, HOURS_A_DAY)) for edge in (hour, hour + hours))
+        overlapping = [named for named in objects if _overlaps(named, first, end)]
+        if overlapping:
+            slices[f"{hour:02d}"] = partial(_read_span, lake, folder, overlapping, first, end)
+    return slices
+
+
+def read_summary(lake: CheckedObjects, folder: str, objects: Sequence[NamedObject]) -> Any:
+    """Return the day's summary, a ``detection.Summary``."""
+    from network_anomalies.detection import unpack_summary
+
+    return unpack_summary(lake.read(f"{folder}/{objects[0].file_name}", objects[0].sha256))
+
+
+def read_silver_day(lake: CheckedObjects, folder: str, silver: TransformationReceipt) -> SilverDay:
+    """Return what is recorded of a day's silver, and functions that read its objects."""
+    (summary,) = name_silver(silver, "summary")
+    return SilverDay(
+        logical_date=silver.logical_date,
+        revision=silver.revision,
+        run_id=silver.run_id,
+        inputs_sha256=silver.inputs_sha256,
+        objects=silver.outputs,
+        raw_objects=silver.input_objects,
+        slices=read_by_object(lake, folder, name_silver(silver, "slice")),
+        read_summary=partial(lake.read, f"{folder}/{summary.file_name}", summary.sha256),
+    )
+
+
+def _overlaps(named: NamedObject, first: datetime, end: datetime) -> bool:
+    return named.first is not None and named.last is not None and named.first < end and named.last >= first
+
+
+def _read_object(lake: CheckedObjects, folder: str, named: NamedObject) -> pd.DataFrame:
+    return pd.read_parquet(_fetch(lake, folder, named))
+
+
+def _read_span(
+    lake: CheckedObjects, folder: str, objects: Sequence[NamedObject], first: datetime, end: datetime
+) -> pd.DataFrame:
+    within = [("timestamp", ">=", pd.Timestamp(first)), ("timestamp", "<", pd.Timestamp(end))]
+    tables = [pq.read_table(_fetch(lake, folder, named), filters=within) for named in objects]
+    return pa.concat_tables(tables, promote_options="default").unify_dictionaries().to_pandas()
+
+
+def _fetch(lake: CheckedObjects, folder: str, named: NamedObject) -> BytesIO:
+    return BytesIO(lake.read(f"{folder}/{named.file_name}", named.sha256))
