@@ -269,6 +269,14 @@ ALTERATIONS = {
     ),
     "decision deleted": sql("DELETE FROM promotions", "models synthetic version .: status is CHAMPION"),
     "alert score": sql("UPDATE alerts SET score = score + 1", "alerts of synthetic on 2024-04-19: they were altered"),
+    "limit of alerts": sql(
+        "UPDATE stage_events SET limits = replace(limits, '60', '61') WHERE stage = 'scoring'",
+        "alerts of synthetic on 2024-04-19: they were altered, or limits",
+    ),
+    "limits deleted": sql(
+        "UPDATE stage_events SET limits = NULL WHERE stage = 'scoring'",
+        "alerts of synthetic on 2024-04-19: they were altered, or limits",
+    ),
     "alert deleted": sql(
         f"DELETE FROM alerts WHERE logical_date = '{DAY}' AND rowid = (SELECT max(rowid) FROM alerts)",
         "alerts of synthetic on 2024-04-19: they were altered",

@@ -83,11 +83,15 @@ class StageRecordDataset(AbstractDataset[dict[str, Any], dict[str, Any]]):
         self.metadata = metadata
 
     def save(self, data: dict[str, Any]) -> None:
-        """Keep the record: ``run_id``, ``inputs``, ``outputs`` (``file_name``, ``sha256``), and the stage's own row."""
-        row = {name: value for name, value in data.items() if name not in ("inputs", "outputs")}
+        """Keep the record: ``run_id``, ``inputs``, ``outputs`` (``file_name``, ``sha256``), and the stage's own row.
+
+        A scoring has no row of its own, but ``limits``.
+        """
+        row = {name: value for name, value in data.items() if name not in ("inputs", "outputs", "limits")}
         objects = [{"uri": f"{self._root}/{item['file_name']}", "sha256": item["sha256"]} for item in data["outputs"]]
         outputs = objects + read_files(self._files, self._credentials)
-        event = StageEvent(data["run_id"], self._stage, self._source, self._logical_date, data["inputs"], outputs)
+        about = (data["run_id"], self._stage, self._source, self._logical_date)
+        event = StageEvent(*about, data["inputs"], outputs, data.get("limits"))
         engine = open_registry(self._url)
         if self._stage in OWN_ROW:
             OWN_ROW[self._stage][0](engine, self._complete(row), event)

@@ -55,15 +55,20 @@ def read_alerts(engine: Engine, source: str, logical_date: date) -> pd.DataFrame
 
 
 def record_scoring(engine: Engine, event: StageEvent) -> None:
-    """Add the row of a scoring, with the digest of the alerts that it left."""
+    """Add the row of a scoring, with the digest of the alerts that it left and of their limits."""
     with transaction(engine, is_recorded(event)) as connection:
         require_running(connection, event.run_id)
-        insert_stage(connection, event, digest_alerts(_find(connection, event.source, event.logical_date)))
+        raised = _find(connection, event.source, event.logical_date)
+        insert_stage(connection, event, digest_alerts(raised, event.limits))
 
 
-def digest_alerts(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Return the digest of a day's rows of ``alerts``, in whatever order a database sorts text."""
-    return digest_rows(sorted(rows, key=lambda row: (row["kind"], row["entity"])))
+def digest_alerts(rows: Sequence[Mapping[str, Any]], limits: Mapping[str, Any] | None) -> str:
+    """Return the digest of a day's rows of ``alerts`` and of their limits, in whatever order a database sorts text.
+
+    A scoring that was recorded before limits were (None) has the digest of its alerts alone.
+    """
+    in_order = sorted(rows, key=lambda row: (row["kind"], row["entity"]))
+    return digest_rows(in_order if limits is None else [*in_order, limits])
 
 
 def _find(connection: Connection, source: str, logical_date: date) -> list[Mapping[str, Any]]:

@@ -22,6 +22,7 @@ class StageEvent:
         logical_date: of which day.
         inputs: the facts that decide the output, see ``network_anomalies.runs.inputs``.
         outputs: ``uri`` and ``sha256`` of each object and file that was written.
+        limits: of a scoring, those that its alerts were raised by, by kind and name.
     """
 
     run_id: str
@@ -30,6 +31,7 @@ class StageEvent:
     logical_date: date
     inputs: Mapping[str, str]
     outputs: Sequence[Mapping[str, str]]
+    limits: Mapping[str, Mapping[str, Any]] | None = None
 
 
 def insert_stage(connection: Connection, event: StageEvent, record_sha256: str | None = None) -> None:
@@ -44,6 +46,7 @@ def insert_stage(connection: Connection, event: StageEvent, record_sha256: str |
         "inputs_sha256": digest_facts(event.inputs),
         "outputs": [{"uri": item["uri"], "sha256": item["sha256"]} for item in event.outputs],
         "record_sha256": record_sha256,
+        "limits": event.limits,
     }
     connection.execute(insert(stage_events), values)
 

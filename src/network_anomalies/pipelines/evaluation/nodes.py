@@ -6,7 +6,16 @@ from typing import Any
 
 import pandas as pd
 
-from network_anomalies.detection import Model, Summary, conclude, feature_spec_sha256, judge_slice, take_hours
+from network_anomalies.detection import (
+    DetectorLimits,
+    Model,
+    Summary,
+    conclude,
+    feature_spec_sha256,
+    judge_slice,
+    list_limits,
+    take_hours,
+)
 from network_anomalies.errors import ContractError, ProjectError
 from network_anomalies.generator.truth import find_keys
 from network_anomalies.parameters import AlertsParameters, EvaluationParameters
@@ -31,6 +40,7 @@ def score_test_flows(
     training_events: Report,
     anomaly_model: Model,
     previous_champion: Champion | None,
+    detectors: DetectorLimits,
     logical_date: str,
 ) -> Report:
     """Score the flows of the date that the model was not trained on, with the model and with the champion before it.
@@ -38,8 +48,9 @@ def score_test_flows(
     That champion was chosen for an earlier day, so it was not trained on the date either.
 
     Returns:
-        ``flows``: frame of ``event_key`` and a column of scores per model; ``findings`` per model; ``hours`` tested;
-        ``champion_sha256``, None without a champion; ``note``: why the champion could not be asked, or "".
+        ``flows``: frame of ``event_key`` and a column of scores per model; ``findings`` per model; the
+        ``limits`` of the first model's findings; ``hours`` tested; ``champion_sha256``, None without a champion;
+        ``note``: why the champion could not be asked, or "".
 
     Raises:
         ContractError: the model was trained on every slice of the date.
@@ -65,10 +76,11 @@ def score_test_flows(
     covered = _list_hours(transformation_events["output_objects"], hours)
     tested = day_summary if whole else take_hours(day_summary, covered)
     # Hours of the same day are too short a past for the named detectors.
-    findings = {name: conclude(flagged[name], tested, model, has_past=whole) for name, model in models.items()}
+    findings = {name: conclude(flagged[name], tested, model, whole, detectors) for name, model in models.items()}
     return {
         "flows": pd.concat(flows, ignore_index=True),
         "findings": findings,
+        "limits": list_limits(detectors, anomaly_model, whole),
         "hours": hours,
         "champion_sha256": previous_champion.model_sha256 if previous_champion else None,
         "note": note,
@@ -109,6 +121,7 @@ def evaluate_models(
         "champion": None,
         "champion_sha256": test_scores["champion_sha256"],
         "champion_note": test_scores["note"],
+        "limits": test_scores["limits"],
         **measured,
     }
 
@@ -133,6 +146,7 @@ def assemble_evaluation(
     truth_events: Report,
     evaluation: EvaluationParameters,
     alerts_policy: AlertsParameters,
+    detectors: DetectorLimits,
     run_id: str,
 ) -> Report:
     """Make the row of ``evaluation_events``, and what decided it."""
@@ -141,7 +155,7 @@ def assemble_evaluation(
         transformation_events["inputs_sha256"],
         evaluation_metrics["champion_sha256"],
         truth_events.get("inputs_sha256"),
-        (evaluation, alerts_policy),
+        (evaluation, alerts_policy, detectors),
         feature_spec_sha256(),
     )
     return {

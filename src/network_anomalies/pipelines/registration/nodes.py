@@ -78,6 +78,11 @@ def write_model_card(
         for attack in candidate.get("attacks", [])
     ]
     found = ["", "| attack | kind | stealth | found | delay, s |", "|---|---|---|---|---|", *attacks] if attacks else []
+    limits = [
+        f"| {kind} | {name} | {_show(value)} |"
+        for kind, values in metrics.get("limits", {}).items()  # an evaluation of before has none
+        for name, value in values.items()
+    ]
     lines = [
         f"# Model {training_events['model_sha256'][:12]} of source {training_events['source']}",
         "",
@@ -103,6 +108,12 @@ def write_model_card(
         "",
         "Six columns of flows: no payload, no ports. It knows the hosts and sizes of its window; a new host or a new",
         "habit is rare at first. Without ground truth the metrics say how much it alerts, not how well.",
+        "",
+        "## Limits of the detectors in this evaluation",
+        "",
+        "| kind | limit | value |",
+        "|---|---|---|",
+        *limits,
         "",
         "## Decision",
         "",

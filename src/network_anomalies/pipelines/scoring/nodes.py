@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from functools import partial
 from typing import Any
 
@@ -10,7 +10,15 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from network_anomalies.detection import Model, Summary, conclude, feature_spec_sha256, judge_slice
+from network_anomalies.detection import (
+    DetectorLimits,
+    Model,
+    Summary,
+    conclude,
+    feature_spec_sha256,
+    judge_slice,
+    list_limits,
+)
 from network_anomalies.detection.alerts.triage import allow_findings, rate_severity, take_budget
 from network_anomalies.events.ahead import work_ahead
 from network_anomalies.events.parts import encode_part
@@ -62,16 +70,17 @@ def raise_alerts(
     champion_model: Champion,
     transformation_events: Report,
     alerts_policy: AlertsParameters,
+    detectors: DetectorLimits,
     run_id: str,
 ) -> Report:
     """Raise the day's alerts: one per entity and kind, at most ``budget``, and those that somebody answers for."""
     day = transformation_events["logical_date"]
-    has_past = champion_model.train_end <= datetime(day.year, day.month, day.day, tzinfo=UTC)
-    findings = conclude(flagged_conversations, day_summary, champion_model.model, has_past)
+    has_past = _has_past(champion_model, day)
+    findings = conclude(flagged_conversations, day_summary, champion_model.model, has_past, detectors)
     judged = allow_findings(findings, alerts_policy.allowlist, day)
     rows = pd.concat([take_budget(judged, alerts_policy.budget), judged[judged["suppressed_by"].notna()]])
     rows = rows.assign(
-        severity=rate_severity(rows["score"]),
+        severity=rate_severity(rows["score"], detectors.severity),
         transformation_run_id=transformation_events["run_id"],
         model_version=champion_model.version,
     )
@@ -123,13 +132,21 @@ def assemble_scoring(
     transformation_events: Report,
     champion_model: Champion,
     alerts_policy: AlertsParameters,
+    detectors: DetectorLimits,
     run_id: str,
     *written_before: Any,
 ) -> Report:
-    """Make the record of the scoring, after everything that it wrote: the objects, and what decided them."""
-    silver = transformation_events["inputs_sha256"]
-    inputs = list_scoring_facts(silver, champion_model.model_sha256, alerts_policy, feature_spec_sha256())
-    return {"run_id": run_id, "inputs": inputs, "outputs": score_reports}
+    """Make the record of the scoring, after everything that it wrote: objects, what decided them, limits of alerts."""
+    silver, chosen = transformation_events["inputs_sha256"], (alerts_policy, detectors)
+    inputs = list_scoring_facts(silver, champion_model.model_sha256, chosen, feature_spec_sha256())
+    has_past = _has_past(champion_model, transformation_events["logical_date"])
+    limits = list_limits(detectors, champion_model.model, has_past)
+    return {"run_id": run_id, "inputs": inputs, "outputs": score_reports, "limits": limits}
+
+
+def _has_past(champion: Champion, day: date) -> bool:
+    """Return whether the champion was trained on nothing but days before."""
+    return champion.train_end <= datetime(day.year, day.month, day.day, tzinfo=UTC)
 
 
 def _judge(model: Model, model_sha256: str, read: Callable[[], pd.DataFrame]) -> tuple[pd.DataFrame, pd.DataFrame]:
