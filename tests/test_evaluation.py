@@ -156,6 +156,9 @@ def test_what_is_stored_is_strict_json_and_the_figures_are_images(modelled_days)
         assert json.loads(json.dumps(metrics, allow_nan=False)) == row["metrics"]
         assert row["labelled"] and metrics["attack_flows"] > 0
         assert 0 <= metrics["candidate"]["average_precision"] <= 1
+    assert metrics["limits"]["brute_force"]["sessions"] == 60
+    assert metrics["limits"]["anomaly"]["alert_score"] == modelled_days.load("anomaly_model").alert_score
+    assert "| brute_force | sessions | 60 |" in modelled_days.load("model_card")
     assert row["champion_sha256"] == metrics["champion_sha256"] == modelled_days.records("models")[0]["model_sha256"]
     assert metrics["champion"]["average_precision"] is not None
     for name in FIGURES:

@@ -7,6 +7,7 @@ from io import BytesIO
 import pandas as pd
 import pytest
 from conftest import DAY, SMALL_DAY
+from sqlalchemy import text
 from test_full import MODELLING
 from test_ingestion import HEADER, write_log, zeek_line
 
@@ -50,7 +51,51 @@ def test_an_alert_leads_to_its_bytes(env, request):
         assert {row[name] for row in rows} <= set(runs.index)
     assert {row["code_version"] for row in rows} == set(runs["code_version"])
     assert {row["params_sha256"] for row in rows} <= set(runs["params_sha256"])
+    assert all(read(row["limits"])[row["kind"]] for row in rows)
     assert all(row["model_reason"] and row["contract_version"] and row["feature_spec_sha256"] for row in rows)
+
+
+LIMIT = """
+    SELECT DISTINCT a.flows, json_extract(l.limits, '$.' || l.kind || '.sessions') AS sessions,
+           json_extract(l.limits, '$.past.is_known') AS is_known,
+           json_extract(l.limits, '$.anomaly.alert_score') AS alert_score
+    FROM alert_lineage l JOIN alerts a ON a.source = l.source AND a.logical_date = l.logical_date
+     AND a.kind = l.kind AND a.entity = l.entity
+    WHERE l.kind = 'brute_force' AND l.logical_date = :day
+"""
+
+
+def find_limits(project):
+    with project.stores.engine.connect() as connection:
+        return [tuple(row) for row in connection.execute(text(LIMIT), {"day": DAY})]
+
+
+def test_an_alert_leads_to_the_limit_that_raised_it(modelled):
+    ((flows, sessions, is_known, alert_score),) = find_limits(modelled)
+    assert (sessions, is_known) == (60, True) and flows > sessions
+    assert alert_score == modelled.load("champion_model").model.alert_score
+    modelled.run("scoring", detectors__brute_force={"sessions": {"with_past": flows + 1}})
+    assert find_limits(modelled) == []
+    modelled.run("scoring", detectors__brute_force={"sessions": {"with_past": flows}})
+    assert find_limits(modelled) == [(flows, flows, True, alert_score)]
+    (alert,) = [row for row in modelled.records("alerts") if row["kind"] == "brute_force" and row["score"] == 50]
+    assert alert["severity"] == "low"
+
+
+def test_an_alert_that_a_later_scoring_left_as_it_was_leads_to_the_limit_that_raised_it(modelled):
+    before = find_limits(modelled)
+    assert modelled.run("scoring", detectors__brute_force={"hours": {"with_past": 23}}) == "UNCHANGED"
+    assert find_limits(modelled) == before
+    scorings = [row["limits"] for row in modelled.records("stage_events") if row["stage"] == "scoring"]
+    assert [limits["brute_force"]["hours"] for limits in scorings] == [24, 24, 23]
+
+
+def test_an_alert_without_recorded_limits_leads_to_those_of_the_scoring_that_found_it_again(modelled):
+    with modelled.stores.engine.begin() as connection:
+        connection.execute(text("UPDATE stage_events SET limits = NULL"))
+    assert [sessions for _, sessions, *_ in find_limits(modelled)] == [None]
+    modelled.run("scoring")
+    assert [sessions for _, sessions, *_ in find_limits(modelled)] == [60]
 
 
 def test_a_correction_changes_neither_the_alerts_nor_where_they_lead(modelled):

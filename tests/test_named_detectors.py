@@ -1,11 +1,16 @@
 """Named detectors: attacks at several strengths are found, what merely looks like one is left alone."""
 
+import json
+
 import numpy as np
 import pandas as pd
 import pytest
 import scenarios
 from scenarios import CLIENTS, DAY, MONDAY, SERVERS, make_day, make_flows
 
+from network_anomalies.detection import TECHNIQUES, Model, conclude, fit, flag_conversations, list_limits, score
+from network_anomalies.detection.alerts.triage import rate_severity
+from network_anomalies.detection.limits import DEFAULT_LIMITS, DetectorLimits, LimitByPast, LimitGroup, PastLimits
 from network_anomalies.detection.rules.named import detect
 from network_anomalies.detection.scoring.history import History, merge_histories, remember
 from network_anomalies.detection.scoring.summary import Summary, summarise
@@ -173,3 +178,90 @@ def test_a_tunnel_of_every_day_is_no_new_service(today):
 def test_what_merely_looks_like_an_attack_is_left_alone(name, today, past):
     found = detect(summary_with(today, look_alikes()[name]), past)
     assert found.empty, found.to_string()
+
+
+LIMITS = [
+    ("slow scan", "horizontal_scan", "day_destinations", "with_past"),
+    ("slower guesses", "brute_force", "sessions", "with_past"),
+    ("flood by one", "ddos", "pair_flows", "with_past"),
+    ("small flood", "ddos", "strangers", "without_past"),
+    ("leak in pieces", "exfiltration", "pair_bytes", "with_past"),
+    ("lateral movement", "lateral_movement", "peers", None),
+]
+
+
+@pytest.mark.parametrize(("attack", "kind", "name", "side"), LIMITS, ids=[name for _, _, name, _ in LIMITS])
+def test_a_finding_goes_once_its_limit_is_raised_above_what_was_found(attack, kind, name, side, today, past):
+    summary = summary_with(today, ATTACKS[attack][2])
+    group = getattr(DEFAULT_LIMITS, kind)
+    limit = getattr(group, name)
+
+    def score_with(value: int) -> list[float]:
+        new = limit.model_copy(update={side: value}) if side else value
+        limits = DEFAULT_LIMITS.model_copy(update={kind: group.model_copy(update={name: new})})
+        found = detect(summary, None if side == "without_past" else past, limits)
+        return found.loc[(found["kind"] == kind) & (found["entity"] == ATTACKS[attack][1]), "score"].tolist()
+
+    value = getattr(limit, side) if side else limit + 1  # above what the host of the lateral movement did before
+    (score,) = score_with(value)
+    reached = round(value * 2 ** ((score - 50) / 12.5))
+    assert 50 < score < 100
+    assert score_with(reached) == pytest.approx([50])
+    assert score_with(reached + 1) == []
+
+
+class Recorder:
+    """Limits that write down which of them are read."""
+
+    def __init__(self, limits: LimitGroup, path: str, seen: set[str]) -> None:
+        self._limits, self._path, self._seen = limits, path, seen
+
+    def __getattr__(self, name: str) -> object:
+        value = getattr(self._limits, name)
+        if isinstance(value, LimitGroup) and not isinstance(value, LimitByPast):
+            return Recorder(value, f"{self._path}{name}.", self._seen)
+        self._seen.add("past.least_hours" if name == "is_enough" else f"{self._path}{name}")
+        return value
+
+
+def read_limits(summary: Summary, model: Model, limits: DetectorLimits) -> set[str]:
+    """Return the names of the limits that a day's alerts depend on, with a past and without one."""
+    seen: set[str] = set()
+    recorder = Recorder(limits, "", seen)
+    flagged = flag_conversations(*score_all(model), model)
+    for has_past in (True, False):
+        findings = conclude([flagged], summary, model, has_past, recorder)
+        rate_severity(findings["score"], recorder.severity)
+    return seen
+
+
+def score_all(model: Model) -> tuple[pd.DataFrame, pd.DataFrame]:
+    scanned = pd.concat([make_day(TODAY), scenarios.scan(TODAY, 400, 300)], ignore_index=True)
+    return scanned, score(scanned, model)
+
+
+def test_every_limit_is_read_and_one_that_nothing_reads_is_noticed(today, past):
+    model = fit([lambda: make_day(0)], past)
+    names = {f"{group}.{name}" for group, limits in DEFAULT_LIMITS for name in type(limits).model_fields}
+    summary = summary_with(today, *(attack for _, _, attack in ATTACKS.values()))
+    assert read_limits(summary, model, DEFAULT_LIMITS) == names
+
+    class MoreLimits(DetectorLimits):
+        unused: PastLimits = PastLimits()
+
+    assert "unused.least_hours" not in read_limits(summary, model, MoreLimits())
+
+
+@pytest.mark.parametrize("has_past", [True, False])
+def test_the_limits_that_are_listed_are_those_that_held(today, past, has_past):
+    model = fit([lambda: make_day(0)], past)
+    applied = list_limits(DEFAULT_LIMITS, model, has_past)
+    assert applied["ddos"]["strangers"] == (30 if has_past else 50)
+    assert applied["brute_force"]["session_bytes"] == [300, 20_000]
+    assert applied["anomaly"] == {"nats_per_doubling": 4, "alert_score": model.alert_score}
+    assert applied["past"]["is_known"] is has_past
+    long = DEFAULT_LIMITS.model_copy(update={"past": PastLimits(least_hours=1 + past.total_hours)})
+    assert list_limits(long, model, has_past)["past"]["is_known"] is False
+    assert list_limits(long, model, has_past)["ddos"]["strangers"] == 50
+    assert set(TECHNIQUES) <= set(applied)
+    assert json.loads(json.dumps(applied, allow_nan=False)) == applied

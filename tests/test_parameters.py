@@ -1,5 +1,7 @@
 """Parameters and configuration: what is refused, and in which words."""
 
+import functools
+import operator
 import re
 from copy import deepcopy
 from datetime import UTC, date, datetime, timedelta
@@ -13,6 +15,7 @@ from pydantic import ValidationError
 from sqlalchemy import make_url
 
 from network_anomalies.detection.alerts.findings import TECHNIQUES
+from network_anomalies.detection.limits import DEFAULT_LIMITS
 from network_anomalies.errors import ProjectError
 from network_anomalies.parameters import (
     AllowedParameters,
@@ -51,6 +54,7 @@ GOOD = {
     "evaluation": {"drift_psi": 0.25, "drift_rows": 1000},
     "registration": {"min_gain": 0.01, "max_age_days": 7, "max_alert_ratio": 1.5},
     "alerts": {"budget": 50, "allowlist": []},
+    "detectors": DEFAULT_LIMITS.model_dump(mode="json"),
     "replay": {"rule": None},
     "retention": {"local_days": 0, "quarantine_days": 90, "orphan_days": 1, "max_share": 0.1, "always_files": 10},
 }
@@ -59,10 +63,8 @@ GOOD = {
 def replace(path: str, value: object) -> dict:
     raw = deepcopy(GOOD)
     *groups, name = path.split(".")
-    for group in groups:
-        raw = raw[group]
-    raw[name] = value
-    return raw if not groups else GOOD | {groups[0]: raw}
+    functools.reduce(operator.getitem, groups, raw)[name] = value
+    return raw
 
 
 def test_good_parameters_come_back_as_they_were_with_a_date():
@@ -93,6 +95,12 @@ def test_the_projects_own_values_are_good(embedded):
         ("gate.max_rejected_share", 1),
         ("gate.preview_rows", 0),
         ("gate.preview_rows", 100),
+        ("detectors.horizontal_scan.hour_destinations.with_past", 1),
+        ("detectors.beaconing.period_seconds", [60, 60]),
+        ("detectors.beaconing.late_start_hours", 0),
+        ("detectors.exfiltration.drip_largest_share", 1),
+        ("detectors.new_service.control_protocols", []),
+        ("detectors.severity", {"medium": 60, "high": 60, "critical": 100}),
         ("parent_run_id", "r"),
         ("run_id", "r" * 100),
         ("source", "sensor-1_a"),
@@ -126,6 +134,19 @@ def test_a_value_at_its_bound_is_good(path, value):
         ("gate.drop_duplicates", "perhaps"),
         ("gate.preview_rows", -1),
         ("gate.preview_rows", 101),
+        ("detectors.horizontal_scan.hour_destinations.with_past", 0),
+        ("detectors.horizontal_scan.hour_destinations", 20),
+        ("detectors.horizontal_scan.size_spread", 0),
+        ("detectors.ddos.empty_seconds", float("inf")),
+        ("detectors.ddos.empty_bytes", float("nan")),
+        ("detectors.ddos.crowd_strangers_share", 1.1),
+        ("detectors.brute_force.session_bytes", [300, 200]),
+        ("detectors.brute_force.sessions.without_past", 2.5),
+        ("detectors.beaconing.hours", 25),
+        ("detectors.new_service.control_protocols", "ICMP"),
+        ("detectors.past.least_hours", 0),
+        ("detectors.score.at_limit", 101),
+        ("detectors.anomaly.nats_per_doubling", None),
         ("retention.local_days", -1),
         ("retention.quarantine_days", -1),
         ("retention.orphan_days", -1),
@@ -173,6 +194,9 @@ def test_a_day_that_has_not_begun_is_refused(days):
         ("generator.n_event", "did you mean generator.n_events?"),
         ("gate.drop_duplicate", "did you mean gate.drop_duplicates?"),
         ("retention.local_day", "did you mean retention.local_days?"),
+        ("detectors.bruteforce", "did you mean detectors.brute_force?"),
+        ("detectors.beaconing.call", "did you mean detectors.beaconing.calls?"),
+        ("detectors.beaconing.calls.past", "did you mean detectors.beaconing.calls.with_past?"),
         ("xyzzy", "see conf/base/parameters_*.yml"),
         ("logs.xyzzy", "see conf/base/parameters_*.yml"),
     ],
@@ -180,6 +204,30 @@ def test_a_day_that_has_not_begun_is_refused(days):
 def test_an_unknown_name_is_refused_with_the_nearest_known_one(path, hint):
     with pytest.raises(ProjectError, match=re.escape(f"unknown parameter {path}: {hint}")):
         check_parameters(replace(path, 1))
+
+
+@pytest.mark.parametrize(
+    ("group", "name"),
+    [("detectors", "ddos"), ("ddos", "strangers"), ("brute_force", "size_spread"), ("severity", "high")],
+)
+def test_a_limit_that_the_configuration_leaves_out_is_named_although_detection_has_a_default(group, name):
+    raw = deepcopy(GOOD)
+    del (raw["detectors"] if group == "detectors" else raw["detectors"][group])[name]
+    missing = name if group == "detectors" else f"{group}.{name}"
+    with pytest.raises(ProjectError, match=rf"^parameter detectors: {re.escape(missing)} is missing: give it a value"):
+        check_parameters(raw)
+
+
+def test_severities_that_do_not_rise_are_refused():
+    with pytest.raises(
+        ProjectError, match=r"^parameter detectors\.severity: medium, high and critical are not in order"
+    ):
+        check_parameters(replace("detectors.severity.high", 50))
+
+
+def test_the_limits_of_the_configuration_are_the_defaults_of_detection(embedded):
+    checked = Parameters.model_validate(embedded.session(logical_date="2024-04-19").load_context().params)
+    assert checked.detectors == DEFAULT_LIMITS
 
 
 @pytest.mark.parametrize("path", ["source", "gate", "generator.seed"])

@@ -145,6 +145,35 @@ def test_an_embedded_registry_migrates_by_itself_and_a_served_one_asks_for_setup
         ensure_schema(bare)
 
 
+def migrate_to(engine, version):
+    from alembic import command
+
+    config = Config()
+    config.set_main_option("script_location", "network_anomalies:registry/migrations")
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, version)
+
+
+def test_a_scoring_of_before_limits_were_recorded_has_none_and_readers_keep_their_rights(bare):
+    migrate_to(bare, "0003")
+    assert read_version(bare) == "0003"
+    columns = "run_id, stage, source, logical_date, recorded_at, inputs, inputs_sha256, outputs"
+    values = "'r1', 'scoring', 'sensor', '2024-04-19', '2024-04-20 00:00:00', '{}', '', '[]'"
+    with start(bare, "r1"), bare.begin() as connection:
+        connection.execute(text(f"INSERT INTO stage_events ({columns}) VALUES ({values})"))
+        if bare.dialect.name == "postgresql":
+            connection.execute(text("GRANT SELECT ON alert_lineage TO PUBLIC"))
+    migrate(bare)
+    assert read_version(bare) == HEAD
+    assert read_stage(bare, "scoring", "sensor", DAY)["limits"] is None
+    assert count(bare, "alert_lineage") == 0
+    if bare.dialect.name == "postgresql":
+        with bare.connect() as connection:
+            granted = "SELECT CAST(relacl AS text) FROM pg_class WHERE relname = 'alert_lineage'"
+            assert ",=r/" in connection.execute(text(granted)).scalar()
+
+
 def test_a_version_that_this_code_does_not_know_is_named_in_the_error(engine):
     with engine.begin() as connection:
         connection.execute(text("UPDATE alembic_version SET version_num = '0000'"))

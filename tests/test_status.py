@@ -21,6 +21,7 @@ from network_anomalies.backfill.plan import Request, choose_stages, plan_backfil
 from network_anomalies.backfill.run import run_backfill
 from network_anomalies.backfill.status import report_status
 from network_anomalies.cli import cli
+from network_anomalies.detection.limits import PastLimits, SeverityLimits
 from network_anomalies.parameters import Parameters
 from network_anomalies.records.source_history import BatchRecord, Decision, RunRecord, SourceRecords, StageRecord
 from network_anomalies.registry.model_rows import read_champion, roll_back
@@ -145,6 +146,8 @@ def test_the_first_days_model_is_not_that_of_the_day_after(choices):
         ("evaluation", "drift_psi", 0.5, "dddsss"),
         ("registration", "min_gain", 0.5, "ddddss"),
         ("alerts", "budget", 5, "dddsss"),
+        ("detectors", "past", PastLimits(least_hours=7), "dddsss"),
+        ("detectors", "severity", SeverityLimits(high=80), "dddsss"),
         ("retention", "local_days", 1, "dddddd"),
     ],
 )

@@ -16,6 +16,8 @@ from sqlalchemy import text
 from test_ingestion import HEADER, write_log, zeek_line
 from test_transformation import fails
 
+from network_anomalies.registry.alert_rows import read_alerts
+from network_anomalies.registry.row_digests import digest_rows
 from network_anomalies.upkeep import verify_stores
 
 ZEEK = {"source": "zeek", "gate__max_rejected_share": 0.5, "logs__part_events": 200}
@@ -269,6 +271,14 @@ ALTERATIONS = {
     ),
     "decision deleted": sql("DELETE FROM promotions", "models synthetic version .: status is CHAMPION"),
     "alert score": sql("UPDATE alerts SET score = score + 1", "alerts of synthetic on 2024-04-19: they were altered"),
+    "limit of alerts": sql(
+        "UPDATE stage_events SET limits = replace(limits, '60', '61') WHERE stage = 'scoring'",
+        "alerts of synthetic on 2024-04-19: they were altered, or limits",
+    ),
+    "limits deleted": sql(
+        "UPDATE stage_events SET limits = NULL WHERE stage = 'scoring'",
+        "alerts of synthetic on 2024-04-19: they were altered, or limits",
+    ),
     "alert deleted": sql(
         f"DELETE FROM alerts WHERE logical_date = '{DAY}' AND rowid = (SELECT max(rowid) FROM alerts)",
         "alerts of synthetic on 2024-04-19: they were altered",
@@ -282,6 +292,23 @@ def test_an_alteration_is_noticed_and_named(layered, alteration):
     found = verify(layered)
     assert any(re.search(alteration.named, mismatch) for mismatch in found), found
     assert all("\n" not in mismatch for mismatch in found)
+
+
+def test_a_scoring_from_before_limits_were_recorded_vouches_for_its_alerts(layered):
+    digests = {}
+    for day, rows in layered.rows("alerts").groupby("logical_date"):
+        raised = read_alerts(layered.stores.engine, "synthetic", date.fromisoformat(day)).sort_values(
+            ["kind", "entity"]
+        )
+        assert len(raised) == len(rows)
+        digests[day] = digest_rows(raised.astype("object").where(raised.notna(), None).to_dict("records"))
+    update = (
+        "UPDATE stage_events SET limits = NULL, record_sha256 = :sha256 WHERE stage = 'scoring' AND logical_date = :day"
+    )
+    with layered.stores.engine.begin() as connection:
+        for day, sha256 in digests.items():
+            connection.execute(text(update), {"sha256": sha256, "day": day})
+    assert verify(layered) == []
 
 
 def test_verifying_an_altered_project_changes_nothing_and_notices_it_again(layered):

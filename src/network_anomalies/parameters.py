@@ -4,6 +4,7 @@ import difflib
 import hashlib
 import json
 import re
+from collections.abc import Iterator
 from datetime import UTC, date, datetime
 from ipaddress import ip_network
 from typing import Annotated, Any, Literal, Self
@@ -19,6 +20,7 @@ from pydantic import (
     model_validator,
 )
 
+from network_anomalies.detection.limits import DetectorLimits
 from network_anomalies.errors import ProjectError
 
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -259,7 +261,16 @@ class Parameters(Strict):
     evaluation: EvaluationParameters
     registration: RegistrationParameters
     alerts: AlertsParameters
+    detectors: DetectorLimits
     retention: RetentionParameters
+
+    @field_validator("detectors")
+    @classmethod
+    def _check_complete(cls, limits: DetectorLimits) -> DetectorLimits:
+        """Refuse limits that the YAML files leave out: detection has defaults for use without a configuration."""
+        if missing := list(_list_missing(limits)):
+            raise ValueError(f"{', '.join(missing)} is missing: give it a value in conf/base/parameters_*.yml")
+        return limits
 
 
 def check_parameters(raw: dict[str, Any]) -> dict[str, Any]:
@@ -303,6 +314,15 @@ def _describe(fault: Any) -> str:
     if fault["type"] == "string_pattern_mismatch" and fault["ctx"]["pattern"] == NAME:
         return f"parameter {name} is {fault['input']!r}: {NAME_IN_WORDS}"
     return f"parameter {name} is {fault['input']!r}: {fault['msg'][0].lower()}{fault['msg'][1:]}"
+
+
+def _list_missing(model: BaseModel, prefix: str = "") -> Iterator[str]:
+    """Yield the dotted names of values that were not given."""
+    for name, value in model:
+        if name not in model.model_fields_set:
+            yield f"{prefix}{name}"
+        elif isinstance(value, BaseModel):
+            yield from _list_missing(value, f"{prefix}{name}.")
 
 
 def _known_names(path: list[str]) -> list[str]:

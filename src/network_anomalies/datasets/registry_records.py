@@ -22,6 +22,7 @@ from network_anomalies.registry.stage_rows import (
     commit_transformation,
     read_evaluation,
     read_receipt,
+    read_scoring,
     read_training,
     read_transformation,
     record_evaluation,
@@ -58,7 +59,7 @@ KINDS = {
     "transformation": _make_stage_kind("transformation", read_transformation, commit_transformation),
     "training": _make_stage_kind("training", read_training, record_training),
     "evaluation": _make_stage_kind("evaluation", read_evaluation, record_evaluation),
-    "scoring": _make_stage_kind("scoring", partial(read_receipt, "scoring"), record_scoring),
+    "scoring": _make_stage_kind("scoring", read_scoring, record_scoring),
     "alerts": RecordKind(read_alerts, replace_alerts),
     **{
         name: RecordKind(

@@ -6,10 +6,11 @@ frame.
 """
 
 from network_anomalies.detection.alerts.anomalies import choose_alerts, find_anomalies, flag_conversations
-from network_anomalies.detection.alerts.explain import explain_events, explain_sources
+from network_anomalies.detection.alerts.explain import explain_events
 from network_anomalies.detection.alerts.findings import FINDING_COLUMNS, TECHNIQUES
 from network_anomalies.detection.detector import AnomalyDetector
-from network_anomalies.detection.judging import conclude, judge_slice, take_hours
+from network_anomalies.detection.judging import conclude, judge_slice, list_limits, take_hours
+from network_anomalies.detection.limits import DetectorLimits
 from network_anomalies.detection.rules.named import detect
 from network_anomalies.detection.scoring.context import CONTEXT_COLUMNS, add_context
 from network_anomalies.detection.scoring.history import History, merge_histories, remember
@@ -30,6 +31,7 @@ __all__ = [
     "FINDING_COLUMNS",
     "TECHNIQUES",
     "AnomalyDetector",
+    "DetectorLimits",
     "History",
     "Model",
     "ModelParameters",
@@ -40,7 +42,6 @@ __all__ = [
     "describe_slice",
     "detect",
     "explain_events",
-    "explain_sources",
     "feature_spec_sha256",
     "find_anomalies",
     "fit",
@@ -48,6 +49,7 @@ __all__ = [
     "flag_conversations",
     "from_bytes",
     "judge_slice",
+    "list_limits",
     "merge_histories",
     "merge_summaries",
     "pack_summary",

@@ -50,7 +50,7 @@ class AnomalyDetector:
         """Return, per event, what is unusual about it beside the fitted past.
 
         Returns:
-            Frame on the events' index, see ``explain.explain_events``. ``explain.explain_sources`` sums it up per host.
+            Frame on the events' index, see ``explain.explain_events``.
         """
         model = self._fitted()
         parts = [explain_events(events.iloc[rows], model) for rows in split_hours(events)]

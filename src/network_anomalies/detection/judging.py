@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from network_anomalies.detection.alerts.anomalies import choose_alerts, find_anomalies, flag_conversations
+from network_anomalies.detection.limits import DEFAULT_LIMITS, AppliedLimits, DetectorLimits
 from network_anomalies.detection.rules.named import detect
 from network_anomalies.detection.scoring.model import Model, score
 from network_anomalies.detection.scoring.summary import Summary
@@ -22,7 +23,13 @@ def judge_slice(events: pd.DataFrame, model: Model) -> tuple[pd.DataFrame, pd.Da
     return scores, flag_conversations(events, scores, model)
 
 
-def conclude(flagged: Sequence[pd.DataFrame], summary: Summary, model: Model, has_past: bool) -> pd.DataFrame:
+def conclude(
+    flagged: Sequence[pd.DataFrame],
+    summary: Summary,
+    model: Model,
+    has_past: bool,
+    limits: DetectorLimits = DEFAULT_LIMITS,
+) -> pd.DataFrame:
     """Return the findings of a day, one row per entity and kind, the highest score first.
 
     Args:
@@ -31,10 +38,24 @@ def conclude(flagged: Sequence[pd.DataFrame], summary: Summary, model: Model, ha
         model: the model that judged them.
         has_past: whether the model knows the days before and not this one; without a past the named detectors go by
             the day alone, and are stricter.
+        limits: of the detectors.
     """
-    named = detect(summary, model.history if has_past else None)
-    anomalies = find_anomalies(flagged)
+    named = detect(summary, model.history if has_past else None, limits)
+    anomalies = find_anomalies(flagged, limits)
     return choose_alerts([named, anomalies], most=len(named) + len(anomalies))
+
+
+def list_limits(limits: DetectorLimits, model: Model, has_past: bool) -> AppliedLimits:
+    """Return the limits that ``conclude`` goes by with the same arguments, as plain values by kind and name.
+
+    Of a limit that depends on the past, it is the one that holds; ``anomaly`` also has the model's ``alert_score``, and
+    ``past`` whether it ``is_known``.
+    """
+    is_known = has_past and limits.past.is_enough(model.history.total_hours)
+    applied = limits.list_applied(is_known)
+    applied["anomaly"]["alert_score"] = model.alert_score
+    applied["past"]["is_known"] = is_known
+    return applied
 
 
 def take_hours(summary: Summary, hours: Collection[int]) -> Summary:

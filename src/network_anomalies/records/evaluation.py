@@ -4,7 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
+from pydantic import Field
 
+from network_anomalies.detection.limits import AppliedLimits
 from network_anomalies.records.receipt import JsonRecord, StageReceipt
 
 
@@ -16,6 +18,7 @@ class FlowScores:
         flows: frame of ``event_key`` (uint64) and a column of scores for each model, ``candidate`` and ``champion``;
             higher is more anomalous. Without a champion that can score there is one column of scores.
         findings: for each of these models its findings, a frame of ``detection.FINDING_COLUMNS``.
+        limits: those that the findings of the date's model went by.
         slices: first hours of the slices that were tested, two digits each.
         champion_sha256: of the champion, None if there was none before the date.
         champion_note: why the champion cannot score, or "".
@@ -23,6 +26,7 @@ class FlowScores:
 
     flows: pd.DataFrame
     findings: Mapping[str, pd.DataFrame]
+    limits: AppliedLimits
     slices: Sequence[str]
     champion_sha256: str | None
     champion_note: str
@@ -112,6 +116,7 @@ class EvaluationMetrics(JsonRecord):
         champion_sha256: of that champion.
         champion_note: why it cannot score, or "".
         candidate: measures of the date's model.
+        limits: of the detectors, by kind and name; empty where an earlier version recorded none.
     """
 
     labelled: bool
@@ -124,6 +129,7 @@ class EvaluationMetrics(JsonRecord):
     champion_sha256: str | None = None
     champion_note: str = ""
     candidate: ModelMeasures
+    limits: AppliedLimits = Field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)

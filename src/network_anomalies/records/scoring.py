@@ -1,9 +1,12 @@
-"""A day's alerts, as scoring passes them on."""
+"""What scoring passes on, and what it leaves in the registry."""
 
 from dataclasses import dataclass, field
 from datetime import date
 
 import pandas as pd
+
+from network_anomalies.detection.limits import AppliedLimits
+from network_anomalies.records.receipt import StageReceipt
 
 
 @dataclass(frozen=True)
@@ -22,3 +25,14 @@ class DayAlerts:
     source: str
     logical_date: date
     alerts: pd.DataFrame = field(repr=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScoringReceipt(StageReceipt):
+    """A scoring.
+
+    Attributes:
+        limits: those that its alerts were raised by, by kind and name; None where an earlier version recorded none.
+    """
+
+    limits: AppliedLimits | None

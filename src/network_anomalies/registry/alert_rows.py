@@ -7,8 +7,8 @@ from typing import Any
 import pandas as pd
 from sqlalchemy import Connection, Engine, RowMapping, delete, insert, select
 
-from network_anomalies.records.receipt import StageReceipt
-from network_anomalies.records.scoring import DayAlerts
+from network_anomalies.detection.limits import AppliedLimits
+from network_anomalies.records.scoring import DayAlerts, ScoringReceipt
 from network_anomalies.registry.batches import require_running
 from network_anomalies.registry.row_digests import digest_rows
 from network_anomalies.registry.stage_log import StageEvent, insert_stage, is_recorded
@@ -50,17 +50,22 @@ def read_alerts(engine: Engine, source: str, logical_date: date) -> pd.DataFrame
         return pd.DataFrame(connection.execute(query).mappings().all(), columns=alerts.c.keys())
 
 
-def record_scoring(engine: Engine, receipt: StageReceipt) -> None:
-    """Add the row of a scoring, with the digest of the alerts that it left."""
-    event = StageEvent.of("scoring", receipt)
+def record_scoring(engine: Engine, receipt: ScoringReceipt) -> None:
+    """Add the row of a scoring, with the digest of the alerts that it left and of their limits."""
+    event = StageEvent.of("scoring", receipt, receipt.limits)
     with transaction(engine, is_recorded(event)) as connection:
         require_running(connection, event.run_id)
-        insert_stage(connection, event, digest_alerts(_find(connection, event.source, event.logical_date)))
+        raised = _find(connection, event.source, event.logical_date)
+        insert_stage(connection, event, digest_alerts(raised, event.limits))
 
 
-def digest_alerts(rows: Sequence[Mapping[Any, Any]]) -> str:
-    """Return the digest of a day's rows of ``alerts``, in whatever order a database sorts text."""
-    return digest_rows(sorted(rows, key=lambda row: (row["kind"], row["entity"])))
+def digest_alerts(rows: Sequence[Mapping[Any, Any]], limits: AppliedLimits | None) -> str:
+    """Return the digest of a day's rows of ``alerts`` and of their limits, in whatever order a database sorts text.
+
+    A scoring that was recorded before limits were (None) has the digest of its alerts alone.
+    """
+    in_order = sorted(rows, key=lambda row: (row["kind"], row["entity"]))
+    return digest_rows(in_order if limits is None else [*in_order, limits])
 
 
 def _find(connection: Connection, source: str, logical_date: date) -> Sequence[RowMapping]:

@@ -7,6 +7,7 @@ from sqlalchemy import RowMapping
 
 from network_anomalies.records.evaluation import EvaluationMetrics, EvaluationReceipt
 from network_anomalies.records.receipt import LakeObject, StageReceipt
+from network_anomalies.records.scoring import ScoringReceipt
 from network_anomalies.records.training import TrainingDay, TrainingReceipt
 from network_anomalies.records.transformation import RawObject, SilverObject, TransformationReceipt
 
@@ -125,6 +126,11 @@ def read_event_row(event: RowMapping) -> StageReceipt:
         inputs_sha256=event["inputs_sha256"],
         outputs=_list_outputs(event),
     )
+
+
+def read_scoring_row(event: RowMapping) -> ScoringReceipt:
+    """Return the receipt of a scoring's row of ``stage_events``."""
+    return ScoringReceipt(**vars(read_event_row(event)), limits=event["limits"])
 
 
 def _name_run(receipt: StageReceipt) -> Row:

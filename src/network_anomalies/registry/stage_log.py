@@ -7,6 +7,7 @@ from typing import Self
 
 from sqlalchemy import Connection, Engine, RowMapping, insert, select
 
+from network_anomalies.detection.limits import AppliedLimits
 from network_anomalies.records.receipt import LakeObject, StageReceipt
 from network_anomalies.registry.tables import stage_events
 from network_anomalies.runs.inputs import digest_facts
@@ -23,6 +24,7 @@ class StageEvent:
         logical_date: of which day.
         inputs: the facts that decide the output, see ``network_anomalies.runs.inputs``.
         outputs: the objects and files that were written.
+        limits: of a scoring, those that its alerts were raised by, by kind and name.
     """
 
     run_id: str
@@ -31,12 +33,13 @@ class StageEvent:
     logical_date: date
     inputs: Mapping[str, str]
     outputs: Sequence[LakeObject]
+    limits: AppliedLimits | None = None
 
     @classmethod
-    def of(cls, stage: str, receipt: StageReceipt) -> Self:
+    def of(cls, stage: str, receipt: StageReceipt, limits: AppliedLimits | None = None) -> Self:
         """Return what a stage's receipt says of it."""
         about = (receipt.source, receipt.logical_date, receipt.inputs, receipt.outputs)
-        return cls(receipt.run_id, stage, *about)
+        return cls(receipt.run_id, stage, *about, limits)
 
 
 def insert_stage(connection: Connection, event: StageEvent, record_sha256: str | None = None) -> None:
@@ -51,6 +54,7 @@ def insert_stage(connection: Connection, event: StageEvent, record_sha256: str |
         "inputs_sha256": digest_facts(event.inputs),
         "outputs": [{"uri": output.uri, "sha256": output.sha256} for output in event.outputs],
         "record_sha256": record_sha256,
+        "limits": event.limits,
     }
     connection.execute(insert(stage_events), values)
 

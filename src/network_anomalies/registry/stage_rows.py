@@ -8,6 +8,7 @@ from sqlalchemy import Connection, Engine, RowMapping, Table, and_, exists, inse
 
 from network_anomalies.records.evaluation import EvaluationReceipt
 from network_anomalies.records.receipt import StageReceipt
+from network_anomalies.records.scoring import ScoringReceipt
 from network_anomalies.records.training import TrainingReceipt
 from network_anomalies.records.transformation import TransformationReceipt
 from network_anomalies.registry.batches import require_running
@@ -15,6 +16,7 @@ from network_anomalies.registry.receipt_rows import (
     Row,
     read_evaluation_row,
     read_event_row,
+    read_scoring_row,
     read_training_row,
     read_transformation_row,
     to_evaluation_row,
@@ -52,6 +54,12 @@ def read_receipt(stage: str, engine: Engine, source: str, logical_date: date) ->
     """Return the receipt of the latest run of a stage without a table of its own, or None."""
     event = read_stage(engine, stage, source, logical_date)
     return read_event_row(event) if event else None
+
+
+def read_scoring(engine: Engine, source: str, logical_date: date) -> ScoringReceipt | None:
+    """Return the receipt of the latest scoring of a source and date, or None."""
+    event = read_stage(engine, "scoring", source, logical_date)
+    return read_scoring_row(event) if event else None
 
 
 def commit_transformation(engine: Engine, receipt: TransformationReceipt) -> bool:

@@ -200,6 +200,7 @@ stage_events = Table(
     Column("inputs_sha256", String(64), nullable=False),
     Column("outputs", JSON, nullable=False),
     Column("record_sha256", String(64)),
+    Column("limits", JSON(none_as_null=True)),
     Index("ix_stage_events_source", "source", "logical_date", "stage"),
 )
 

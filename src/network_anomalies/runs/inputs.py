@@ -12,6 +12,7 @@ from typing import Any
 
 import pandas as pd
 
+from network_anomalies.detection.limits import DetectorLimits
 from network_anomalies.parameters import (
     AlertsParameters,
     EvaluationParameters,
@@ -116,11 +117,12 @@ def list_evaluation_facts(
     silver_sha256: str,
     champion_sha256: str | None,
     truth_sha256: str | None,
-    parameters: tuple[EvaluationParameters, AlertsParameters],
+    parameters: tuple[EvaluationParameters, AlertsParameters, DetectorLimits],
     features: str,
 ) -> Facts:
     """Return what decides an evaluation: the model, the champion before it, the flows, and the truth about them."""
-    chosen = digest_parameters({"evaluation": parameters[0].model_dump(), "alerts": parameters[1].model_dump()})
+    evaluation, alerts, detectors = (values.model_dump() for values in parameters)
+    chosen = digest_parameters({"evaluation": evaluation, "alerts": alerts, "detectors": detectors})
     return {
         "method": str(METHODS["evaluation"]),
         "features": features,
@@ -138,9 +140,18 @@ def list_registration_facts(evaluation_sha256: str, registration: RegistrationPa
     return {"method": str(METHODS["registration"]), "parameters": chosen, "evaluation": evaluation_sha256}
 
 
-def list_scoring_facts(silver_sha256: str, champion_sha256: str, alerts: AlertsParameters, features: str) -> Facts:
+def list_scoring_facts(
+    silver_sha256: str, champion_sha256: str, parameters: tuple[AlertsParameters, DetectorLimits], features: str
+) -> Facts:
     """Return what decides a day's scores and alerts."""
-    return _list_common("scoring", alerts, features) | {"silver": silver_sha256, "champion": champion_sha256}
+    alerts, detectors = (values.model_dump() for values in parameters)
+    return {
+        "method": str(METHODS["scoring"]),
+        "features": features,
+        "parameters": digest_parameters({"alerts": alerts, "detectors": detectors}),
+        "silver": silver_sha256,
+        "champion": champion_sha256,
+    }
 
 
 def explain_change(recorded: Mapping[str, str], present: Mapping[str, str]) -> str:

@@ -103,12 +103,12 @@ def list_present_facts(records: SourceRecords, choices: Choices, day: date) -> d
         facts["training"] = list_training_facts(records.list_silver(), day, parameters.training, features)
     if silver is not None and training is not None:
         before, truth = records.find_champion(day - timedelta(days=1)), records.find_digest("truth", day)
-        rules = (parameters.evaluation, policy)
+        rules = (parameters.evaluation, policy, parameters.detectors)
         facts["evaluation"] = list_evaluation_facts(training, silver, before, truth, rules, features)
     if evaluation is not None:
         facts["registration"] = list_registration_facts(evaluation, parameters.registration)
     if silver is not None and champion:
-        facts["scoring"] = list_scoring_facts(silver, champion, policy, features)
+        facts["scoring"] = list_scoring_facts(silver, champion, (policy, parameters.detectors), features)
     return facts
 
 

@@ -100,23 +100,25 @@ def check_transformations(snapshot: Snapshot) -> Iterator[str]:
 
 
 def check_alerts(snapshot: Snapshot, dates: Range) -> Iterator[str]:
-    """Hold the alerts of each day to the digest of its latest scoring."""
-    latest = {
-        (event["source"], event["logical_date"]): event
-        for event in snapshot.stages
-        if event["stage"] == "scoring" and event["logical_date"] in dates
-    }
+    """Hold the alerts of each day, and their limits, to what vouches for them: the latest scoring, and the first one.
+
+    A later scoring that finds equal alerts leaves them as they are.
+    """
+    scorings: dict[tuple[str, date], list[Row]] = {}
+    for event in snapshot.stages:
+        if event["stage"] == "scoring" and event["logical_date"] in dates:
+            scorings.setdefault((event["source"], event["logical_date"]), []).append(event)
     at_work = {(run["source"], run["logical_date"]) for run in list_runs_at_work(snapshot)}
-    for day in sorted(latest.keys() | snapshot.alerts.keys()):
-        rows, event = snapshot.alerts.get(day, []), latest.get(day)
+    for day in sorted((scorings.keys() | snapshot.alerts.keys()) - at_work):  # a run replaces alerts, then records
+        rows, events = snapshot.alerts.get(day, []), scorings.get(day, [])
         name = f"alerts of {day[0]} on {day[1]}"
-        if day in at_work:
-            continue  # its alerts are replaced before its scoring is recorded
-        if event is None:
+        if not events:
             yield f"{name}: no row of stage_events vouches for them"
-        elif not is_from_before(event) and digest_alerts(rows) != event["record_sha256"]:
-            advice = _name_unfinished(snapshot, event)
-            yield f"{name}: they were altered, or record_sha256 of {name_event(event)} was{advice}"
+        raised_by = {row["run_id"] for row in rows}
+        for event in [event for event in events if event is events[-1] or event["run_id"] in raised_by]:
+            if not is_from_before(event) and digest_alerts(rows, event["limits"]) != event["record_sha256"]:
+                advice = _name_unfinished(snapshot, event)
+                yield f"{name}: they were altered, or limits or record_sha256 of {name_event(event)} were{advice}"
 
 
 def list_outputs(snapshot: Snapshot, dates: Range) -> list[Output]:

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from network_anomalies.detection.alerts.findings import name_groups, rank_findings, to_findings
+from network_anomalies.detection.limits import DEFAULT_LIMITS, DetectorLimits
 from network_anomalies.detection.scoring.columns import encode_events
 from network_anomalies.detection.scoring.history import group_by
 from network_anomalies.detection.scoring.model import Model
@@ -13,7 +14,6 @@ from network_anomalies.detection.scoring.summary import stack
 from network_anomalies.events.contract import COLUMNS
 
 MOST_ALERTS = 50
-_NATS_PER_DOUBLING = 4.0
 _WORDS = {
     "source": "an unfamiliar source",
     "destination": "an unfamiliar destination",
@@ -42,19 +42,19 @@ def flag_conversations(events: pd.DataFrame, scores: pd.DataFrame, model: Model)
     high = scores["score"].to_numpy() >= model.alert_score
     events, scores = events.loc[high, list(COLUMNS)], scores[high]
     coded = encode_events(events)
-    talk = coded.conversation_hours
-    last = np.zeros(len(talk), dtype=np.int64)
-    np.maximum.at(last, talk.codes, coded.micros)
-    first = np.full(len(talk), np.iinfo(np.int64).max)
-    np.minimum.at(first, talk.codes, coded.micros)
-    rows = talk.first
+    conversations = coded.conversation_hours
+    last = np.zeros(len(conversations), dtype=np.int64)
+    np.maximum.at(last, conversations.codes, coded.micros)
+    first = np.full(len(conversations), np.iinfo(np.int64).max)
+    np.minimum.at(first, conversations.codes, coded.micros)
+    rows = conversations.first
     return pd.DataFrame(
         {
             "src_ip": pd.Categorical.from_codes(coded.source[rows], coded.sources),
             "dst_ip": pd.Categorical.from_codes(coded.destination[rows], coded.destinations),
             "protocol": pd.Categorical.from_codes(coded.protocol[rows], coded.protocols),
             "hour": coded.hour[rows],
-            "flows": talk.sizes,
+            "flows": conversations.sizes,
             "first": first,
             "last": last,
             "excess": scores["score"].to_numpy()[rows] - model.alert_score,
@@ -63,23 +63,28 @@ def flag_conversations(events: pd.DataFrame, scores: pd.DataFrame, model: Model)
     )
 
 
-def find_anomalies(flagged: Sequence[pd.DataFrame]) -> pd.DataFrame:
+def find_anomalies(flagged: Sequence[pd.DataFrame], limits: DetectorLimits = DEFAULT_LIMITS) -> pd.DataFrame:
     """Return the flagged conversation-hours of a day's slices as findings, one per host.
 
     The host is the source, or the destination where more flagged sources meet at it than the source has destinations.
 
+    Args:
+        flagged: what ``flag_conversations`` returned for each slice.
+        limits: of the detectors; the alert score is the model's.
+
     Returns:
-        Findings of kind ``anomaly``, comparable to those of the named detectors: 50 at the alert score, 3.1 per nat.
+        Findings of kind ``anomaly``, comparable to those of the named detectors: ``at_limit`` points at the alert
+        score, and ``per_doubling`` more for every ``nats_per_doubling`` above it.
     """
-    filled = [each for each in flagged if len(each)]
+    filled = [table for table in flagged if len(table)]
     if not filled:
         return rank_findings([])
-    talks = stack(filled)
-    sources, destinations = group_by(talks, ["src_ip"]), group_by(talks, ["dst_ip"])
-    pairs = group_by(talks, ["src_ip", "dst_ip"])
+    conversations = stack(filled)
+    sources, destinations = group_by(conversations, ["src_ip"]), group_by(conversations, ["dst_ip"])
+    pairs = group_by(conversations, ["src_ip", "dst_ip"])
     at_destination = pairs.count_within(destinations)[destinations.codes] > pairs.count_within(sources)[sources.codes]
-    of_source = _name_hosts(talks[~at_destination], "src_ip", "dst_ip", "with")
-    of_destination = _name_hosts(talks[at_destination], "dst_ip", "src_ip", "from")
+    of_source = _name_hosts(conversations[~at_destination], ("src_ip", "dst_ip"), "with", limits)
+    of_destination = _name_hosts(conversations[at_destination], ("dst_ip", "src_ip"), "from", limits)
     return rank_findings([of_source, of_destination])
 
 
@@ -95,14 +100,15 @@ def choose_alerts(findings: Sequence[pd.DataFrame], most: int = MOST_ALERTS) -> 
     return chosen.head(most).reset_index(drop=True)
 
 
-def _name_hosts(talks: pd.DataFrame, entity: str, peer: str, word: str) -> pd.DataFrame:
-    talks = talks.sort_values("excess", ascending=False, kind="stable").reset_index(drop=True)
-    groups = group_by(talks, [entity])
-    peers = group_by(talks, [entity, peer]).count_within(groups)
-    strongest = talks.take(groups.first)  # rows are in order of excess, so a group's first is its strongest
-    table = name_groups(talks, groups, entity).assign(
+def _name_hosts(conversations: pd.DataFrame, sides: tuple[str, str], word: str, limits: DetectorLimits) -> pd.DataFrame:
+    entity, peer = sides
+    conversations = conversations.sort_values("excess", ascending=False, kind="stable").reset_index(drop=True)
+    groups = group_by(conversations, [entity])
+    peers = group_by(conversations, [entity, peer]).count_within(groups)
+    strongest = conversations.take(groups.first)  # rows are in order of excess, so a group's first is its strongest
+    table = name_groups(conversations, groups, entity).assign(
         peer=strongest[peer].astype("str").to_numpy(),
-        strength=np.exp2(strongest["excess"].to_numpy() / _NATS_PER_DOUBLING),
+        strength=np.exp2(strongest["excess"].to_numpy() / limits.anomaly.nats_per_doubling),
     )
     sentences = [
         f"{host} stands out ({flows:,} flows {word} {count:,} of its peers, {other} first of all): {_WORDS[facet]}"
@@ -110,4 +116,4 @@ def _name_hosts(talks: pd.DataFrame, entity: str, peer: str, word: str) -> pd.Da
             table["entity"], table["flows"], peers, table["peer"], strongest["facet"], strict=True
         )
     ]
-    return to_findings("anomaly", table, sentences)
+    return to_findings("anomaly", table, sentences, limits.score)

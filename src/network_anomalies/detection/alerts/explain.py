@@ -22,18 +22,10 @@ def explain_events(events: pd.DataFrame, model: Model) -> pd.DataFrame:
     """
     coded, context = prepare(events)
     facets = compute_facets(coded, context, model, inside=False)
-    reasons = _find_reasons(compute_levels(coded, context, model.history, inside=False), facets, model)
+    reasons = _explain_facets(compute_levels(coded, context, model.history, inside=False), facets, model)
     columns = {"score": combine(coded, facets, model.parameters)}
     columns |= {f"reason_{place}": texts for place, texts in enumerate(reasons, start=1)}
     return pd.DataFrame(columns, index=events.index).assign(sentence=_to_sentences(coded, reasons))
-
-
-def explain_sources(events: pd.DataFrame, model: Model) -> pd.DataFrame:
-    """Return the strongest explained event of each source, as ``explain_events`` does, indexed by ``src_ip``."""
-    explained = explain_events(events, model).assign(src_ip=events["src_ip"].astype("str"))
-    ranked = explained.sort_values("score", ascending=False, kind="stable")
-    flows = ranked["src_ip"].map(ranked["src_ip"].value_counts())
-    return ranked.assign(flows=flows).drop_duplicates("src_ip").set_index("src_ip")
 
 
 def say_rarity(surprise: float, rows: int) -> str:
@@ -42,7 +34,7 @@ def say_rarity(surprise: float, rows: int) -> str:
     return f"rarer than 1 in {rows:,}" if one_in >= rows else f"about 1 in {one_in:,.0f}"
 
 
-def _find_reasons(levels: dict[str, np.ndarray], facets: np.ndarray, model: Model) -> list[np.ndarray]:
+def _explain_facets(levels: dict[str, np.ndarray], facets: np.ndarray, model: Model) -> list[np.ndarray]:
     """Return ``REASONS`` arrays of texts: for each event's strongest facets, their most surprising feature."""
     names = list(FEATURES)
     # An unfamiliar source has no familiar protocol either: one reason.
@@ -55,9 +47,9 @@ def _find_reasons(levels: dict[str, np.ndarray], facets: np.ndarray, model: Mode
     member = np.array([FACETS.index(FEATURES[name].facet) for name in names])
     texts = []
     for strongest in order:
-        own = np.where(member[:, None] == strongest, surprise, -1.0)
-        feature = own.argmax(axis=0)
-        rows = np.arange(own.shape[1])
+        member_surprise = np.where(member[:, None] == strongest, surprise, -1.0)
+        feature = member_surprise.argmax(axis=0)
+        rows = np.arange(member_surprise.shape[1])
         # Many events share a feature and a level, hence a text: each is written once.
         keys = pd.MultiIndex.from_arrays([feature, level[feature, rows]])
         codes, distinct = pd.factorize(keys)

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
+from network_anomalies.detection.limits import ScoreLimits
 from network_anomalies.detection.scoring.columns import Groups
 from network_anomalies.events.contract import TIMESTAMP
 
@@ -29,11 +30,9 @@ FINDING_COLUMNS = {
     "sentence": "str",
     "technique": "str",
 }
-_ALERT = 50.0
-_PER_DOUBLING = 12.5
 
 
-def to_findings(kind: str, table: pd.DataFrame, sentences: Sequence[str]) -> pd.DataFrame:
+def to_findings(kind: str, table: pd.DataFrame, sentences: Sequence[str], limits: ScoreLimits) -> pd.DataFrame:
     """Return findings of one kind.
 
     Args:
@@ -41,9 +40,11 @@ def to_findings(kind: str, table: pd.DataFrame, sentences: Sequence[str]) -> pd.
         table: ``entity``, ``peer`` ("" for none), ``first`` and ``last`` in microseconds since 1970, ``flows``, and
             ``strength``: how many times its limit was reached.
         sentences: one per row.
+        limits: points at the limit, and per doubling.
 
     Returns:
-        Frame of ``FINDING_COLUMNS``; ``score`` is 50 at the limit, 12.5 more per doubling, at most 100.
+        Frame of ``FINDING_COLUMNS``; ``score`` is ``at_limit`` at the limit, ``per_doubling`` more per doubling, from 0
+        to 100.
     """
     columns = {
         "kind": [kind] * len(table),
@@ -52,7 +53,7 @@ def to_findings(kind: str, table: pd.DataFrame, sentences: Sequence[str]) -> pd.
         "first_seen": to_times(table["first"]),
         "last_seen": to_times(table["last"]),
         "flows": table["flows"],
-        "score": np.clip(_ALERT + _PER_DOUBLING * np.log2(table["strength"]), 0.0, 100.0),
+        "score": np.clip(limits.at_limit + limits.per_doubling * np.log2(table["strength"]), 0.0, 100.0),
         "sentence": list(sentences),
         "technique": [TECHNIQUES[kind]] * len(table),
     }
@@ -83,7 +84,7 @@ def to_times(micros: pd.Series) -> pd.Series:
 
 def rank_findings(findings: Sequence[pd.DataFrame]) -> pd.DataFrame:
     """Return all findings, the strongest of each entity and kind, in order of their score."""
-    filled = [each for each in findings if len(each)]
+    filled = [table for table in findings if len(table)]
     if not filled:
         return pd.DataFrame({name: pd.Series(dtype=dtype) for name, dtype in FINDING_COLUMNS.items()})
     ranked = pd.concat(filled, ignore_index=True).sort_values(

@@ -8,8 +8,9 @@ from typing import Protocol
 import numpy as np
 import pandas as pd
 
+from network_anomalies.detection.limits import DEFAULT_LIMITS, SeverityLimits
+
 SEVERITIES = ("low", "medium", "high", "critical")
-SEVERITY_EDGES = (60, 75, 90)
 
 
 class Allowed(Protocol):
@@ -42,7 +43,8 @@ def take_budget(findings: pd.DataFrame, budget: int) -> pd.DataFrame:
     return findings[findings["suppressed_by"].isna()].nlargest(budget, "score", keep="first")
 
 
-def rate_severity(scores: pd.Series) -> np.ndarray:
-    """Return ``low`` below 60, ``medium`` below 75, ``high`` below 90, else ``critical``."""
-    rated: np.ndarray = np.array(SEVERITIES)[np.searchsorted(SEVERITY_EDGES, scores, side="right")]
+def rate_severity(scores: pd.Series, limits: SeverityLimits = DEFAULT_LIMITS.severity) -> np.ndarray:
+    """Return the severity of each score: the highest one whose limit it reaches, else ``low``."""
+    edges = (limits.medium, limits.high, limits.critical)
+    rated: np.ndarray = np.array(SEVERITIES)[np.searchsorted(edges, scores, side="right")]
     return rated

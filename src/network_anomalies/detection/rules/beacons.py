@@ -4,7 +4,6 @@ import numpy as np
 import pandas as pd
 
 from network_anomalies.detection.alerts.findings import name_pairs, to_findings
-from network_anomalies.detection.rules import limits
 from network_anomalies.detection.rules.dialogues import ObservedDay, are_exceptions, are_private, count_sources
 from network_anomalies.detection.scoring.columns import SIZE_BINS_PER_E
 from network_anomalies.detection.scoring.history import find_rows
@@ -17,36 +16,38 @@ def find_beacons(day: ObservedDay) -> pd.DataFrame:
     size that the source already had (it may ask another time server). Without a past, only calls that go on for hours,
     and begin hours into the day or lead out to where nobody else goes.
     """
-    calls = day.dialogues
-    long = (calls["flows"] >= day.limits.long_beacon_flows) & (calls["gap_spread"] <= limits.BEACON_SPREAD)
-    short = (calls["period"] >= limits.SHORT_BEACON_SECONDS) & (calls["gap_spread"] <= limits.SHORT_BEACON_SPREAD)
-    even = (long | short) & calls["period"].between(*limits.BEACON_SECONDS)
-    alike = (calls["flows"] >= day.limits.beacon_flows) & (calls["size_spread"] <= limits.BEACON_SIZE_SPREAD)
-    alike &= calls["flow_bytes"] <= limits.BEACON_BYTES
-    few = count_sources(calls) <= day.limits.beacon_sources
-    hit = calls[even & alike & few & ~_may_be_clocks(day, calls) & _are_fresh(day, calls)]
-    count_ratio = hit["flows"] / day.limits.beacon_flows
-    spread_ratio = limits.BEACON_SPREAD / hit["gap_spread"].clip(lower=0.01)
-    table = name_pairs(hit.assign(strength=np.minimum(count_ratio, spread_ratio)))
+    calls, limits = day.dialogues, day.limits.beaconing
+    least_calls = limits.calls.choose(day.has_past)
+    many = calls["flows"] >= limits.many_calls.choose(day.has_past)
+    few = calls["period"] >= limits.few_period_seconds
+    even = (many & (calls["gap_spread"] <= limits.gap_spread)) | (few & (calls["gap_spread"] <= limits.few_gap_spread))
+    even &= calls["period"].between(*limits.period_seconds)
+    alike = (calls["flows"] >= least_calls) & (calls["size_spread"] <= limits.size_spread)
+    alike &= calls["flow_bytes"] <= limits.call_bytes
+    lone = count_sources(calls) <= limits.sources.choose(day.has_past)
+    beacons = calls[even & alike & lone & ~_may_be_clocks(day, calls) & _are_new(day, calls)]
+    count_ratio = beacons["flows"] / least_calls
+    spread_ratio = limits.gap_spread / beacons["gap_spread"].clip(lower=0.01)
+    table = name_pairs(beacons.assign(strength=np.minimum(count_ratio, spread_ratio)))
     sentences = [
         f"{source} called {target} {flows:,} times, about every {_say_seconds(period)}, with {size:,.0f} bytes each"
         for source, target, flows, period, size in zip(
-            table["entity"], table["peer"], table["flows"], hit["period"], hit["flow_bytes"], strict=True
+            table["entity"], table["peer"], table["flows"], beacons["period"], beacons["flow_bytes"], strict=True
         )
     ]
-    return to_findings("beaconing", table, sentences)
+    return to_findings("beaconing", table, sentences, day.limits.score)
 
 
-def _are_fresh(day: ObservedDay, calls: pd.DataFrame) -> pd.Series:
+def _are_new(day: ObservedDay, calls: pd.DataFrame) -> pd.Series:
     if day.has_past:
         return calls["past_destination_flows"] == 0
-    late = calls["first_hour"] >= calls["first_hour"].min() + limits.LATE_START_HOURS
-    lasts = calls["hours"] >= limits.BEACON_HOURS
-    return lasts & (late | (are_exceptions(calls) & ~are_private(calls["dst_ip"])))
+    late = calls["first_hour"] >= calls["first_hour"].min() + day.limits.beaconing.late_start_hours
+    lasts = calls["hours"] >= day.limits.beaconing.hours
+    return lasts & (late | (are_exceptions(calls, day.limits.past) & ~are_private(calls["dst_ip"])))
 
 
 def _may_be_clocks(day: ObservedDay, calls: pd.DataFrame) -> np.ndarray:
-    small = (calls["protocol"] == "UDP") & (calls["flow_bytes"] <= limits.CLOCK_BYTES)
+    small = (calls["protocol"] == "UDP") & (calls["flow_bytes"] <= day.limits.beaconing.clock_bytes)
     return np.asarray(small & (_have_size_habit(day, calls) | (not day.has_past)))
 
 
@@ -63,7 +64,7 @@ def _have_size_habit(day: ObservedDay, calls: pd.DataFrame) -> np.ndarray:
         hours[find_rows(day.history, "source_protocol_size", [source, protocol, (size_bin + step, None)])]
         for step in (-1, 0, 1)
     ]
-    return np.asarray(np.sum(near, axis=0) >= limits.HABIT_HOURS)
+    return np.asarray(np.sum(near, axis=0) >= day.limits.beaconing.clock_hours)
 
 
 def _say_seconds(seconds: float) -> str:

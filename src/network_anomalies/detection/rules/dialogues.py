@@ -7,13 +7,11 @@ from ipaddress import ip_address
 import numpy as np
 import pandas as pd
 
-from network_anomalies.detection.rules import limits
-from network_anomalies.detection.rules.limits import WITH_PAST, WITHOUT_PAST, Limits
+from network_anomalies.detection.limits import DEFAULT_LIMITS, DetectorLimits, PastLimits
 from network_anomalies.detection.scoring.columns import SECOND, Groups
 from network_anomalies.detection.scoring.history import COUNTS, KEYS, History, find_rows, group_by
 from network_anomalies.detection.scoring.summary import Summary
 
-_LEAST_HOURS_OF_A_PAST = 6
 DIALOGUE = ["src_ip", "dst_ip", "protocol"]
 
 
@@ -24,30 +22,27 @@ class ObservedDay:
     Attributes:
         summary: of the day.
         history: of the past; without one of some hours, the rules that need none are stricter.
+        limits: of the detectors.
     """
 
     summary: Summary
     history: History | None = None
+    limits: DetectorLimits = DEFAULT_LIMITS
 
     @property
     def has_past(self) -> bool:
         """Whether the past is long enough to call something new."""
-        return self.history is not None and self.history.total_hours >= _LEAST_HOURS_OF_A_PAST
-
-    @property
-    def limits(self) -> Limits:
-        """Those that hold with or without a past."""
-        return WITH_PAST if self.has_past else WITHOUT_PAST
+        return self.history is not None and self.limits.past.is_enough(self.history.total_hours)
 
     @cached_property
-    def talks(self) -> pd.DataFrame:
+    def conversations(self) -> pd.DataFrame:
         """Conversation-hours, with bytes and seconds per flow, spread of ln(bytes), and their past."""
         return self.add_past(_describe(self.summary.conversations))
 
     @cached_property
     def dialogues(self) -> pd.DataFrame:
         """Conversations over the whole day, with ``hours``, and gaps across hours counted in."""
-        return self.add_past(_describe(join_hours(self.summary.conversations)))
+        return self.add_past(_describe(merge_hours(self.summary.conversations)))
 
     def add_past(self, table: pd.DataFrame) -> pd.DataFrame:
         """Add ``past_<key>_<count>`` columns for source, destination and pair; all 0 without a past."""
@@ -62,33 +57,35 @@ class ObservedDay:
         return table.assign(**columns)
 
 
-def join_hours(talks: pd.DataFrame) -> pd.DataFrame:
+def merge_hours(conversations: pd.DataFrame) -> pd.DataFrame:
     """Return a row per source, destination and protocol from conversation-hours in the order of their keys.
 
     Means and squared deviations are merged about the joint mean (Chan, Golub and LeVeque, 1979), and the time
     between the last flow of an hour and the first of the next is one more gap.
     """
-    groups = group_by(talks, DIALOGUE)
+    groups = group_by(conversations, DIALOGUE)
     same = groups.codes[1:] == groups.codes[:-1]
-    bridge = np.log1p((talks["first"].to_numpy()[1:] - talks["last"].to_numpy()[:-1])[same] * (1000 / SECOND))
+    pauses = (conversations["first"].to_numpy()[1:] - conversations["last"].to_numpy()[:-1])[same]
+    log_pauses = np.log1p(pauses * (1000 / SECOND))
     gaps = _merge_moments(
         np.concatenate([groups.codes, groups.codes[1:][same]]),
-        np.concatenate([talks["gaps"], np.ones(len(bridge))]),
-        np.concatenate([talks["gap_mean"], bridge]),
-        np.concatenate([talks["gap_squares"], np.zeros(len(bridge))]),
+        np.concatenate([conversations["gaps"], np.ones(len(log_pauses))]),
+        np.concatenate([conversations["gap_mean"], log_pauses]),
+        np.concatenate([conversations["gap_squares"], np.zeros(len(log_pauses))]),
         len(groups),
     )
-    sizes = _merge_moments(groups.codes, talks["flows"], talks["size_mean"], talks["size_squares"], len(groups))
+    flows, means, squares = (conversations[name] for name in ("flows", "size_mean", "size_squares"))
+    sizes = _merge_moments(groups.codes, flows, means, squares, len(groups))
     last = np.zeros(len(groups), dtype=np.int64)
-    last[groups.codes] = talks["last"]
+    last[groups.codes] = conversations["last"]
     largest = np.zeros(len(groups))
-    np.maximum.at(largest, groups.codes, talks["largest"].to_numpy())
-    joined = talks[DIALOGUE].take(groups.first).reset_index(drop=True)
-    return joined.assign(
+    np.maximum.at(largest, groups.codes, conversations["largest"].to_numpy())
+    merged = conversations[DIALOGUE].take(groups.first).reset_index(drop=True)
+    return merged.assign(
         hours=groups.sizes,
-        first_hour=talks["hour"].to_numpy()[groups.first],
-        **{name: total(groups, talks[name]) for name in ("flows", "minutes", "bytes", "seconds")},
-        first=talks["first"].to_numpy()[groups.first],
+        first_hour=conversations["hour"].to_numpy()[groups.first],
+        **{name: sum_groups(groups, conversations[name]) for name in ("flows", "minutes", "bytes", "seconds")},
+        first=conversations["first"].to_numpy()[groups.first],
         last=last,
         largest=largest,
         gaps=gaps[0],
@@ -99,7 +96,7 @@ def join_hours(talks: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def total(groups: Groups, values: pd.Series) -> np.ndarray:
+def sum_groups(groups: Groups, values: pd.Series) -> np.ndarray:
     """Return the sum per group, of the values' type."""
     return np.bincount(groups.codes, values.to_numpy(), len(groups)).astype(values.dtype)
 
@@ -121,7 +118,7 @@ def _is_private(text: str) -> bool:
 def _merge_moments(
     codes: np.ndarray, counts: np.ndarray, means: np.ndarray, squares: np.ndarray, size: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    counts, means, squares = (np.asarray(each, dtype=np.float64) for each in (counts, means, squares))
+    counts, means, squares = (np.asarray(values, dtype=np.float64) for values in (counts, means, squares))
     joint = np.bincount(codes, counts, size)
     mean = np.bincount(codes, counts * means, size) / np.maximum(joint, 1)
     about = np.bincount(codes, squares + counts * (means - mean[codes]) ** 2, size)
@@ -144,10 +141,10 @@ def _codes(table: pd.DataFrame, keys: list[str]) -> list[tuple[np.ndarray, pd.In
     return [(table[key].cat.codes.to_numpy(), table[key].cat.categories) for key in keys]
 
 
-def hours_of(talks: pd.DataFrame, keys: list[str]) -> np.ndarray:
+def count_hours(conversations: pd.DataFrame, keys: list[str]) -> np.ndarray:
     """Return in how many hours of the table each row's key occurs."""
-    groups = group_by(talks, keys)
-    hours: np.ndarray = group_by(talks, [*keys, "hour"]).count_within(groups)[groups.codes]
+    groups = group_by(conversations, keys)
+    hours: np.ndarray = group_by(conversations, [*keys, "hour"]).count_within(groups)[groups.codes]
     return hours
 
 
@@ -165,19 +162,20 @@ def count_destinations(calls: pd.DataFrame) -> np.ndarray:
     return destinations
 
 
-def are_exceptions(calls: pd.DataFrame) -> np.ndarray:
+def are_exceptions(calls: pd.DataFrame, limits: PastLimits) -> np.ndarray:
     """Return which destinations only one source of the day talks to, although it shares most of its others.
 
-    Where a source has few others, the whole day's share counts with it, as ``limits.HABIT_WEIGHT`` of them.
+    Where a source has few others, the whole day's share counts with it, as ``day_weight`` of them.
     """
     shared = count_sources(calls) > 1
     source = group_by(calls, ["src_ip"])
-    own = total(source, pd.Series(shared).astype("float64"))[source.codes]
+    shared_by_source = sum_groups(source, pd.Series(shared).astype("float64"))[source.codes]
     others = source.sizes[source.codes] - 1
-    share = (own + limits.HABIT_WEIGHT * shared.sum() / max(len(calls), 1)) / (others + limits.HABIT_WEIGHT)
-    return np.asarray(~shared & (share >= limits.SHARED))
+    shared_by_day = limits.day_weight * shared.sum() / max(len(calls), 1)
+    share = (shared_by_source + shared_by_day) / (others + limits.day_weight)
+    return np.asarray(~shared & (share >= limits.shared_share))
 
 
-def before(words: str, day: ObservedDay) -> str:
-    """Return what is known of the past, or that there is none."""
+def describe_past(words: str, day: ObservedDay) -> str:
+    """Return what is known of the past, in words, or that there is none."""
     return words if day.has_past else "there is no past to compare with"

@@ -7,6 +7,7 @@ Without a past the rest of the day stands for it: normal is what others do too, 
 import pandas as pd
 
 from network_anomalies.detection.alerts.findings import rank_findings
+from network_anomalies.detection.limits import DEFAULT_LIMITS, DetectorLimits
 from network_anomalies.detection.rules.beacons import find_beacons
 from network_anomalies.detection.rules.dialogues import ObservedDay
 from network_anomalies.detection.rules.intrusion import find_brute_force, find_lateral_movement, find_scans
@@ -16,18 +17,19 @@ from network_anomalies.detection.scoring.history import History
 from network_anomalies.detection.scoring.summary import Summary
 
 
-def detect(summary: Summary, history: History | None = None) -> pd.DataFrame:
+def detect(summary: Summary, history: History | None = None, limits: DetectorLimits = DEFAULT_LIMITS) -> pd.DataFrame:
     """Return the findings of all named detectors on a day, the highest score first.
 
     Args:
         summary: of the day.
-        history: of the past, without that day; None, or one of under six hours, makes the detectors stricter.
+        history: of the past, without that day; None, or one of too few hours, makes the detectors stricter.
+        limits: of the detectors.
 
     Returns:
         Frame with ``kind``, ``entity`` (an address), ``peer`` (an address or ""), ``first_seen``, ``last_seen`` (UTC),
         ``flows``, ``score`` (50 to 100), ``sentence`` and ``technique`` (MITRE ATT&CK), one row per entity and kind.
     """
-    day = ObservedDay(summary, history)
+    day = ObservedDay(summary, history, limits)
     intrusion = (find_scans, find_brute_force, find_lateral_movement)
     detectors = (*intrusion, find_floods, find_exfiltration, find_beacons, find_new_services)
     return rank_findings([find(day) for find in detectors])

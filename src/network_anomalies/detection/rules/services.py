@@ -4,7 +4,6 @@ import numpy as np
 import pandas as pd
 
 from network_anomalies.detection.alerts.findings import name_groups, to_findings
-from network_anomalies.detection.rules import limits
 from network_anomalies.detection.rules.dialogues import ObservedDay
 from network_anomalies.detection.scoring.history import group_by
 
@@ -15,15 +14,16 @@ def find_new_services(day: ObservedDay) -> pd.DataFrame:
     New is a protocol that the past does not have, or that few sources of the day speak, all with one destination,
     which nobody knew and which they reach over no other. Pings and multicast are no service.
     """
-    calls = day.dialogues[~day.dialogues["protocol"].isin(limits.CONTROL_PROTOCOLS)]
+    limits = day.limits.new_service
+    calls = day.dialogues[~day.dialogues["protocol"].isin(limits.control_protocols)]
     calls = calls[~_are_multicast(calls["dst_ip"])]
-    calls = calls[_are_unheard(day, calls) | (_are_rare(day, calls) & (calls["past_destination_flows"] == 0))]
+    calls = calls[_are_new_protocols(day, calls) | (_are_rare(day, calls) & (calls["past_destination_flows"] == 0))]
     groups = group_by(calls, ["dst_ip", "protocol"])
     sources = group_by(calls, ["dst_ip", "protocol", "src_ip"]).count_within(groups)
     table = name_groups(calls, groups, entity="dst_ip").assign(
         sources=sources, protocol=calls["protocol"].astype("str").to_numpy()[groups.first]
     )
-    strength = np.minimum(table["flows"] / limits.SERVICE_FLOWS, sources / limits.SERVICE_SOURCES)
+    strength = np.minimum(table["flows"] / limits.flows, sources / limits.sources)
     table = table.assign(strength=strength)[strength >= 1]
     sentences = [
         f"{count:,} sources sent {target} {flows:,} flows over {protocol}, a protocol new to the network"
@@ -31,10 +31,10 @@ def find_new_services(day: ObservedDay) -> pd.DataFrame:
             table["entity"], table["sources"], table["flows"], table["protocol"], strict=True
         )
     ]
-    return to_findings("new_service", table, sentences)
+    return to_findings("new_service", table, sentences, day.limits.score)
 
 
-def _are_unheard(day: ObservedDay, calls: pd.DataFrame) -> np.ndarray:
+def _are_new_protocols(day: ObservedDay, calls: pd.DataFrame) -> np.ndarray:
     """Return which protocols the past does not have; none without a past."""
     if day.history is None or not day.has_past:
         return np.zeros(len(calls), dtype=bool)
@@ -43,11 +43,11 @@ def _are_unheard(day: ObservedDay, calls: pd.DataFrame) -> np.ndarray:
 
 def _are_rare(day: ObservedDay, calls: pd.DataFrame) -> np.ndarray:
     """Return which protocols few sources of the day speak, with one destination, which they reach over no other."""
-    pairs = group_by(calls, ["protocol"]), group_by(calls, ["dst_ip"])
-    speakers = group_by(calls, ["protocol", "src_ip"]).count_within(pairs[0])[pairs[0].codes]
-    destinations = group_by(calls, ["protocol", "dst_ip"]).count_within(pairs[0])[pairs[0].codes]
-    protocols = group_by(calls, ["dst_ip", "protocol"]).count_within(pairs[1])[pairs[1].codes]
-    few = speakers <= limits.SPEAKERS * day.dialogues["src_ip"].nunique()
+    protocol, destination = group_by(calls, ["protocol"]), group_by(calls, ["dst_ip"])
+    speakers = group_by(calls, ["protocol", "src_ip"]).count_within(protocol)[protocol.codes]
+    destinations = group_by(calls, ["protocol", "dst_ip"]).count_within(protocol)[protocol.codes]
+    protocols = group_by(calls, ["dst_ip", "protocol"]).count_within(destination)[destination.codes]
+    few = speakers <= day.limits.new_service.speakers_share * day.dialogues["src_ip"].nunique()
     return np.asarray(few & (destinations == 1) & (protocols == 1))
 
 

@@ -91,11 +91,12 @@ def fit(slices: Sequence[Slice], history: History, parameters: ModelParameters |
     first = Model(history, _weigh(slices, history), parameters)
     scored = [_score_conversations(each(), first) for each in slices]
     if parameters.left_out == 0:
-        return replace(first, alert_score=_alert_score(scored, first))
+        return replace(first, alert_score=_estimate_alert_score(scored, first))
     limit = _quantile([each.scores for each in scored], 1 - parameters.left_out)
     suspect = [(each.scores > limit)[each.codes] for each in scored]
     model = Model(history, _weigh(slices, history, suspect), parameters)
-    return replace(model, alert_score=_alert_score([_score_conversations(each(), model) for each in slices], model))
+    scored = [_score_conversations(each(), model) for each in slices]
+    return replace(model, alert_score=_estimate_alert_score(scored, model))
 
 
 def fit_reference(slices: Sequence[Slice], history: History, parameters: ModelParameters | None = None) -> Model:
@@ -218,7 +219,7 @@ def _spread_mean(groups: Groups, values: np.ndarray) -> np.ndarray:
     return means
 
 
-def _alert_score(scored: Sequence[_Scored], model: Model) -> float:
+def _estimate_alert_score(scored: Sequence[_Scored], model: Model) -> float:
     """Return the score that a normal day's conversation-hours reach about ``alerts_per_day`` times.
 
     The highest scores of a reference may be attacks. Scores are sums of -ln of shares, so their upper tail falls off

@@ -6,7 +6,16 @@ from typing import Any
 
 import pandas as pd
 
-from network_anomalies.detection import Model, Summary, conclude, feature_spec_sha256, judge_slice, take_hours
+from network_anomalies.detection import (
+    DetectorLimits,
+    Model,
+    Summary,
+    conclude,
+    feature_spec_sha256,
+    judge_slice,
+    list_limits,
+    take_hours,
+)
 from network_anomalies.errors import ContractError, ProjectError
 from network_anomalies.generator.truth import find_keys
 from network_anomalies.parameters import AlertsParameters, EvaluationParameters
@@ -33,6 +42,7 @@ def score_test_flows(
     training_events: TrainingReceipt,
     anomaly_model: Model,
     previous_champion: Champion | None,
+    detectors: DetectorLimits,
     logical_date: date,
 ) -> FlowScores:
     """Score the flows of the date that the model was not trained on, with the model and with the champion before it.
@@ -57,10 +67,11 @@ def score_test_flows(
     whole = len(hours) == len(silver_slices)
     tested = day_summary if whole else take_hours(day_summary, transformation_events.list_hours(hours))
     # Hours of the same day are too short a past for the named detectors.
-    findings = {name: conclude(flagged[name], tested, model, has_past=whole) for name, model in models.items()}
+    findings = {name: conclude(flagged[name], tested, model, whole, detectors) for name, model in models.items()}
     return FlowScores(
         flows=pd.concat(flows, ignore_index=True),
         findings=findings,
+        limits=list_limits(detectors, anomaly_model, whole),
         slices=hours,
         champion_sha256=previous_champion.model_sha256 if previous_champion else None,
         champion_note=note,
@@ -102,6 +113,7 @@ def evaluate_models(
         champion_sha256=test_scores.champion_sha256,
         champion_note=test_scores.champion_note,
         candidate=measures["candidate"],
+        limits=test_scores.limits,
     ).to_json()
 
 
@@ -125,6 +137,7 @@ def assemble_evaluation(
     truth_events: StageReceipt | None,
     evaluation: EvaluationParameters,
     alerts_policy: AlertsParameters,
+    detectors: DetectorLimits,
     run_id: str,
 ) -> EvaluationReceipt:
     """Make the receipt of the evaluation: what was measured, and what decided it."""
@@ -134,7 +147,7 @@ def assemble_evaluation(
         transformation_events.inputs_sha256,
         metrics.champion_sha256,
         truth_events.inputs_sha256 if truth_events else None,
-        (evaluation, alerts_policy),
+        (evaluation, alerts_policy, detectors),
         feature_spec_sha256(),
     )
     return EvaluationReceipt(

@@ -25,7 +25,7 @@ def create_pipeline() -> Pipeline:
                 score_test_flows,
                 inputs=[
                     *("silver_slices", "day_summary", "transformation_events", "training_events", "anomaly_model"),
-                    *("previous_champion", "params:logical_date"),
+                    *("previous_champion", "params:detectors", "params:logical_date"),
                 ],
                 outputs="test_scores",
                 name="score_test_flows",
@@ -49,7 +49,7 @@ def create_pipeline() -> Pipeline:
                 assemble_evaluation,
                 inputs=[
                     *("evaluation_metrics", "training_events", "transformation_events", "truth_events"),
-                    *("params:evaluation", "alerts_policy", "params:run_id"),
+                    *("params:evaluation", "alerts_policy", "params:detectors", "params:run_id"),
                 ],
                 outputs="evaluation_events",
                 name="assemble_evaluation",

@@ -72,6 +72,11 @@ def write_model_card(
 ) -> str:
     """Write the Markdown card that lies beside the model: data, metrics, limits, decision."""
     metrics, days = evaluation_events.metrics, training_events.input_objects
+    limits = [
+        f"| {kind} | {name} | {_show(value)} |"
+        for kind, values in metrics.limits.items()  # an evaluation of before has none
+        for name, value in values.items()
+    ]
     lines = [
         f"# Model {training_events.model.sha256[:12]} of source {training_events.source}",
         "",
@@ -97,6 +102,12 @@ def write_model_card(
         "",
         "Six columns of flows: no payload, no ports. It knows the hosts and sizes of its window; a new host or a new",
         "habit is rare at first. Without ground truth the metrics say how much it alerts, not how well.",
+        "",
+        "## Limits of the detectors in this evaluation",
+        "",
+        "| kind | limit | value |",
+        "|---|---|---|",
+        *limits,
         "",
         "## Decision",
         "",

@@ -2,22 +2,30 @@
 
 import hashlib
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
+from datetime import date
 from functools import partial
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from network_anomalies.detection import Model, Summary, conclude, feature_spec_sha256, judge_slice
+from network_anomalies.detection import (
+    DetectorLimits,
+    Model,
+    Summary,
+    conclude,
+    feature_spec_sha256,
+    judge_slice,
+    list_limits,
+)
 from network_anomalies.detection.alerts.triage import allow_findings, rate_severity, take_budget
 from network_anomalies.events.ahead import work_ahead
 from network_anomalies.events.parts import encode_part
 from network_anomalies.parameters import AlertsParameters
 from network_anomalies.pipelines.scoring.report import render_report
 from network_anomalies.records.champion import Champion
-from network_anomalies.records.receipt import LakeObject, StageReceipt
-from network_anomalies.records.scoring import DayAlerts
+from network_anomalies.records.receipt import LakeObject
+from network_anomalies.records.scoring import DayAlerts, ScoringReceipt
 from network_anomalies.records.silver_day import Slices
 from network_anomalies.records.transformation import TransformationReceipt
 from network_anomalies.runs.inputs import list_scoring_facts
@@ -64,16 +72,17 @@ def raise_alerts(
     champion_model: Champion,
     transformation_events: TransformationReceipt,
     alerts_policy: AlertsParameters,
+    detectors: DetectorLimits,
     run_id: str,
 ) -> DayAlerts:
     """Raise the day's alerts: one per entity and kind, at most ``budget``, and those that somebody answers for."""
     day = transformation_events.logical_date
-    has_past = champion_model.train_end <= datetime(day.year, day.month, day.day, tzinfo=UTC)
-    findings = conclude(flagged_conversations, day_summary, champion_model.model, has_past)
+    has_past = _has_past(champion_model, day)
+    findings = conclude(flagged_conversations, day_summary, champion_model.model, has_past, detectors)
     judged = allow_findings(findings, alerts_policy.allowlist, day)
     rows = pd.concat([take_budget(judged, alerts_policy.budget), judged[judged["suppressed_by"].notna()]])
     rows = rows.assign(
-        severity=rate_severity(rows["score"]),
+        severity=rate_severity(rows["score"], detectors.severity),
         transformation_run_id=transformation_events.run_id,
         model_version=champion_model.version,
     )
@@ -129,19 +138,27 @@ def assemble_scoring(
     transformation_events: TransformationReceipt,
     champion_model: Champion,
     alerts_policy: AlertsParameters,
+    detectors: DetectorLimits,
     run_id: str,
     after_alert_lines: pd.DataFrame,
     after_daily_report: str,
-) -> StageReceipt:
-    """Make the receipt of the scoring, after everything that it wrote: the objects, and what decided them."""
-    silver = transformation_events.inputs_sha256
-    return StageReceipt(
+) -> ScoringReceipt:
+    """Make the receipt of the scoring, after everything that it wrote: objects, what decided them, limits of alerts."""
+    day, chosen = transformation_events.logical_date, (alerts_policy, detectors)
+    silver, features = transformation_events.inputs_sha256, feature_spec_sha256()
+    return ScoringReceipt(
         run_id=run_id,
         source=transformation_events.source,
-        logical_date=transformation_events.logical_date,
-        inputs=list_scoring_facts(silver, champion_model.model_sha256, alerts_policy, feature_spec_sha256()),
+        logical_date=day,
+        inputs=list_scoring_facts(silver, champion_model.model_sha256, chosen, features),
         outputs=score_reports,
+        limits=list_limits(detectors, champion_model.model, _has_past(champion_model, day)),
     )
+
+
+def _has_past(champion: Champion, day: date) -> bool:
+    """Return whether the champion was trained on nothing but days before."""
+    return champion.train_end <= datetime(day.year, day.month, day.day, tzinfo=UTC)
 
 
 def _judge(model: Model, model_sha256: str, read: Callable[[], pd.DataFrame]) -> tuple[pd.DataFrame, pd.DataFrame]:

@@ -32,7 +32,7 @@ def create_pipeline() -> Pipeline:
                 raise_alerts,
                 inputs=[
                     *("flagged_conversations", "day_summary", "champion_model", "transformation_events"),
-                    *("alerts_policy", "params:run_id"),
+                    *("alerts_policy", "params:detectors", "params:run_id"),
                 ],
                 outputs="alerts",
                 name="raise_alerts",
@@ -52,8 +52,8 @@ def create_pipeline() -> Pipeline:
             Node(
                 assemble_scoring,
                 inputs=[
-                    *("score_reports", "transformation_events", "champion_model", "alerts_policy", "params:run_id"),
-                    *("alert_lines", "daily_report"),
+                    *("score_reports", "transformation_events", "champion_model", "alerts_policy"),
+                    *("params:detectors", "params:run_id", "alert_lines", "daily_report"),
                 ],
                 outputs="scoring_events",
                 name="assemble_scoring",
