@@ -5,6 +5,8 @@ from typing import Any
 
 from kedro_datasets.matplotlib import MatplotlibDataset
 
+from network_anomalies.compat import read_stored
+
 
 class PictureDataset(MatplotlibDataset):  # type: ignore[misc]
     """A ``MatplotlibDataset`` that loads what it saved, as a picture (``PIL.Image.Image``), which notebooks show."""
@@ -13,4 +15,4 @@ class PictureDataset(MatplotlibDataset):  # type: ignore[misc]
         """Return the picture as it is stored."""
         from PIL import Image
 
-        return Image.open(BytesIO(self._fs.cat_file(str(self._get_load_path()))))
+        return Image.open(BytesIO(read_stored(self)))

@@ -56,5 +56,4 @@ class StageFileDataset(AbstractDataset[Any, Any]):
         return self._dataset.exists()
 
     def _describe(self) -> dict[str, Any]:
-        described: dict[str, Any] = self._dataset._describe()
-        return described
+        return {"made_by": self._made_by, "dataset": str(self._dataset)}

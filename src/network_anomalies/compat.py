@@ -1,0 +1,67 @@
+"""What this project uses of other libraries beyond their documented interface, each with the reason.
+
+No other module may use a private attribute of a library: ``tests/test_conventions.py`` checks it.
+``tests/test_compat.py`` tests what each function here relies on, so that an upgrade that breaks it fails there first.
+"""
+
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from omegaconf import OmegaConf
+
+ATTEMPTS = 2
+"""How often a request to the store is made. s3fs' own five would turn a store that stalls into a hang of a minute."""
+
+_READING = threading.RLock()
+
+
+@contextmanager
+def use_resolvers(resolvers: Mapping[str, Callable[..., Any]]) -> Iterator[None]:
+    """Make OmegaConf use these resolvers; other threads wait until the block ends.
+
+    Reason: OmegaConf keeps resolvers in a class attribute, for the whole process. Kedro registers a resolver of a
+    project once and keeps the first one (``OmegaConfigLoader._register_new_resolvers``). Two runs in one process, such
+    as two requests to ``kedro server``, would then read each other's dates and paths.
+
+    Upstream: ``BaseContainer._resolvers`` in omegaconf/basecontainer.py; kedro/config/omegaconf_config.py.
+    """
+    with _READING:
+        for name, resolver in resolvers.items():
+            OmegaConf.register_new_resolver(name, resolver, replace=True)
+        yield
+
+
+def limit_s3(filesystem: Any) -> None:
+    """Give an s3fs filesystem short limits, before its first request; leave other filesystems alone.
+
+    Reason: fsspec hands out one filesystem for equal arguments. Kedro's own datasets share this one only if nothing is
+    added to the arguments that the credentials give, so the limits are set on the filesystem afterwards. ``retries``
+    is a public class attribute, and ``session`` a public argument of the constructor; that they can be set later is not
+    documented. The session sends a body at once: botocore's wait for leave to send it (``Expect: 100-continue``) has
+    no time limit. There is no setting for that header, so the function that adds it is unregistered.
+
+    Upstream: ``S3FileSystem.retries`` and ``S3FileSystem.set_session`` in s3fs/core.py; ``add_expect_header`` and
+    ``BUILTIN_HANDLERS`` in botocore/handlers.py.
+    """
+    if hasattr(filesystem, "retries") and filesystem.session is None:
+        from aiobotocore.session import AioSession
+        from botocore.handlers import add_expect_header
+
+        session = AioSession()
+        session.unregister("before-call.s3", add_expect_header)
+        filesystem.retries = ATTEMPTS
+        filesystem.session = session
+
+
+def read_stored(dataset: Any) -> bytes:
+    """Return the bytes of the file that a file dataset of kedro-datasets writes.
+
+    Reason: ``MatplotlibDataset`` saves and does not load. Its place and filesystem are in private attributes only.
+
+    Upstream: ``_fs`` and ``_get_load_path`` in kedro_datasets/matplotlib/matplotlib_dataset.py and
+    ``AbstractVersionedDataset`` in kedro/io/core.py.
+    """
+    data: bytes = dataset._fs.cat_file(str(dataset._get_load_path()))
+    return data
