@@ -106,7 +106,7 @@ def test_every_command_can_show_a_traceback():
         (("--async",), "--async does not work here"),
         (("--runner-params", "is_async=True"), "Leave --async (is_async) out"),
         (("--to-nodes", "nowhere"), "Pipeline does not contain nodes named ['nowhere']."),
-        (("--nodes", "validate_events"), "this dataset has content only while a run works"),
+        (("--nodes", "ingestion.validate_events"), "this dataset has content only while a run works"),
         (("--runner", "NoSuchRunner"), "there is no such runner"),
     ],
 )
@@ -141,7 +141,7 @@ def test_a_store_that_cannot_be_used_is_recorded_in_the_runs_row(ready, monkeypa
         monkeypatch.setenv(name, value)
     assert last_line(invoke(ready, monkeypatch, *RUN)).startswith(f"Error: {said}")
     (run,) = ready.rows("pipeline_runs").to_dict("records")
-    assert (run["status"], run["failed_node"]) == ("FAILED", "validate_events")
+    assert (run["status"], run["failed_node"]) == ("FAILED", "ingestion.validate_events")
     assert run["error"].startswith(said)
     assert ready.rows("current_objects").empty
 
@@ -199,7 +199,7 @@ def test_a_file_that_is_no_zeek_log_is_named_and_the_run_recorded(embedded, monk
     params = f"source=zeek,logical_date={DAY},logs.path={log}"
     assert said in last_line(invoke(embedded, monkeypatch, "run", "--pipeline", "log_ingestion", "--params", params))
     (run,) = embedded.rows("pipeline_runs").to_dict("records")
-    assert (run["status"], run["failed_node"], run["source"]) == ("FAILED", "index_log_files", "zeek")
+    assert (run["status"], run["failed_node"], run["source"]) == ("FAILED", "ingestion.index_log_files", "zeek")
     assert run["error"].startswith(str(log))
 
 

@@ -120,14 +120,14 @@ def test_after_an_ingestion(anywhere):
 
 def test_after_a_run_that_ended_early(anywhere):
     with anywhere.session(logical_date=DAY, **SMALL_DAY) as session:
-        session.run(pipeline_names=["full"], to_nodes=["commit_transformation"])
+        session.run(pipeline_names=["full"], to_nodes=["transformation.commit_transformation"])
     check(load_all(anywhere, **SMALL_DAY), ["ingestion", "transformation"])
     assert len(anywhere.load("silver_events")) == 3000
 
 
 def test_after_a_run_that_committed_nothing(anywhere):
     with anywhere.session(logical_date=DAY, **SMALL_DAY) as session:
-        session.run(pipeline_names=["full"], to_nodes=["plan_events"])
+        session.run(pipeline_names=["full"], to_nodes=["ingestion.plan_events"])
     check(load_all(anywhere, **SMALL_DAY), [])
 
 

@@ -22,7 +22,9 @@ REFERENCES = {
     *("MINIO_ENDPOINT_URL", "MINIO_ACCESS_KEY", "MINIO_SECRET_KEY"),
     *("PG_HOST", "PG_USER", "PG_PASSWORD", "PG_DATABASE"),
 }
-ROOT_MODULES = {"__init__", "__main__", "cli", "errors", "hooks", "parameters", "pipeline_registry", "settings"}
+ROOT_MODULES = {
+    *("__init__", "__main__", "cli", "compat", "errors", "hooks", "parameters", "pipeline_registry", "settings"),
+}
 KEDROS_OWN = {"__main__", "nodes", "pipeline"}
 PACKAGE = ROOT / "src/network_anomalies"
 NODE_NAME = re.compile(r"^[a-z]+(_[a-z]+)+$")
@@ -44,7 +46,7 @@ def find_undeclared(pipeline: Pipeline, declared: set[str]) -> set[str]:
 
 
 def find_odd_names(pipeline: Pipeline) -> set[str]:
-    return {node.name for node in pipeline.nodes if not NODE_NAME.match(node.name)}
+    return {node.name for node in pipeline.nodes if not NODE_NAME.match(node.name.rpartition(".")[2])}
 
 
 def find_truth_readers(pipeline: Pipeline) -> set[str]:
@@ -179,7 +181,7 @@ def test_a_session_outside_the_working_directory_uses_its_own_registry(embedded,
 
 def test_no_node_but_evaluations_reaches_the_truth():
     readers = {node.name for pipeline in pipelines.values() for node in pipeline.nodes if "ground_truth" in node.inputs}
-    assert readers == {"evaluate_models", "plot_evaluation"}
+    assert readers == {"evaluation.evaluate_models", "evaluation.plot_evaluation"}
 
 
 def test_nothing_made_of_the_truth_reaches_what_learns():
@@ -221,3 +223,75 @@ def test_no_two_modules_or_classes_share_a_name(tmp_path):
     (tmp_path / "other/alerts.py").write_text("class Finding: ...")
     assert find_shared_names(tmp_path) == ["Finding", "alerts"]
     assert find_shared_names(PACKAGE) == []
+
+
+PUBLIC_ALL_THE_SAME = {"_asdict", "_fields", "_replace", "_mapping"}
+"""Names of named tuples and of SQLAlchemy's rows that are documented in spite of the underscore."""
+
+
+def is_private(name: str) -> bool:
+    return name.startswith("_") and not name.startswith("__") and name not in PUBLIC_ALL_THE_SAME
+
+
+def list_own_names(tree: ast.ClassDef) -> set[str]:
+    """Return what a class defines: its functions and classes, and the attributes that it sets on itself."""
+    parts = list(ast.walk(tree))
+    defined = {part.name for part in parts if isinstance(part, ast.FunctionDef | ast.ClassDef)}
+    names = {part.id for part in parts if isinstance(part, ast.Name) and isinstance(part.ctx, ast.Store)}
+    return (
+        defined
+        | names
+        | {part.attr for part in parts if isinstance(part, ast.Attribute) and isinstance(part.ctx, ast.Store)}
+    )
+
+
+def find_foreign_names(package: Path) -> list[str]:
+    """Return the private names of libraries that a package uses, as `module: name`, but in its `compat`.
+
+    A private attribute of `self`, or one that `super()` has, is the package's if its class or a class of the package
+    that it inherits from defines it. A private attribute of anything else is foreign.
+    """
+    trees = {path: ast.parse(path.read_text()) for path in sorted(package.rglob("*.py")) if path.stem != "compat"}
+    classes = {part.name: part for tree in trees.values() for part in ast.walk(tree) if isinstance(part, ast.ClassDef)}
+
+    def list_names(tree: ast.ClassDef) -> set[str]:
+        bases = [classes[base.id] for base in tree.bases if isinstance(base, ast.Name) and base.id in classes]
+        return list_own_names(tree).union(*map(list_names, bases))
+
+    found = []
+    for path, tree in trees.items():
+        owned = {
+            id(part): list_names(owner)
+            for owner in ast.walk(tree)
+            if isinstance(owner, ast.ClassDef)
+            for part in ast.walk(owner)
+        }
+        for part in ast.walk(tree):
+            if isinstance(part, ast.ImportFrom) and not (part.module or "").startswith("network_anomalies"):
+                found += [f"{path.stem}: {name.name}" for name in part.names if is_private(name.name)]
+            if isinstance(part, ast.Attribute) and is_private(part.attr):
+                is_itself = isinstance(part.value, ast.Name) and part.value.id in ("self", "cls")
+                if not (is_itself and part.attr in owned.get(id(part), ())):
+                    found.append(f"{path.stem}: {part.attr}")
+    return found
+
+
+FOREIGN = """
+from kedro.framework.cli.utils import _split_params, env_option
+class Picture(MatplotlibDataset):
+    def __init__(self):
+        self._kept = 1
+    def load(self):
+        return self._kept, self._fs, super()._describe()
+class Other(Picture):
+    def load(self):
+        return self._kept, self._protocol, catalog["report"]._describe(), row._mapping
+"""
+
+
+def test_private_names_of_libraries_stand_in_one_module(tmp_path):
+    (tmp_path / "picture.py").write_text(FOREIGN)
+    (tmp_path / "compat.py").write_text(FOREIGN)
+    found = [name.partition(": ")[2] for name in find_foreign_names(tmp_path)]
+    assert sorted(found) == ["_describe", "_describe", "_fs", "_protocol", "_split_params"]
+    assert find_foreign_names(PACKAGE) == []

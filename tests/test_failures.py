@@ -70,7 +70,7 @@ def test_a_run_that_is_told_to_stop_says_so_in_its_row(anywhere, number):
     assert process.returncode == 1
     assert f"Error: interrupted by {number.name}: run again" in output
     run = last_run(anywhere)
-    assert (run["status"], run["failed_node"]) == ("FAILED", "validate_events")
+    assert (run["status"], run["failed_node"]) == ("FAILED", "ingestion.validate_events")
     assert f"interrupted by {number.name}" in run["error"]
     assert anywhere.rows("current_objects").empty
 
@@ -86,7 +86,7 @@ def test_a_store_that_fails_between_two_parts_is_healed_by_a_rerun(ready, monkey
     monkeypatch.setenv("MINIO_ENDPOINT_URL", direct)
     assert 0 < len(ready.objects()) < 4
     run = last_run(ready)
-    assert (run["status"], run["failed_node"]) == ("FAILED", "validate_events")
+    assert (run["status"], run["failed_node"]) == ("FAILED", "ingestion.validate_events")
     assert ready.rows("current_objects").empty
     assert ready.run(**whole) == "SUCCESS"
     assert len(ready.objects()) == 4
@@ -227,7 +227,7 @@ def test_a_node_that_ends_its_process_leaves_a_run_that_the_next_one_closes(anyw
     assert not is_free(anywhere)
     assert anywhere.run() == "SUCCESS"
     first = anywhere.rows("pipeline_runs").sort_values("started_at").iloc[0]
-    assert (first["status"], first["failed_node"]) == ("FAILED", "validate_events")
+    assert (first["status"], first["failed_node"]) == ("FAILED", "ingestion.validate_events")
     assert "such as sys.exit in a node" in first["error"]
     assert is_free(anywhere)
 
@@ -276,10 +276,10 @@ def test_the_node_whose_input_cannot_be_loaded_is_named(anywhere):
 
 def test_a_part_of_a_pipeline_is_recorded_as_such(embedded):
     with embedded.session(logical_date=DAY, generator__n_events=10) as session:
-        session.run(pipeline_names=["ingestion"], to_nodes=["plan_events"])
+        session.run(pipeline_names=["ingestion"], to_nodes=["ingestion.plan_events"])
     assert embedded.run() == "SUCCESS"
     runs = embedded.load("pipeline_runs")
-    assert runs["selection"].fillna("all").tolist() == ["to_nodes=plan_events", "all"]
+    assert runs["selection"].fillna("all").tolist() == ["to_nodes=ingestion.plan_events", "all"]
     assert embedded.load("pipeline_runs", logical_date="2024-04-18").empty
     with pytest.raises(DatasetError, match="pipeline_runs is read only"):
         embedded.session(logical_date=DAY).load_context().catalog.save("pipeline_runs", runs)

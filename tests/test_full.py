@@ -19,8 +19,9 @@ MODELLING = ("transformation", "training", "evaluation", "registration", "scorin
 REAL_DAY = SHARED / "data/unlabelled/zeek-tsv-2024-04-19.conn.log"
 # Kedro runs a node once those are done that its inputs come from, in whatever order else: this is what it must know.
 ORDER = [
-    *("commit_batch", "transform_slices", "commit_transformation", "split_window", "train_model"),
-    *("score_test_flows", "evaluate_models", "decide_promotion", "register_model", "score_slices", "raise_alerts"),
+    *("ingestion.commit_batch", "transformation.transform_slices", "transformation.commit_transformation"),
+    *("training.split_window", "training.train_model", "evaluation.score_test_flows", "evaluation.evaluate_models"),
+    *("registration.decide_promotion", "registration.register_model", "scoring.score_slices", "scoring.raise_alerts"),
 ]
 
 
@@ -35,10 +36,10 @@ def find_disorder(pipeline: Pipeline, order: list[str]) -> list[tuple[str, str]]
 
 def test_the_graph_keeps_the_stages_in_order_for_every_runner():
     assert find_disorder(pipelines["full"], ORDER) == []
-    after = {node.name for node in pipelines["full"].from_nodes("commit_batch").nodes}
+    after = {node.name for node in pipelines["full"].from_nodes("ingestion.commit_batch").nodes}
     assert {node.name for stage in MODELLING for node in pipelines[stage].nodes} <= after
-    assert find_disorder(pipelines["full"], ["label_events", "evaluate_models"]) == []
-    assert find_disorder(pipelines["full"], ["write_model_card", "register_model"]) == []
+    assert find_disorder(pipelines["full"], ["ingestion.label_events", "evaluation.evaluate_models"]) == []
+    assert find_disorder(pipelines["full"], ["registration.write_model_card", "registration.register_model"]) == []
 
 
 def test_a_stage_that_does_not_wait_is_noticed():

@@ -11,7 +11,7 @@ from datetime import date, timedelta
 import pytest
 import yaml
 from click.testing import CliRunner
-from conftest import ROOT, Project, generator_parameters
+from conftest import ROOT, Project
 from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import text
@@ -82,7 +82,7 @@ def run_part(project: Project, names: list[str], **selection) -> None:
 @pytest.fixture(scope="module")
 def choices() -> Choices:
     loader = ProjectConfigLoader(str(ROOT / "conf"), env="embedded", base_env="base", default_run_env="embedded")
-    return Choices(Parameters.model_validate(loader["parameters"]), "f" * 64)
+    return Choices(Parameters.model_construct(**loader["parameters"]), "f" * 64)
 
 
 def make_done(choices: Choices, *days: date, kind="synthetic") -> SourceRecords:
@@ -158,8 +158,10 @@ def test_a_parameter_concerns_the_stages_that_it_decides_and_those_after_them(ch
 
 
 def test_another_profile_that_is_not_used_changes_nothing(choices):
-    profiles = generator_parameters(profile="campus").profiles
-    generator = choices.parameters.generator.model_copy(update={"profiles": profiles})
+    generator = choices.parameters.generator
+    campus = generator.profiles["campus"].model_copy(update={"clients": 101})
+    own = {"mine": campus, "campus": campus}
+    generator = generator.model_copy(update={"profiles": generator.profiles | own})
     present = replace(choices, parameters=choices.parameters.model_copy(update={"generator": generator}))
     assert letters(make_done(choices, FIRST), present, FIRST) == "dddddd"
 
@@ -394,8 +396,8 @@ def test_a_first_ingestion_that_failed_is_shown_with_its_error(embedded):
 @pytest.mark.parametrize(
     ("names", "selection"),
     [
-        (["ingestion"], {"to_nodes": ["plan_events"]}),
-        (["full"], {"node_names": ["plan_events"]}),
+        (["ingestion"], {"to_nodes": ["ingestion.plan_events"]}),
+        (["full"], {"node_names": ["ingestion.plan_events"]}),
         (["full"], {"to_outputs": ["event_parts"]}),
     ],
 )
@@ -410,7 +412,7 @@ def test_a_partial_run_counts_as_what_it_recorded(embedded, names, selection):
 
 
 def test_a_run_up_to_the_commit_leaves_the_ground_truth_missing(embedded):
-    run_part(embedded, ["full"], to_nodes=["commit_batch"])
+    run_part(embedded, ["full"], to_nodes=["ingestion.commit_batch"])
     report = look(embedded)
     assert read_states(report) == {"19": "mmmmmm"}
     assert "the ground truth of this revision is missing" in report

@@ -25,7 +25,8 @@ def use_resolvers(resolvers: Mapping[str, Callable[..., Any]]) -> Iterator[None]
     project once and keeps the first one (``OmegaConfigLoader._register_new_resolvers``). Two runs in one process, such
     as two requests to ``kedro server``, would then read each other's dates and paths.
 
-    Upstream: ``BaseContainer._resolvers`` in omegaconf/basecontainer.py; kedro/config/omegaconf_config.py.
+    Upstream: https://github.com/kedro-org/kedro/issues/2925 (open); ``BaseContainer._resolvers`` in
+    omegaconf/basecontainer.py.
     """
     with _READING:
         for name, resolver in resolvers.items():
@@ -42,8 +43,8 @@ def limit_s3(filesystem: Any) -> None:
     documented. The session sends a body at once: botocore's wait for leave to send it (``Expect: 100-continue``) has
     no time limit. There is no setting for that header, so the function that adds it is unregistered.
 
-    Upstream: ``S3FileSystem.retries`` and ``S3FileSystem.set_session`` in s3fs/core.py; ``add_expect_header`` and
-    ``BUILTIN_HANDLERS`` in botocore/handlers.py.
+    Upstream: https://github.com/fsspec/s3fs/issues/541 (open) on retries, with ``S3FileSystem`` in s3fs/core.py;
+    https://github.com/boto/botocore/issues/1659 on the header, whose answer is to unregister the handler.
     """
     if hasattr(filesystem, "retries") and filesystem.session is None:
         from aiobotocore.session import AioSession
@@ -60,8 +61,8 @@ def read_stored(dataset: Any) -> bytes:
 
     Reason: ``MatplotlibDataset`` saves and does not load. Its place and filesystem are in private attributes only.
 
-    Upstream: ``_fs`` and ``_get_load_path`` in kedro_datasets/matplotlib/matplotlib_dataset.py and
-    ``AbstractVersionedDataset`` in kedro/io/core.py.
+    Upstream: https://github.com/kedro-org/kedro/issues/7 (figures are not loaded, by design); ``_fs`` in
+    kedro_datasets/matplotlib/matplotlib_dataset.py, ``_get_load_path`` in kedro/io/core.py.
     """
     data: bytes = dataset._fs.cat_file(str(dataset._get_load_path()))
     return data
