@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tomllib
 from collections import Counter
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -15,8 +16,10 @@ from kedro.framework.project import pipelines
 from kedro.pipeline import Node, Pipeline
 
 from network_anomalies.events.contract import COLUMNS
+from network_anomalies.pipeline_registry import SHARED
 from network_anomalies.registry.tables import BATCH_COUNTS, metadata
 from network_anomalies.runs.configuration import ProjectConfigLoader
+from network_anomalies.runs.stages import INGESTION, STAGES
 
 REFERENCES = {
     *("MINIO_ENDPOINT_URL", "MINIO_ACCESS_KEY", "MINIO_SECRET_KEY"),
@@ -223,6 +226,55 @@ def test_no_two_modules_or_classes_share_a_name(tmp_path):
     (tmp_path / "other/alerts.py").write_text("class Finding: ...")
     assert find_shared_names(tmp_path) == ["Finding", "alerts"]
     assert find_shared_names(PACKAGE) == []
+
+
+LAYERS = ["source", "ingested", "quarantine", "raw", "silver", "truth", "model", "evaluation", "champion", "score"]
+"""The layers of `kedro viz`, in the order in which data goes through them."""
+
+
+def list_layers(pipeline: Pipeline, layers: dict[str, str]) -> list[str]:
+    """Return the layers of a pipeline's datasets in order, as `kedro viz` does.
+
+    Raises:
+        CycleError: there is no order: `kedro viz` would show no layers.
+    """
+    before: dict[str, set[str]] = {}
+    reached: dict[str, set[str]] = {}
+    for node in pipeline.nodes:
+        upstream = {layer for name in node.inputs for layer in (*reached.get(name, ()), layers.get(name)) if layer}
+        for name in node.outputs:
+            reached[name] = upstream
+            if name in layers:
+                before.setdefault(layers[name], set()).update(upstream - {layers[name]})
+    return list(TopologicalSorter(dict(sorted(before.items()))).static_order())
+
+
+def test_kedro_viz_has_an_order_of_layers_for_every_pipeline():
+    entries = read_catalog(ROOT, "base").items()
+    layers = {name: entry["metadata"]["kedro-viz"]["layer"] for name, entry in entries if entry.get("metadata")}
+    for name, pipeline in pipelines.items():
+        found = list_layers(pipeline, layers)
+        assert set(found) <= set(LAYERS), name
+        ordered = [
+            layer for layer in found if layer != "truth"
+        ]  # only evaluation reads the truth: it stands anywhere before
+        assert ordered == sorted(ordered, key=LAYERS.index), name
+    assert set(list_layers(pipelines["full"], layers)) == set(LAYERS)
+
+
+def test_layers_without_an_order_are_noticed():
+    pipeline = Pipeline([Node(len, "a", "b", name="go_on"), Node(len, "b", "c", name="go_back")])
+    with pytest.raises(CycleError):
+        list_layers(pipeline, {"a": "raw", "b": "report", "c": "raw"})
+
+
+def test_a_stage_is_the_namespace_and_the_tag_of_its_nodes():
+    for stage in STAGES:
+        named = "ingestion" if stage in INGESTION else stage
+        for node in pipelines[stage].nodes:
+            assert node.namespace == (None if node.name in SHARED else named)
+            assert named in node.tags
+    assert {node.name for node in pipelines["full"].nodes if node.namespace is None} == set(SHARED)
 
 
 PUBLIC_ALL_THE_SAME = {"_asdict", "_fields", "_replace", "_mapping"}
