@@ -13,4 +13,5 @@ ROOT = Path(__file__).parent.parent
 def read_generator(**changes: Any) -> GeneratorParameters:
     """Return the generator's parameters, some of them changed."""
     loader = ProjectConfigLoader(ROOT / "conf", runtime_params={"generator": changes}, **CONFIG_LOADER_ARGS)
-    return GeneratorParameters(**loader["parameters"]["generator"])
+    generator: GeneratorParameters = loader["parameters"]["generator"]
+    return generator

@@ -158,8 +158,9 @@ def generator_parameters(**changes: Any) -> GeneratorParameters:
     """Return the project's own parameters of the generator, some of them changed."""
     base = ROOT / "conf/base"
     raw = yaml.safe_load((base / "parameters_ingestion.yml").read_text())["generator"]
-    files = {path.stem.removeprefix("profile_"): path for path in base.glob("profile_*.yml")}
-    profiles = {name: yaml.safe_load(path.read_text()) for name, path in files.items()}
+    profiles = {}
+    for path in base.glob("parameters_profile_*.yml"):
+        profiles |= yaml.safe_load(path.read_text())["generator"]["profiles"]
     return GeneratorParameters(**raw | {"profiles": profiles} | changes)
 
 

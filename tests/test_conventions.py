@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tomllib
 from collections import Counter
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -15,14 +16,18 @@ from kedro.framework.project import pipelines
 from kedro.pipeline import Node, Pipeline
 
 from network_anomalies.events.contract import COLUMNS
+from network_anomalies.pipeline_registry import SHARED
 from network_anomalies.registry.tables import BATCH_COUNTS, metadata
 from network_anomalies.runs.configuration import ProjectConfigLoader
+from network_anomalies.runs.stages import STAGES
 
 REFERENCES = {
     *("MINIO_ENDPOINT_URL", "MINIO_ACCESS_KEY", "MINIO_SECRET_KEY"),
     *("PG_HOST", "PG_USER", "PG_PASSWORD", "PG_DATABASE"),
 }
-ROOT_MODULES = {"__init__", "__main__", "cli", "errors", "hooks", "parameters", "pipeline_registry", "settings"}
+ROOT_MODULES = {
+    *("__init__", "__main__", "cli", "compat", "errors", "hooks", "parameters", "pipeline_registry", "settings"),
+}
 KEDROS_OWN = {"__main__", "nodes", "pipeline"}
 PACKAGE = ROOT / "src/network_anomalies"
 NODE_NAME = re.compile(r"^[a-z]+(_[a-z]+)+$")
@@ -44,7 +49,7 @@ def find_undeclared(pipeline: Pipeline, declared: set[str]) -> set[str]:
 
 
 def find_odd_names(pipeline: Pipeline) -> set[str]:
-    return {node.name for node in pipeline.nodes if not NODE_NAME.match(node.name)}
+    return {node.name for node in pipeline.nodes if not NODE_NAME.match(node.name.rpartition(".")[2])}
 
 
 def find_misnamed(pipeline: Pipeline) -> set[str]:
@@ -237,3 +242,122 @@ def test_no_two_modules_or_classes_share_a_name(tmp_path):
     (tmp_path / "other/alerts.py").write_text("class Finding: ...")
     assert find_shared_names(tmp_path) == ["Finding", "alerts"]
     assert find_shared_names(PACKAGE) == []
+
+
+LAYERS = ["source", "ingested", "quarantine", "raw", "silver", "truth", "model", "evaluation", "champion", "score"]
+"""The layers of `kedro viz`, in the order in which data goes through them."""
+
+
+def list_layers(pipeline: Pipeline, layers: dict[str, str]) -> list[str]:
+    """Return the layers of a pipeline's datasets in order, as `kedro viz` does.
+
+    Raises:
+        CycleError: there is no order: `kedro viz` would show no layers.
+    """
+    before: dict[str, set[str]] = {}
+    reached: dict[str, set[str]] = {}
+    for node in pipeline.nodes:
+        upstream = {layer for name in node.inputs for layer in (*reached.get(name, ()), layers.get(name)) if layer}
+        for name in node.outputs:
+            reached[name] = upstream
+            if name in layers:
+                before.setdefault(layers[name], set()).update(upstream - {layers[name]})
+    return list(TopologicalSorter(dict(sorted(before.items()))).static_order())
+
+
+def test_kedro_viz_has_an_order_of_layers_for_every_pipeline():
+    entries = read_catalog(ROOT, "base").items()
+    layers = {name: entry["metadata"]["kedro-viz"]["layer"] for name, entry in entries if entry.get("metadata")}
+    for name, pipeline in pipelines.items():
+        found = list_layers(pipeline, layers)
+        assert set(found) <= set(LAYERS), name
+        ordered = [
+            layer for layer in found if layer != "truth"
+        ]  # only evaluation reads the truth: it stands anywhere before
+        assert ordered == sorted(ordered, key=LAYERS.index), name
+    assert set(list_layers(pipelines["full"], layers)) == set(LAYERS)
+
+
+def test_layers_without_an_order_are_noticed():
+    pipeline = Pipeline([Node(len, "a", "b", name="go_on"), Node(len, "b", "c", name="go_back")])
+    with pytest.raises(CycleError):
+        list_layers(pipeline, {"a": "raw", "b": "report", "c": "raw"})
+
+
+def test_a_stage_is_the_tag_of_its_nodes():
+    for stage in STAGES:
+        for node in pipelines[stage].nodes:
+            assert node.tags == set(SHARED.get(node.name, (stage,)))
+    assert {node.name for node in pipelines["full"].nodes if len(node.tags) > 1} == set(SHARED)
+
+
+PUBLIC_ALL_THE_SAME = {"_asdict", "_fields", "_replace", "_mapping"}
+"""Names of named tuples and of SQLAlchemy's rows that are documented in spite of the underscore."""
+
+
+def is_private(name: str) -> bool:
+    return name.startswith("_") and not name.startswith("__") and name not in PUBLIC_ALL_THE_SAME
+
+
+def list_own_names(tree: ast.ClassDef) -> set[str]:
+    """Return what a class defines: its functions and classes, and the attributes that it sets on itself."""
+    parts = list(ast.walk(tree))
+    defined = {part.name for part in parts if isinstance(part, ast.FunctionDef | ast.ClassDef)}
+    names = {part.id for part in parts if isinstance(part, ast.Name) and isinstance(part.ctx, ast.Store)}
+    return (
+        defined
+        | names
+        | {part.attr for part in parts if isinstance(part, ast.Attribute) and isinstance(part.ctx, ast.Store)}
+    )
+
+
+def find_foreign_names(package: Path) -> list[str]:
+    """Return the private names of libraries that a package uses, as `module: name`, but in its `compat`.
+
+    A private attribute of `self`, or one that `super()` has, is the package's if its class or a class of the package
+    that it inherits from defines it. A private attribute of anything else is foreign.
+    """
+    trees = {path: ast.parse(path.read_text()) for path in sorted(package.rglob("*.py")) if path.stem != "compat"}
+    classes = {part.name: part for tree in trees.values() for part in ast.walk(tree) if isinstance(part, ast.ClassDef)}
+
+    def list_names(tree: ast.ClassDef) -> set[str]:
+        bases = [classes[base.id] for base in tree.bases if isinstance(base, ast.Name) and base.id in classes]
+        return list_own_names(tree).union(*map(list_names, bases))
+
+    found = []
+    for path, tree in trees.items():
+        owned = {
+            id(part): list_names(owner)
+            for owner in ast.walk(tree)
+            if isinstance(owner, ast.ClassDef)
+            for part in ast.walk(owner)
+        }
+        for part in ast.walk(tree):
+            if isinstance(part, ast.ImportFrom) and not (part.module or "").startswith("network_anomalies"):
+                found += [f"{path.stem}: {name.name}" for name in part.names if is_private(name.name)]
+            if isinstance(part, ast.Attribute) and is_private(part.attr):
+                is_itself = isinstance(part.value, ast.Name) and part.value.id in ("self", "cls")
+                if not (is_itself and part.attr in owned.get(id(part), ())):
+                    found.append(f"{path.stem}: {part.attr}")
+    return found
+
+
+FOREIGN = """
+from kedro.framework.cli.utils import _split_params, env_option
+class Picture(MatplotlibDataset):
+    def __init__(self):
+        self._kept = 1
+    def load(self):
+        return self._kept, self._fs, super()._describe()
+class Other(Picture):
+    def load(self):
+        return self._kept, self._protocol, catalog["report"]._describe(), row._mapping
+"""
+
+
+def test_private_names_of_libraries_stand_in_one_module(tmp_path):
+    (tmp_path / "picture.py").write_text(FOREIGN)
+    (tmp_path / "compat.py").write_text(FOREIGN)
+    found = [name.partition(": ")[2] for name in find_foreign_names(tmp_path)]
+    assert sorted(found) == ["_describe", "_describe", "_fs", "_protocol", "_split_params"]
+    assert find_foreign_names(PACKAGE) == []

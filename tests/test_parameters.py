@@ -21,12 +21,12 @@ from network_anomalies.parameters import (
     AllowedParameters,
     GateParameters,
     GeneratorParameters,
-    Parameters,
     check_parameters,
     digest_parameters,
 )
-from network_anomalies.runs.configuration import ProjectConfigLoader, fix_identity, postgres_url
-from network_anomalies.runs.inputs import extend_allowlist
+from network_anomalies.runs.configuration import ProjectConfigLoader, postgres_url
+from network_anomalies.runs.identity import fix_identity
+from network_anomalies.runs.inputs import choose_generator_parameters, extend_allowlist
 from network_anomalies.settings import CONFIG_LOADER_ARGS
 
 SERVICE = {"protocol": "UDP", "share": 1.0, "servers": 2, "per_client": 1, "outside": False, "size": [0.0, 0.5]}
@@ -56,6 +56,7 @@ GOOD = {
     "alerts": {"budget": 50, "allowlist": []},
     "detectors": DEFAULT_LIMITS.model_dump(mode="json"),
     "replay": {"rule": None},
+    "extra": {},
     "retention": {"local_days": 0, "quarantine_days": 90, "orphan_days": 1, "max_share": 0.1, "always_files": 10},
 }
 
@@ -67,20 +68,34 @@ def replace(path: str, value: object) -> dict:
     return raw
 
 
-def test_good_parameters_come_back_as_they_were_with_a_date():
+def test_good_parameters_come_back_as_models_with_a_date():
     raw = deepcopy(GOOD)
-    assert check_parameters(raw) == GOOD | {"logical_date": date(2024, 4, 19)}
+    checked = check_parameters(raw)
     assert raw == GOOD
+    assert checked["logical_date"] == date(2024, 4, 19)
+    assert checked["generator"] == GeneratorParameters(**GENERATOR)
+    assert set(checked) == set(GOOD)
+
+
+def test_parameters_are_checked_once(embedded, monkeypatch):
+    """Kedro matches parameters with the type hints of nodes: it takes a model as it is, and checks nothing again."""
+    checks = []
+    checked = GeneratorParameters(**GENERATOR)
+    assert GeneratorParameters.model_validate(checked) is checked
+    monkeypatch.setattr(
+        "network_anomalies.runs.configuration.check_parameters",
+        lambda raw: checks.append(check_parameters(raw)) or checks[-1],
+    )
+    context = embedded.session(logical_date="2024-04-19").load_context()
+    context.config_loader["catalog"], context.catalog, context.params
+    assert len(checks) == 1
+    assert context.params["generator"] == checks[0]["generator"]
 
 
 def test_the_projects_own_values_are_good(embedded):
     params = embedded.session(logical_date="2024-04-19").load_context().params
-    checked = Parameters.model_validate(params)
-    assert (checked.generator.n_events, checked.source, str(checked.logical_date)) == (
-        100_000,
-        "synthetic",
-        "2024-04-19",
-    )
+    assert (params["generator"].n_events, params["source"]) == (100_000, "synthetic")
+    assert params["logical_date"] == date(2024, 4, 19)
 
 
 @pytest.mark.parametrize(
@@ -197,7 +212,8 @@ def test_a_day_that_has_not_begun_is_refused(days):
         ("detectors.bruteforce", "did you mean detectors.brute_force?"),
         ("detectors.beaconing.call", "did you mean detectors.beaconing.calls?"),
         ("detectors.beaconing.calls.past", "did you mean detectors.beaconing.calls.with_past?"),
-        ("xyzzy", "see conf/base/parameters_*.yml"),
+        ("xyzzy", "see conf/base/parameters_*.yml (a parameter of your own is extra.xyzzy)"),
+        ("extras", "did you mean extra? (a parameter of your own is extra.extras)"),
         ("logs.xyzzy", "see conf/base/parameters_*.yml"),
     ],
 )
@@ -226,8 +242,8 @@ def test_severities_that_do_not_rise_are_refused():
 
 
 def test_the_limits_of_the_configuration_are_the_defaults_of_detection(embedded):
-    checked = Parameters.model_validate(embedded.session(logical_date="2024-04-19").load_context().params)
-    assert checked.detectors == DEFAULT_LIMITS
+    params = embedded.session(logical_date="2024-04-19").load_context().params
+    assert params["detectors"] == DEFAULT_LIMITS
 
 
 @pytest.mark.parametrize("path", ["source", "gate", "generator.seed"])
@@ -341,23 +357,31 @@ def read_generator(**changes):
     return loader["parameters"]["generator"]
 
 
-@pytest.mark.parametrize("name", ["enterprise", "campus", "provider"])
-def test_the_profile_that_is_named_is_read_and_no_other(name):
-    assert list(read_generator(profile=name)["profiles"]) == [name]
+def test_only_the_profile_that_is_named_decides_the_content():
+    chosen = {name: choose_generator_parameters(read_generator(profile=name)) for name in ("enterprise", "campus")}
+    assert [list(parameters["profile"]) for parameters in chosen.values()] == [["enterprise"], ["campus"]]
+    more = read_generator(profiles={"small": PROFILE, "campus": {"night": 0.5}})
+    assert choose_generator_parameters(more) == chosen["enterprise"]
+
+
+def test_the_digest_of_the_default_day_is_what_it_was_when_profiles_were_files_of_their_own():
+    chosen = choose_generator_parameters(read_generator())
+    assert digest_parameters(chosen)[:12] == "6df8ed0fa714"
 
 
 def test_a_value_of_a_profile_can_be_changed_and_a_profile_given():
-    changed = read_generator(profiles={"enterprise": {"night": 0.5}})["profiles"]["enterprise"]
-    assert changed == read_generator()["profiles"]["enterprise"] | {"night": 0.5}
-    assert read_generator(profile="small", profiles={"small": PROFILE})["profiles"] == {"small": PROFILE}
+    changed = read_generator(profiles={"enterprise": {"night": 0.5}}).profiles["enterprise"]
+    assert changed == read_generator().profiles["enterprise"].model_copy(update={"night": 0.5})
+    given = read_generator(profile="small", profiles={"small": PROFILE})
+    assert given.profiles["small"].clients == PROFILE["clients"]
 
 
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"profile": "big"}, "parameter generator.profile is big: there are campus, enterprise, provider"),
-        ({"profile": "*"}, r"parameter generator.profile is \*: there are"),
-        ({"profile": None}, "parameter generator.profile is None: there are"),
+        ({"profile": "big"}, "parameter generator: there is no profile big: there are campus, enterprise, provider"),
+        ({"profile": "*"}, r"parameter generator.profile is '\*': a name has"),
+        ({"profile": None}, "parameter generator.profile is None: "),
         ({"profiles": 3}, "parameter generator.profiles is 3"),
     ],
 )
@@ -378,10 +402,9 @@ def test_an_exception_names_a_kind_of_alert_that_there_is():
 
 def test_exceptions_hold_for_the_world_that_they_are_about(embedded):
     shown = embedded.session(logical_date="2024-04-19").load_context().params
-    checked = Parameters.model_validate(shown)
-    assert checked.alerts.allowlist == []
-    profiles = shown["generator"].profiles.values()
-    assert [allowed.entity for profile in profiles for allowed in profile.allowed] == ["10.200.255.3"]
-    synthetic, logs = (extend_allowlist(checked.alerts, checked.generator, kind) for kind in ("synthetic", "logs"))
+    alerts, generator = shown["alerts"], shown["generator"]
+    assert alerts.allowlist == []
+    assert [allowed.entity for allowed in generator.profiles["enterprise"].allowed] == ["10.200.255.3"]
+    synthetic, logs = (extend_allowlist(alerts, generator, kind) for kind in ("synthetic", "logs"))
     assert [allowed.entity for allowed in synthetic.allowlist] == ["10.200.255.3"]
     assert logs.allowlist == []

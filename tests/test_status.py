@@ -11,7 +11,7 @@ from datetime import date, timedelta
 import pytest
 import yaml
 from click.testing import CliRunner
-from conftest import ROOT, Project, generator_parameters
+from conftest import ROOT, Project
 from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import text
@@ -83,7 +83,7 @@ def run_part(project: Project, names: list[str], **selection) -> None:
 @pytest.fixture(scope="module")
 def choices() -> Choices:
     loader = ProjectConfigLoader(str(ROOT / "conf"), env="embedded", base_env="base", default_run_env="embedded")
-    return Choices(Parameters.model_validate(loader["parameters"]), "f" * 64)
+    return Choices(Parameters.model_construct(**loader["parameters"]), "f" * 64)
 
 
 def make_done(choices: Choices, *days: date, kind="synthetic") -> SourceRecords:
@@ -161,8 +161,10 @@ def test_a_parameter_concerns_the_stages_that_it_decides_and_those_after_them(ch
 
 
 def test_another_profile_that_is_not_used_changes_nothing(choices):
-    profiles = generator_parameters(profile="campus").profiles
-    generator = choices.parameters.generator.model_copy(update={"profiles": profiles})
+    generator = choices.parameters.generator
+    campus = generator.profiles["campus"].model_copy(update={"clients": 101})
+    own = {"mine": campus, "campus": campus}
+    generator = generator.model_copy(update={"profiles": generator.profiles | own})
     present = replace(choices, parameters=choices.parameters.model_copy(update={"generator": generator}))
     assert letters(make_done(choices, FIRST), present, FIRST) == "dddddd"
 

@@ -4,20 +4,26 @@ import atexit
 import functools
 import gc
 import getpass
+import os
 import traceback
-import warnings
+from argparse import ArgumentParser
 from collections.abc import Callable
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
 import click
+from kedro.framework.cli.hooks import cli_hook_impl, get_cli_hook_manager
 from kedro.framework.cli.project import run as kedro_run
-from kedro.framework.cli.utils import CONTEXT_SETTINGS, _split_params, env_option
+from kedro.framework.cli.utils import CONTEXT_SETTINGS, env_option
+from kedro.framework.project import settings
 
-from network_anomalies.errors import explain, is_expected
+from network_anomalies.errors import ProjectError, explain, is_expected
 
 DATE = click.DateTime(["%Y-%m-%d"])
+run_kedro: Any = kedro_run.callback
+parse_params: Any = next(option.callback for option in kedro_run.params if option.name == "params")
+"""Makes nested parameters of ``--params``, as Kedro's own ``run`` does."""
 
 
 def in_one_line(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -71,11 +77,34 @@ def cli() -> None:
     """Ingest network events, prove what was stored, find the anomalies."""
 
 
-# `--pipeline` stays welcome here beside `--pipelines`.
-warnings.filterwarnings("ignore", message="Option '--pipeline' is deprecated")
-# Kedro's command, its options and its work, with an end in one line.
-run = click.command("run", params=list(kedro_run.params))(in_one_line(kedro_run.callback))  # type: ignore[arg-type]
-cli.add_command(run)
+class VizCheck:
+    """Reads the credentials before ``kedro viz`` does: it reads them in another process, which ends in a traceback."""
+
+    @cli_hook_impl
+    def before_command_run(self, command_args: list[str]) -> None:
+        """End with the cause in one line if the environment of a ``kedro viz`` command cannot be used."""
+        if command_args[:1] != ["viz"] or {"-h", "--help"} & set(command_args):
+            return
+        options = ArgumentParser(add_help=False)
+        options.add_argument("-e", "--env", default=os.environ.get("KEDRO_ENV"))
+        try:
+            session = settings.SESSION_CLASS.create(env=options.parse_known_args(command_args)[0].env)
+            session.load_context().config_loader["credentials"]
+        except ProjectError as error:
+            raise SystemExit(f"Error: {error}") from error
+
+
+get_cli_hook_manager().register(VizCheck())
+
+
+@cli.command(params=list(kedro_run.params), help=kedro_run.help)
+@in_one_line
+def run(pipeline: str | None, pipelines: list[str], **options: Any) -> Any:
+    """Run pipelines by Kedro's own command; ``--pipeline`` means ``--pipelines`` here and stays."""
+    if pipeline and pipelines:
+        raise click.UsageError("give --pipelines or --pipeline, not both")
+    names = [pipeline] if pipeline else pipelines
+    return run_kedro(pipeline=None, pipelines=names, **options)
 
 
 @cli.command()
@@ -210,7 +239,7 @@ def replay(env: str | None, source: str, day: datetime, rule: str | None) -> Non
 @env_option
 @click.option("--source", default=None, help="Whose days (default: all sources).")
 @click.option("--last", type=int, default=None, help="So many days up to yesterday (default: the last 14 known).")
-@click.option("--params", default="", callback=_split_params, help="Parameters that differ from conf, as in `run`.")
+@click.option("--params", default="", callback=parse_params, help="Parameters that differ from conf, as in `run`.")
 @in_one_line
 def status(env: str | None, source: str | None, last: int | None, params: dict[str, Any]) -> None:
     """Show how far each day is: done, stale, missing or failed, why, and what to type next; runs nothing."""
@@ -232,7 +261,7 @@ def status(env: str | None, source: str | None, last: int | None, params: dict[s
     default=None,
     help="Stages or groups of them (default: the source's ingestion; with --stale the stages that a day was run with).",
 )
-@click.option("--params", default="", callback=_split_params, help="Parameters of every day's run, as in `run`.")
+@click.option("--params", default="", callback=parse_params, help="Parameters of every day's run, as in `run`.")
 @click.option("--list", "only_list", is_flag=True, help="Show what would be run, run nothing.")
 @in_one_line
 @with_days

@@ -186,8 +186,8 @@ def _describe_models(run: "Run", made: set[str], catalog: DataCatalog) -> Iterat
     if "alerts" in made:
         alerts = read_alerts(run.engine, source, day)
         suppressed = int(alerts["suppressed_by"].notna().sum())
-        report = catalog["daily_report"]._describe()
-        where = f"{report['protocol']}://{report['filepath']}".removeprefix("file://")
+        entry = catalog.config_resolver.config["daily_report"]
+        where = entry.get("dataset", entry)["filepath"]
         yield f"alerts of {source} on {day}: {len(alerts) - suppressed}, {suppressed} suppressed; report {where}"
 
 

@@ -246,7 +246,10 @@ def _require_iso_date(value: object) -> object:
 
 
 class Parameters(Strict):
-    """Every parameter of the project."""
+    """Every parameter of the project.
+
+    ``extra`` is for a person's own: any names, which nodes read as ``params:extra.<name>``.
+    """
 
     logical_date: Annotated[date, BeforeValidator(_require_iso_date)]
     source: Name
@@ -263,6 +266,7 @@ class Parameters(Strict):
     alerts: AlertsParameters
     detectors: DetectorLimits
     retention: RetentionParameters
+    extra: dict[str, Any]
 
     @field_validator("detectors")
     @classmethod
@@ -276,8 +280,10 @@ class Parameters(Strict):
 def check_parameters(raw: dict[str, Any]) -> dict[str, Any]:
     """Refuse unknown names and unusable values, by name.
 
+    This is the only check: Kedro takes the models as they are when it matches them with the type hints of nodes.
+
     Returns:
-        ``raw`` with ``logical_date`` as a date.
+        The parameters by name: ``logical_date`` as a date, each group as its model, ``extra`` as it was.
 
     Raises:
         ProjectError: names the parameter, what is wrong, and the nearest known name.
@@ -288,7 +294,7 @@ def check_parameters(raw: dict[str, Any]) -> dict[str, Any]:
         raise ProjectError("; ".join(_describe(fault) for fault in error.errors())) from None
     if checked.logical_date > datetime.now(UTC).date():
         raise ProjectError(f"logical_date {checked.logical_date} is in the future (UTC): give a day that has begun")
-    return raw | {"logical_date": checked.logical_date}
+    return dict(checked)
 
 
 def digest_parameters(parameters: dict[str, Any]) -> str:
@@ -306,7 +312,8 @@ def _describe(fault: Any) -> str:
     if fault["type"] == "extra_forbidden":
         close = difflib.get_close_matches(path[-1], _known_names(path[:-1]), n=1)
         hint = f"did you mean {'.'.join([*path[:-1], close[0]])}?" if close else "see conf/base/parameters_*.yml"
-        return f"unknown parameter {name}: {hint}"
+        own = "" if path[:-1] else f" (a parameter of your own is extra.{name})"
+        return f"unknown parameter {name}: {hint}{own}"
     if fault["type"] == "missing":
         return f"parameter {name} is missing: give it a value in conf/base/parameters_*.yml"
     if name == "logical_date":

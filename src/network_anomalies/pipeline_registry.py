@@ -13,9 +13,15 @@ from network_anomalies.pipelines import (
 )
 from network_anomalies.runs.stages import DEFAULT, GROUPS
 
+SHARED = {"choose_alerts_policy": ("evaluation", "scoring")}
+"""Nodes that two stages have. Such a node has the tags of both."""
+
 
 def register_pipelines() -> dict[str, Pipeline]:
-    """Return every pipeline: the stages, those of other tasks, and the groups of ``runs.stages``."""
+    """Return every pipeline: the stages, those of other tasks, and the groups of ``runs.stages``.
+
+    A pipeline of your own is one more entry of ``tasks``.
+    """
     stages = {
         "ingestion": ingestion.create_pipeline(),
         "log_ingestion": ingestion.create_log_pipeline(),
@@ -25,6 +31,15 @@ def register_pipelines() -> dict[str, Pipeline]:
         "registration": registration.create_pipeline(),
         "scoring": scoring.create_pipeline(),
     }
-    groups = {name: sum((stages[stage] for stage in members), Pipeline([])) for name, members in GROUPS.items()}
-    tasks = {"replay": ingestion.create_replay_pipeline(), "realism": realism.create_pipeline()}
-    return stages | groups | tasks | {"__default__": groups[DEFAULT]}
+    tagged = {name: _tag(pipeline, name) for name, pipeline in stages.items()}
+    groups = {name: sum((tagged[stage] for stage in members), Pipeline([])) for name, members in GROUPS.items()}
+    tasks = {
+        "replay": _tag(ingestion.create_replay_pipeline(), "replay"),
+        "realism": _tag(realism.create_pipeline(), "realism"),
+    }
+    return tagged | groups | tasks | {"__default__": groups[DEFAULT]}
+
+
+def _tag(pipeline: Pipeline, name: str) -> Pipeline:
+    """Tag the nodes of a pipeline with its name, so that `kedro viz` and `--tags` can select a stage."""
+    return Pipeline([node.tag(SHARED.get(node.name, (name,))) for node in pipeline.nodes])

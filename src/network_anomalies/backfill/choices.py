@@ -47,7 +47,9 @@ def open_project(root: Path, env: str | None, params: Params) -> Project:
         parameters, registry = config["parameters"], config["credentials"]["postgres"]["con"]
     from network_anomalies.detection.scoring.storage import feature_spec_sha256
 
-    return Project(root, env, params, registry, Choices(Parameters.model_validate(parameters), feature_spec_sha256()))
+    return Project(
+        root, env, params, registry, Choices(Parameters.model_construct(**parameters), feature_spec_sha256())
+    )
 
 
 def format_params(params: Params) -> str:

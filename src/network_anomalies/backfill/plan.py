@@ -11,7 +11,7 @@ from network_anomalies.records.source_history import INGESTION_OF, Kind, SourceR
 from network_anomalies.registry.batches import check_kind
 from network_anomalies.registry.engine import open_registry
 from network_anomalies.registry.overview import list_sources, read_source
-from network_anomalies.runs.configuration import make_run_id
+from network_anomalies.runs.identity import make_run_id
 from network_anomalies.runs.progress import StageState, judge_days
 from network_anomalies.runs.stages import GROUPS, INGESTION, STAGES, list_stages
 

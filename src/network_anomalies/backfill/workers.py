@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from network_anomalies.errors import explain, is_expected
-from network_anomalies.runs.configuration import make_run_id
+from network_anomalies.runs.identity import make_run_id
 
 logger = logging.getLogger(__name__)
 CONTEXT = multiprocessing.get_context("forkserver")

@@ -6,14 +6,14 @@ from typing import Any, cast
 
 import click
 from httpx import TransportError
-from kedro.framework.cli.utils import _split_params, env_option
+from kedro.framework.cli.utils import env_option
 from prefect import serve
 from prefect.deployments.runner import RunnerDeployment
 from prefect.flows import Flow
 from prefect.schedules import Cron, Schedule
 from prefect.settings import PREFECT_API_URL
 
-from network_anomalies.cli import DATE, in_one_line
+from network_anomalies.cli import DATE, in_one_line, parse_params
 from network_anomalies.errors import ProjectError
 from network_anomalies.orchestration.flows import data_ingestion_flow, full_mlops_flow
 from network_anomalies.runs.session import RuntimeParameters
@@ -32,7 +32,7 @@ def add_command(name: str, flow: Flow[Any, Any]) -> None:
     @main.command(name, help=f"Run the flow {flow.name} once.")
     @env_option
     @click.option("--date", "day", type=DATE, default=None, help="The UTC day (default: yesterday).")
-    @click.option("--params", default="", callback=_split_params, help="Other parameters, as in `kedro run`.")
+    @click.option("--params", default="", callback=parse_params, help="Other parameters, as in `kedro run`.")
     @in_one_line
     def run_once(env: str | None, day: datetime | None, params: RuntimeParameters) -> None:
         click.echo(call_server(lambda: flow(day.date() if day else None, env, params)))
@@ -45,7 +45,7 @@ for name, flow in FLOWS.items():
 @main.command("serve")
 @env_option
 @click.option("--cron", default="0 2 * * *", show_default=True, help="When, in UTC.")
-@click.option("--params", default="", callback=_split_params, help="Other parameters, as in `kedro run`.")
+@click.option("--params", default="", callback=parse_params, help="Other parameters, as in `kedro run`.")
 @in_one_line
 def serve_daily(env: str | None, cron: str, params: RuntimeParameters) -> None:
     """Serve both flows on a schedule, until stopped."""

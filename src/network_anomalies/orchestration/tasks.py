@@ -20,7 +20,7 @@ from network_anomalies.orchestration.flow_project import configure, find_root
 from network_anomalies.registry.batches import read_batch, read_current
 from network_anomalies.registry.engine import connect
 from network_anomalies.registry.run_rows import read_run
-from network_anomalies.runs.configuration import make_run_id
+from network_anomalies.runs.identity import make_run_id
 from network_anomalies.runs.session import RuntimeParameters, start_session
 
 RETRY_SECONDS = [10.0, 30.0, 60.0, 120.0]

@@ -1,12 +1,13 @@
 """Kedro's catalog, which says what to run first where something is not there yet."""
 
-from typing import Any, cast
+from typing import Any
 
 from kedro.framework.context import CatalogCommandsMixin, KedroContext
 from kedro.framework.project import pipelines
 from kedro.io import DataCatalog, DatasetError, MemoryDataset
 from kedro.io.core import is_parameter
 
+from network_anomalies.compat import make_catalog
 from network_anomalies.errors import ProjectError, explain_missing, list_causes, recognise
 from network_anomalies.runs.stages import GROUPS, STAGES
 
@@ -68,7 +69,7 @@ class ProjectContext(KedroContext):
     @property
     def catalog(self) -> ProjectCatalog:
         """The catalog of notebooks, ``kedro catalog`` and ``kedro viz``."""
-        return cast("ProjectCatalog", self._get_catalog(ProjectCatalog))
+        return make_catalog(self, ProjectCatalog)
 
 
 def find_makers(name: str) -> list[str]:

@@ -1,12 +1,10 @@
-"""Kedro's configuration loader, with a run's identity fixed once and the parameters checked."""
+"""Kedro's configuration loader, with a run's identity fixed once, the parameters checked, and ``conf/local`` on top."""
 
 import functools
-import operator
-import secrets
-import threading
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Mapping
 from copy import deepcopy
-from datetime import UTC, date, datetime, timedelta
+from datetime import date
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -15,12 +13,15 @@ from kedro.config import MissingConfigException, OmegaConfigLoader
 from kedro.utils import find_kedro_project
 from omegaconf import OmegaConf
 
+from network_anomalies.compat import use_resolvers
 from network_anomalies.errors import ProjectError, explain, is_expected
 from network_anomalies.parameters import check_parameters
+from network_anomalies.runs.identity import fix_identity
 
-_READING = threading.RLock()
-"""OmegaConf's resolvers are global to the process: a thread makes them its loader's own, and reads, before the next."""
-
+logger = logging.getLogger(__name__)
+LOCAL = "local"
+STORES = ("minio", "postgres")
+"""The sections of the credentials that lead to the lake and to the registry."""
 LOCAL_ADVICE = (
     "conf/local holds no credentials: copy conf/minio/credentials.yml there and write your own values into it, "
     "or use --env minio with the environment variables that it names"
@@ -30,6 +31,9 @@ LOCAL_ADVICE = (
 class ProjectConfigLoader(OmegaConfigLoader):
     """One loader per run: every reader of it sees the same run id and logical date.
 
+    It reads ``base``, then the run environment, then ``local``, which is a person's own. Values of ``local`` replace
+    those of any environment. Credentials of a server do so with ``--env local`` only: see ``keep_own_stores``.
+
     Four resolvers are its own: ``parameter`` lets the catalog use a parameter's value, so that a value is stated once;
     ``globals`` is Kedro's, read from this loader whatever others exist; ``sqlite_url`` anchors a file at
     ``project_path`` rather than at the working directory; ``postgres_url`` quotes what a URL would misread.
@@ -37,94 +41,110 @@ class ProjectConfigLoader(OmegaConfigLoader):
     Attributes:
         project_path: the project's root, which a hook sets once Kedro has found it; until then the project that the
             working directory belongs to, or the folder above the configuration.
+        resolvers: its own resolvers, by name.
     """
 
     def __init__(
         self, conf_source: str | Path, env: str | None = None, runtime_params: dict[str, Any] | None = None, **rest: Any
     ) -> None:
         self.project_path = find_kedro_project(Path.cwd()) or Path(conf_source).resolve().parent
-        self._resolvers: dict[str, Callable[..., Any]] = {
+        self.resolvers: dict[str, Callable[..., Any]] = {
             "parameter": lambda name: _to_plain(_find(self._parameters(), name)),
             "globals": lambda name, *default: _find(self._places(), name, *default),
             "sqlite_url": lambda path: f"sqlite:///{self.project_path / path}",
             "postgres_url": postgres_url,
         }
-        self._parameters = cache(self._read_parameters)
+        self._parameters = cache(lambda: check_parameters(self._read("parameters")))
         self._places = cache(lambda: self._read("globals"))
-        with _READING:
-            super().__init__(conf_source, env=env, runtime_params=fix_identity(runtime_params or {}), **rest)
+        fixed = fix_identity(runtime_params or {})
+        only_local = rest | {"base_env": LOCAL, "default_run_env": LOCAL}
+        with use_resolvers(self.resolvers):
+            self._local = OmegaConfigLoader(conf_source, runtime_params=fixed, **only_local)
+            super().__init__(conf_source, env=env, runtime_params=fixed, **rest)
 
     def __getitem__(self, key: str) -> dict[str, Any]:
         # Kedro asks for them time and again, and reading them is a tenth of the start-up.
         return deepcopy(self._parameters()) if key == "parameters" else self._read(key)
 
-    def _read_parameters(self) -> dict[str, Any]:
-        parameters = self._read("parameters")
-        if isinstance(parameters.get("generator"), dict):
-            self._add_profile(parameters["generator"])
-        return check_parameters(parameters)
-
-    def _add_profile(self, generator: dict[str, Any]) -> None:
-        """Add the profile that the generator is to use; reading them all would take as long as all other parameters."""
-        name, given = str(generator.get("profile")), generator.setdefault("profiles", {})
-        there = {path.stem.removeprefix("profile_") for path in Path(self.conf_source).glob("*/profile_*.yml")}
-        if not isinstance(given, dict):
-            return  # the check names it
-        if name in there:
-            self.config_patterns["profile"] = [f"profile_{name}.yml"]
-            own = self._read("profile")
-            given[name] = OmegaConf.to_container(OmegaConf.merge(own, given[name])) if name in given else own
-        elif name not in given:
-            raise ProjectError(f"parameter generator.profile is {name}: there are {', '.join(sorted(there))}")
-
     def _read(self, key: str) -> dict[str, Any]:
         try:
-            with _READING:
-                for name, resolver in self._resolvers.items():
-                    OmegaConf.register_new_resolver(name, resolver, replace=True)
+            with use_resolvers(self.resolvers):
                 config: dict[str, Any] = super().__getitem__(key)
+                if self.env != LOCAL:
+                    config = self._add_local(key, config)
         except MissingConfigException as error:
-            if self.env == "local":
-                raise ProjectError(LOCAL_ADVICE) from error
-            if self.env and not (Path(self.conf_source) / self.env).is_dir():
-                raise ProjectError(f"there is no environment {self.env}: conf holds embedded, minio, local") from error
-            raise
+            raise ProjectError(self._describe_missing(key)) from error
         except Exception as error:
             if is_expected(error):  # Kedro's own commands print it as one line then
                 raise ProjectError(explain(error)) from error
             raise
+        if key == "credentials" and not set(STORES) <= set(config):
+            raise ProjectError(self._describe_missing(key))
         return config
 
+    def _add_local(self, key: str, config: dict[str, Any]) -> dict[str, Any]:
+        """Put what ``conf/local`` says on top, by Kedro's own rules of merging."""
+        try:
+            local = self._local[key]
+        except MissingConfigException:  # there is no such folder
+            return config
+        if key == "credentials":
+            local = keep_own_stores(local, config)
+        if self.merge_strategy.get(key) == "soft":
+            merged: Any = OmegaConf.to_container(OmegaConf.merge(config, local))
+            return dict(merged)
+        return config | local
 
-def _find(values: dict[str, Any], name: str, *default: Any) -> Any:
-    """Return the value of a dotted name, or the default if one is given."""
+    def _describe_missing(self, key: str) -> str:
+        """Say what to do where an environment, or its credentials, are missing."""
+        env = self.env or self.default_run_env
+        if env == LOCAL:
+            return LOCAL_ADVICE
+        if key == "credentials":
+            return (
+                f"environment {env} has no credentials {' and '.join(STORES)}: use --env embedded or --env minio, "
+                f"or write conf/{env}/credentials.yml as in conf/minio"
+            )
+        return f"there is no environment {env}: conf holds embedded, minio, local"
+
+
+def keep_own_stores(local: dict[str, Any], shared: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the credentials of ``conf/local`` that count under another environment.
+
+    A server's credentials there are for ``--env local``. Under ``embedded`` they would put the registry of local
+    folders on a server, and under ``minio`` they would replace what the environment variables say. A SQLite registry
+    may replace another one.
+
+    >>> keep_own_stores({"postgres": {"con": "postgresql://db"}, "mine": {}}, {"postgres": {"con": "sqlite:///a.db"}})
+    {'mine': {}}
+    """
+    kept = {
+        name: section
+        for name, section in local.items()
+        if name not in STORES or ("sqlite:" in str(section) and "sqlite:" in str(shared.get(name)))
+    }
+    if ignored := sorted(set(local) - set(kept)):
+        logger.info("conf/local/credentials.yml: %s: used with --env local only", " and ".join(ignored))
+    return kept
+
+
+def _find(values: Any, name: str, *default: Any) -> Any:
+    """Return the value of a dotted name in dicts and models, or the default if one is given."""
     try:
-        return functools.reduce(operator.getitem, name.split("."), values)
-    except KeyError:
+        return functools.reduce(_get, name.split("."), values)
+    except (KeyError, AttributeError):
         if default:
             return default[0]
         raise
 
 
+def _get(values: Any, name: str) -> Any:
+    return values[name] if isinstance(values, dict) else getattr(values, name)
+
+
 def _to_plain(value: Any) -> Any:
     """Return a date as text: YAML and OmegaConf have no type for it."""
     return value.isoformat() if isinstance(value, date) else value
-
-
-def fix_identity(runtime_params: dict[str, Any]) -> dict[str, Any]:
-    """Return ``runtime_params`` with a run id and a logical date (yesterday in UTC unless given).
-
-    >>> sorted(fix_identity({"logical_date": "2024-04-19", "run_id": "r1"}).items())
-    [('logical_date', '2024-04-19'), ('run_id', 'r1')]
-    """
-    now = datetime.now(UTC)
-    fixed = {"run_id": make_run_id(now), "logical_date": f"{now - timedelta(days=1):%Y-%m-%d}"} | runtime_params
-    return fixed | {"logical_date": str(fixed["logical_date"])}
-
-
-def make_run_id(now: datetime) -> str:
-    """Return an id that no other run on any machine has, and that sorts by time."""
-    return f"{now:%Y%m%dT%H%M%SZ}-{secrets.token_hex(4)}"
 
 
 def postgres_url(user: str, password: str, host: str, port: object, database: str, sslmode: str) -> str:

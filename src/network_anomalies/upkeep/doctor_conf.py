@@ -9,6 +9,7 @@ from typing import Any
 from omegaconf import OmegaConf
 from omegaconf.resolvers import oc
 
+from network_anomalies.compat import use_resolvers
 from network_anomalies.errors import ProjectError, explain
 from network_anomalies.upkeep.checks import Finding
 
@@ -56,7 +57,9 @@ def check_configuration(loader: Any) -> Iterator[Finding]:
 
 
 def resolve_credentials(loader: Any, section: str, variables: Variables) -> dict[str, Any]:
-    """Return one section of the credentials: Kedro's loader gives all or, where a variable is missing, none.
+    """Return one section of the credentials, also where another section's variables are missing.
+
+    Kedro's loader gives all sections, or none where a variable is missing.
 
     Raises:
         ProjectError: variables of the section are not set, or there is no such section.
@@ -64,21 +67,21 @@ def resolve_credentials(loader: Any, section: str, variables: Variables) -> dict
     missing = [name for name, need in variables.get(section, {}).items() if need and not os.environ.get(name)]
     if missing:
         raise ProjectError(f"not looked at, for {', '.join(missing)} must be set first")
-    loader["globals"]  # makes the project's resolvers this loader's own
+    if not any(need and not os.environ.get(name) for names in variables.values() for name, need in names.items()):
+        return dict(loader["credentials"][section])
     folder = Path(loader.conf_source) / (loader.env or loader.default_run_env)
     sections = _read_credentials(folder)
     if section not in sections:
         raise ProjectError(f"{folder}/credentials.yml has no section {section}: copy that of conf/minio")
-    # Kedro knows this resolver only while it reads credentials; so do we.
-    OmegaConf.register_new_resolver("oc.env", oc.env, replace=True)
-    try:
-        resolved: Any = OmegaConf.to_container(OmegaConf.create(sections[section]), resolve=True)
-    finally:
-        OmegaConf.clear_resolver("oc.env")
+    with use_resolvers(loader.resolvers | {"oc.env": oc.env}):
+        try:
+            resolved: Any = OmegaConf.to_container(OmegaConf.create(sections[section]), resolve=True)
+        finally:
+            OmegaConf.clear_resolver("oc.env")  # in other configuration Kedro does not allow it
     return dict(resolved)
 
 
 def _read_credentials(folder: Path) -> dict[str, Any]:
     files: list[Any] = [OmegaConf.load(path) for path in sorted(folder.glob("credentials*.yml"))]
-    merged: Any = OmegaConf.to_container(OmegaConf.merge(*files), resolve=False)
+    merged: Any = OmegaConf.to_container(OmegaConf.merge({}, *files), resolve=False)
     return dict(merged)

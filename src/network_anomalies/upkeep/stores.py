@@ -76,7 +76,7 @@ def load_stores(env: str | None, project_path: Path | None = None) -> Stores:
             buckets={layer: f"{base}/{name}".lstrip("/" * (not base)) for layer, name in places["buckets"].items()},
             uris={layer: f"{places['lake']}{name}" for layer, name in places["buckets"].items()},
             local_copies=root / config["catalog"]["ingested_events"]["lake"]["path"],
-            retention=RetentionParameters(**config["parameters"]["retention"]),
+            retention=config["parameters"]["retention"],
         )
 
 
