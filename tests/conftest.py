@@ -32,6 +32,7 @@ from servers import make_room, start_shared_servers, stop_shared_servers
 from network_anomalies.cli import cli
 from network_anomalies.parameters import GeneratorParameters
 from network_anomalies.registry.engine import connect, migrate
+from network_anomalies.registry.tables import metadata
 from network_anomalies.upkeep import Stores, load_stores, setup_stores
 
 os.environ["DO_NOT_TRACK"] = "1"
@@ -334,3 +335,28 @@ def copy_project(root: Path) -> Project:
     shutil.copy(ROOT / "pyproject.toml", root)
     shutil.copytree(ROOT / "conf", root / "conf", ignore=shutil.ignore_patterns("local"))
     return Project(root)
+
+
+def copy_registry(project: Project) -> object:
+    """Keep a copy of the registry, as a nightly dump would."""
+    if project.env == "embedded":
+        return (project.root / "data/registry.db").read_bytes()
+    with project.stores.engine.connect() as connection:
+        return {
+            table.name: list(connection.execute(sqlalchemy.select(table)).mappings())
+            for table in metadata.sorted_tables
+        }
+
+
+def bring_back(project: Project, copy: object) -> None:
+    """Put a copy of the registry in the place of the present one."""
+    if isinstance(copy, bytes):
+        (project.root / "data/registry.db").write_bytes(copy)
+        return
+    assert isinstance(copy, dict)
+    with project.stores.engine.begin() as connection:
+        for table in reversed(metadata.sorted_tables):
+            connection.execute(table.delete())
+        for table in metadata.sorted_tables:
+            if copy[table.name]:
+                connection.execute(table.insert(), [dict(row) for row in copy[table.name]])

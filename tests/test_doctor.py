@@ -2,7 +2,6 @@
 
 import contextlib
 import http.server
-import os
 import re
 import signal
 import threading
@@ -34,8 +33,7 @@ def failed(findings: list[Finding]) -> dict[str, str]:
 
 def run_as(project: Project, *arguments: str) -> str:
     """Return what a command prints, run as the user that the environment names by now."""
-    names = ("PG_USER", "PG_PASSWORD")
-    done = project.cli(*arguments, "--env", project.env, **{name: os.environ[name] for name in names})
+    done = project.invoke(*arguments, "--env", project.env)
     return done.stdout + done.stderr
 
 
