@@ -92,6 +92,7 @@ def test_a_store_that_fails_between_two_parts_is_healed_by_a_rerun(ready, monkey
     assert len(ready.objects()) == 4
 
 
+@pytest.mark.slow(reason="the limits of a real run pass")
 def test_a_store_or_database_that_accepts_and_stays_silent_is_an_error_within_20_seconds(ready):
     database = f"http://{ready.variables['PG_HOST']}:{ready.variables['PG_PORT']}"
     store = ready.variables["MINIO_ENDPOINT_URL"]

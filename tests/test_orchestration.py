@@ -121,6 +121,7 @@ def read_attempts(client: SyncPrefectClient) -> int:
     return latest.run_count
 
 
+@pytest.mark.slow(reason="Prefect makes a database and starts a server")
 def test_without_a_server_a_temporary_one_does(here, tmp_path):
     command = ["ingestion", "--date", DAY, "--params", "generator.n_events=10"]
     with process("network_anomalies.orchestration", *command, log=here.root / "log", PREFECT_HOME=str(tmp_path)) as run:
@@ -172,6 +173,7 @@ def test_real_logs_take_their_own_pipeline(here, client):
     assert (result.source, result.accepted) == ("zeek", 1)
 
 
+@pytest.mark.slow(reason="a scheduler polls, and each flow is a process of its own")
 def test_a_served_schedule_runs_daily_and_on_the_day_it_was_meant_for(here, client, api):
     served = {"PREFECT_API_URL": api, "PREFECT_RUNNER_POLL_FREQUENCY": "1"}
     names = ["data-ingestion/ingestion", "full-mlops/full"]

@@ -190,7 +190,7 @@ def test_setup_says_what_it_made_and_then_that_it_is_there(request, project):
 
 def test_the_command_exits_0_when_all_is_well_and_1_on_a_mismatch(anywhere, stores):
     anywhere.run()
-    done = anywhere.cli("verify", "--env", anywhere.env, "--prune")
+    done = anywhere.invoke("verify", "--env", anywhere.env, "--prune")
     assert (done.returncode, done.stdout) == (
         0,
         "1 objects, 2 other files, 10 rows verified; 0 mismatches, 0 orphans\n",
