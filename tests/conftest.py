@@ -1,11 +1,17 @@
-"""A Kedro project in a temporary folder, on the embedded stores or on real servers."""
+"""A Kedro project in a temporary folder, on the embedded stores or on real servers.
+
+What costs seconds to make is made once per session, whichever worker needs it first: the servers, a database with the
+schema, and a project with two modelled days. See ``make_once``.
+"""
 
 import json
 import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+import tempfile
+from collections.abc import Callable
+from contextlib import chdir
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -16,12 +22,17 @@ import psycopg2
 import pytest
 import sqlalchemy
 import yaml
+from click.testing import CliRunner
+from filelock import FileLock
 from hypothesis import HealthCheck, settings
 from kedro.framework.project import configure_project
 from kedro.framework.session import KedroSession
-from servers import start_servers
+from servers import make_room, start_shared_servers, stop_shared_servers
 
+from network_anomalies.cli import cli
 from network_anomalies.parameters import GeneratorParameters
+from network_anomalies.registry.engine import connect, migrate
+from network_anomalies.registry.tables import metadata
 from network_anomalies.upkeep import Stores, load_stores, setup_stores
 
 os.environ["DO_NOT_TRACK"] = "1"
@@ -38,6 +49,38 @@ settings.register_profile(
     "project", deadline=None, derandomize=True, max_examples=12, suppress_health_check=[HealthCheck.too_slow]
 )
 settings.load_profile("project")
+
+SESSION_FOLDER = "NETWORK_ANOMALIES_TEST_SESSION"
+"""Variable with the folder of what the workers of a session share."""
+TEMPLATE = "with_schema"
+"""Database with the schema and no row; the databases of tests are copies of it."""
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Make the session's folder before there are workers, which inherit the variable."""
+    if not hasattr(config, "workerinput"):
+        os.environ[SESSION_FOLDER] = tempfile.mkdtemp(prefix="network-anomalies-tests-")
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """End what the workers shared, once all of them have ended."""
+    if not hasattr(config, "workerinput"):
+        folder = Path(os.environ.pop(SESSION_FOLDER))
+        stop_shared_servers(folder)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def make_once(name: str, make: Callable[[Path], object]) -> Path:
+    """Return the session's folder of a name, filled by ``make`` if no worker has done so; others wait meanwhile."""
+    folder = Path(os.environ[SESSION_FOLDER]) / name
+    made = folder.with_suffix(".made")
+    with FileLock(folder.with_suffix(".lock")):
+        if not made.exists():
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir()
+            make(folder)
+            made.touch()
+    return folder
 
 
 @dataclass
@@ -130,6 +173,12 @@ class Project:
         self.stores.lake.invalidate_cache()
         return sorted(self.stores.lake.find(f"{self.stores.buckets['raw']}/_manifests"))
 
+    def invoke(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run a command in this process: a second cheaper than ``cli``, for what is no question about a process."""
+        with chdir(self.root):
+            done = CliRunner().invoke(cli, arguments)
+        return subprocess.CompletedProcess(arguments, done.exit_code, done.stdout, done.stderr)
+
     def cli(self, *arguments: str, cwd: Path | None = None, **variables: str) -> subprocess.CompletedProcess[str]:
         """Run the installed command in a process of its own."""
         return subprocess.run(
@@ -176,38 +225,61 @@ def embedded(tmp_path: Path) -> Project:
 
 
 @pytest.fixture(scope="session")
-def servers() -> Iterator[dict[str, str]]:
-    """The real servers, and the environment that leads to them."""
-    with start_servers() as environment:
-        yield environment
+def servers() -> dict[str, str]:
+    """The environment that leads to the real servers, which all workers share."""
+    folder = make_once("servers", make_servers)
+    environment: dict[str, str] = json.loads((folder / "environment.json").read_text())
+    return environment
 
 
-@pytest.fixture
-def served(tmp_path: Path, servers: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Project:
-    """A project on the real servers, with buckets and a database of its own, nothing set up yet."""
-    name = f"test-{os.urandom(4).hex()}"
-    environment = servers | {"PG_DATABASE": name}
-    admin = psycopg2.connect(
-        host=servers["PG_HOST"], port=servers["PG_PORT"], user=servers["PG_USER"], password=servers["PG_PASSWORD"],
-        dbname="postgres",
-    )  # fmt: skip
+def make_servers(folder: Path) -> None:
+    """Start the servers, and make the database that those of tests are copies of."""
+    environment = start_shared_servers(folder.parent)
+    ask_postgres(environment, f"CREATE DATABASE {TEMPLATE}")
+    user = {"username": environment["PG_USER"], "password": environment["PG_PASSWORD"]}
+    place = {"host": environment["PG_HOST"], "port": int(environment["PG_PORT"]), "database": TEMPLATE}
+    url = sqlalchemy.URL.create("postgresql+psycopg2", **user, **place)
+    migrate(connect(url.render_as_string(hide_password=False)))
+    (folder / "environment.json").write_text(json.dumps(environment))
+
+
+def ask_postgres(environment: dict[str, str], statement: str) -> None:
+    """Execute a statement that stands outside transactions."""
+    names = {"host": "PG_HOST", "port": "PG_PORT", "user": "PG_USER", "password": "PG_PASSWORD"}
+    admin = psycopg2.connect(dbname="postgres", **{key: environment[name] for key, name in names.items()})
     admin.autocommit = True
     with admin.cursor() as cursor:
-        cursor.execute(f'CREATE DATABASE "{name}"')
+        cursor.execute(statement)
     admin.close()
+
+
+def serve_project(root: Path, servers: dict[str, str], monkeypatch: pytest.MonkeyPatch, options: str = "") -> Project:
+    """Return a new project on the real servers whose buckets and database have a name of their own."""
+    name = f"test-{os.urandom(4).hex()}"
+    environment = servers | {"PG_DATABASE": name}
+    ask_postgres(servers, f'CREATE DATABASE "{name}" {options}')
     for variable, value in environment.items():
         monkeypatch.setenv(variable, value)
-    project = copy_project(tmp_path / "project")
+    project = copy_project(root)
     places = project.root / "conf/base/globals.yml"
     places.write_text(places.read_text().replace("cybersec-ml", name))
     return Project(project.root, "minio", environment)
 
 
 @pytest.fixture
-def ready(served: Project) -> Project:
+def served(tmp_path: Path, servers: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Project:
+    """A project on the real servers, nothing set up yet."""
+    return serve_project(tmp_path / "project", servers, monkeypatch)
+
+
+@pytest.fixture
+def ready(tmp_path: Path, servers: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Project:
     """A project on the real servers, buckets and schema made."""
-    list(setup_stores(load_stores(served.env, served.root)))
-    return served
+    project = serve_project(tmp_path / "project", servers, monkeypatch, f"TEMPLATE {TEMPLATE}")
+    list(setup_stores(project.stores))
+    for bucket in project.stores.buckets.values():
+        make_room(servers, bucket)
+    return project
 
 
 @pytest.fixture(params=["embedded", "minio"])
@@ -218,12 +290,16 @@ def anywhere(request: pytest.FixtureRequest) -> Project:
 
 
 @pytest.fixture(scope="session")
-def modelled_days(tmp_path_factory: pytest.TempPathFactory) -> Project:
+def modelled_days() -> Project:
     """A project in which ``full`` has run on two days; to look at, not to change."""
-    project = copy_project(tmp_path_factory.mktemp("modelled") / "project")
+    return Project(make_once("modelled", model_days) / "project")
+
+
+def model_days(folder: Path) -> None:
+    """Run ``full`` on two days in a new project."""
+    project = copy_project(folder / "project")
     for day in (DAY_BEFORE, DAY):
         project.run("full", logical_date=day, **SMALL_DAY)
-    return project
 
 
 @pytest.fixture
@@ -260,3 +336,28 @@ def copy_project(root: Path) -> Project:
     shutil.copy(ROOT / "pyproject.toml", root)
     shutil.copytree(ROOT / "conf", root / "conf", ignore=shutil.ignore_patterns("local"))
     return Project(root)
+
+
+def copy_registry(project: Project) -> object:
+    """Keep a copy of the registry, as a nightly dump would."""
+    if project.env == "embedded":
+        return (project.root / "data/registry.db").read_bytes()
+    with project.stores.engine.connect() as connection:
+        return {
+            table.name: list(connection.execute(sqlalchemy.select(table)).mappings())
+            for table in metadata.sorted_tables
+        }
+
+
+def bring_back(project: Project, copy: object) -> None:
+    """Put a copy of the registry in the place of the present one."""
+    if isinstance(copy, bytes):
+        (project.root / "data/registry.db").write_bytes(copy)
+        return
+    assert isinstance(copy, dict)
+    with project.stores.engine.begin() as connection:
+        for table in reversed(metadata.sorted_tables):
+            connection.execute(table.delete())
+        for table in metadata.sorted_tables:
+            if copy[table.name]:
+                connection.execute(table.insert(), [dict(row) for row in copy[table.name]])

@@ -3,6 +3,7 @@
     python tests/servers.py COMMAND [ARG ...]
 
 runs a command with the environment variables of ``--env minio`` set; without a command it prints them and waits.
+The tests of a session share one pair of servers: see ``start_shared_servers``.
 """
 
 import contextlib
@@ -23,6 +24,9 @@ from pathlib import Path
 
 HOST = "127.0.0.1"
 START_SECONDS = 60
+STOP_SECONDS = 20
+MASTER = "SEAWEEDFS_MASTER_URL"
+"""Variable with the URL of SeaweedFS's own API, which ``make_room`` needs; no command of the project reads it."""
 
 
 @contextlib.contextmanager
@@ -34,6 +38,37 @@ def start_servers() -> Iterator[dict[str, str]]:
         base.chmod(0o755)
         with start_s3(base) as s3, start_postgres(base) as postgres:
             yield s3 | postgres
+
+
+def start_shared_servers(folder: Path) -> dict[str, str]:
+    """Start servers that outlive this process; return their environment.
+
+    They are a process of their own, because the worker that needs them first may not be the last one that does.
+    ``stop_shared_servers`` ends them.
+    """
+    ready = folder / "servers.json"
+    with (folder / "servers.log").open("wb") as log:
+        process = subprocess.Popen([sys.executable, __file__, "--share", str(ready)], stdout=log, stderr=log)
+    (folder / "servers.pid").write_text(str(process.pid))
+    _wait(ready.read_text, folder / "servers.log")
+    environment: dict[str, str] = json.loads(ready.read_text())
+    return environment
+
+
+def stop_shared_servers(folder: Path) -> None:
+    """End the servers that ``start_shared_servers`` started, if it did; return when they have ended."""
+    ready = folder / "servers.json"
+    if not ready.exists():
+        return
+    os.kill(int((folder / "servers.pid").read_text()), signal.SIGTERM)
+    deadline = time.monotonic() + STOP_SECONDS
+    while ready.exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+
+
+def make_room(environment: dict[str, str], bucket: str) -> None:
+    """Let SeaweedFS prepare a place for a bucket's objects, so that its first write need not wait 0.2 s for one."""
+    urllib.request.urlopen(f"{environment[MASTER]}/vol/grow?count=1&collection={bucket}", timeout=10).close()
 
 
 @contextlib.contextmanager
@@ -73,7 +108,9 @@ def start_s3(base: Path) -> Iterator[dict[str, str]]:
     url = f"http://{HOST}:{port}"
     with _run(command, base / "s3.log", signal.SIGKILL, {"GOMEMLIMIT": "256MiB"}):
         _wait(lambda: urllib.request.urlopen(f"{url}/healthz", timeout=1), base / "s3.log")
-        yield {"MINIO_ENDPOINT_URL": url, "MINIO_ACCESS_KEY": key, "MINIO_SECRET_KEY": secret}
+        yield {"MINIO_ENDPOINT_URL": url, "MINIO_ACCESS_KEY": key, "MINIO_SECRET_KEY": secret} | {
+            MASTER: f"http://{HOST}:{master}"
+        }
 
 
 @contextlib.contextmanager
@@ -174,6 +211,8 @@ def _wait(is_ready: Callable[[], object], log: Path) -> None:
 
 def main(command: list[str]) -> int:
     """Run a command beside the servers, or print the environment and wait for a signal."""
+    if command[:1] == ["--share"]:
+        return share_servers(Path(command[1]))
     with start_servers() as environment:
         if command:
             return subprocess.run(command, env=os.environ | environment, check=False).returncode
@@ -181,6 +220,17 @@ def main(command: list[str]) -> int:
             print(f"export {name}='{value}'", flush=True)
         with contextlib.suppress(KeyboardInterrupt):
             signal.pause()
+    return 0
+
+
+def share_servers(ready: Path) -> int:
+    """Run the servers until SIGTERM; a file holds their environment as long as they run."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    with contextlib.suppress(KeyboardInterrupt), start_servers() as environment:
+        ready.with_suffix(".tmp").write_text(json.dumps(environment))
+        ready.with_suffix(".tmp").rename(ready)
+        signal.pause()
+    ready.unlink()
     return 0
 
 

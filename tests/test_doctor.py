@@ -2,7 +2,6 @@
 
 import contextlib
 import http.server
-import os
 import re
 import signal
 import threading
@@ -34,8 +33,7 @@ def failed(findings: list[Finding]) -> dict[str, str]:
 
 def run_as(project: Project, *arguments: str) -> str:
     """Return what a command prints, run as the user that the environment names by now."""
-    names = ("PG_USER", "PG_PASSWORD")
-    done = project.cli(*arguments, "--env", project.env, **{name: os.environ[name] for name in names})
+    done = project.invoke(*arguments, "--env", project.env)
     return done.stdout + done.stderr
 
 
@@ -169,6 +167,7 @@ def test_servers_that_are_down_are_named_and_stop_nothing_else(ready, monkeypatc
     assert [finding.state for finding in findings if finding.check in ("packages", "data folder")] == ["OK", "OK"]
 
 
+@pytest.mark.slow(reason="the limits of a real run pass")
 def test_servers_that_accept_and_stay_silent_do_not_hang_the_command(ready):
     database = f"http://{ready.variables['PG_HOST']}:{ready.variables['PG_PORT']}"
     with (
@@ -241,6 +240,7 @@ def test_a_role_that_may_only_read_is_told_what_it_lacks(ready, monkeypatch):
     assert "GRANT INSERT, UPDATE, DELETE ON public.alerts TO" in said
 
 
+@pytest.mark.slow(reason="three whole runs on real servers")
 def test_the_grants_that_the_doctor_prints_are_all_that_a_run_needs(ready, monkeypatch):
     assert ready.url
     make_role(ready, monkeypatch)

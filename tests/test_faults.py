@@ -49,6 +49,7 @@ def settled(settled_once: Project, tmp_path: Path) -> Project:
     return Project(tmp_path / "project")
 
 
+@pytest.mark.slow(reason="each kill is a process, and so is each command after it")
 def test_six_kills_of_ingestion_break_no_promise(tmp_path):
     kinds = {name: kind for name, kind in find_kinds().items() if name in ("ingestion", "log_ingestion")}
     with closing(Starter()) as starter:

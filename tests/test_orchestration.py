@@ -24,6 +24,8 @@ from proxy import Fault, start_proxy
 from servers import find_free_ports
 from sqlalchemy.exc import OperationalError
 from test_conventions import REFERENCES
+from test_ingestion import HEADER, write_log, zeek_line
+from test_kinds import REAL, RESERVED, look
 
 from network_anomalies.errors import ContractError, Interrupted, ProjectError, explain, is_transient
 from network_anomalies.orchestration import data_ingestion_flow, flows, full_mlops_flow
@@ -86,7 +88,7 @@ def process(module: str, *arguments: str, log: Path, **variables: str) -> Iterat
     try:
         yield started
     finally:
-        started.send_signal(signal.SIGINT)
+        started.terminate()
         try:
             started.wait(10)
         except subprocess.TimeoutExpired:
@@ -119,6 +121,7 @@ def read_attempts(client: SyncPrefectClient) -> int:
     return latest.run_count
 
 
+@pytest.mark.slow(reason="Prefect makes a database and starts a server")
 def test_without_a_server_a_temporary_one_does(here, tmp_path):
     command = ["ingestion", "--date", DAY, "--params", "generator.n_events=10"]
     with process("network_anomalies.orchestration", *command, log=here.root / "log", PREFECT_HOME=str(tmp_path)) as run:
@@ -170,6 +173,7 @@ def test_real_logs_take_their_own_pipeline(here, client):
     assert (result.source, result.accepted) == ("zeek", 1)
 
 
+@pytest.mark.slow(reason="a scheduler polls, and each flow is a process of its own")
 def test_a_served_schedule_runs_daily_and_on_the_day_it_was_meant_for(here, client, api):
     served = {"PREFECT_API_URL": api, "PREFECT_RUNNER_POLL_FREQUENCY": "1"}
     names = ["data-ingestion/ingestion", "full-mlops/full"]
@@ -272,6 +276,19 @@ def chain(outer: Exception, inner: Exception) -> Exception:
 )
 def test_only_what_time_may_mend_is_transient(error, transient):
     assert is_transient(error) is transient
+
+
+def test_events_of_the_other_kind_are_refused_before_any_run(here, client):
+    write_log(here, "conn.log", HEADER + zeek_line(1))
+    here.run("log_ingestion", source="zeek")
+    before = look(here)
+    with pytest.raises(Exception) as raised:
+        data_ingestion_flow(DAY, None, {"source": "zeek"})
+    assert explain(raised.value).startswith(REAL)
+    with pytest.raises(Exception) as raised:
+        data_ingestion_flow(DAY, None, None, "log_ingestion")
+    assert explain(raised.value) == RESERVED
+    assert look(here) == before
 
 
 def test_without_credentials_every_missing_variable_is_named(here, client, monkeypatch):

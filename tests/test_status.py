@@ -498,6 +498,7 @@ def test_a_day_that_arrives_late_gives_the_later_one_a_longer_past(embedded):
     assert "0 of 2 days were run" in fill(embedded, stale=True)
 
 
+@pytest.mark.slow(reason="three whole days on real servers, each in a process")
 def test_three_days_of_full_end_done_and_a_second_backfill_finds_nothing(ready):
     days = [FIRST, SECOND, THIRD]
     said = fill(ready, days, names=["full"], jobs=2)

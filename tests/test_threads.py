@@ -64,6 +64,7 @@ def test_no_plugin_reaches_into_the_catalog_of_another_run(embedded):
     assert not [name for name in modules if name.startswith("kedro_viz")], modules
 
 
+@pytest.mark.slow(reason="a mix-up of threads is rare, so there are 36 runs")
 def test_ingestions_in_threads_keep_to_their_own_date_and_source(anywhere):
     def ingest(source, day, events, seed):
         params = {"generator__n_events": events, "generator__seed": seed, "source": source, "logical_date": day}
@@ -79,6 +80,7 @@ def test_ingestions_in_threads_keep_to_their_own_date_and_source(anywhere):
     assert len(anywhere.rows("pipeline_runs")) == ROUNDS * 9
 
 
+@pytest.mark.slow(reason="two whole runs share one interpreter")
 def test_whole_runs_in_threads_keep_to_their_own_date(embedded):
     def run(source, events):
         with embedded.session(logical_date=DAY, source=source, generator__n_events=events) as session:
@@ -106,6 +108,7 @@ def server(anywhere):
         yield client
 
 
+@pytest.mark.slow(reason="nine runs share one interpreter")
 def test_parallel_requests_to_the_server_keep_to_their_own_date_and_source(anywhere, server):
     def post(source, day, events):
         params = {"source": source, "logical_date": day, "generator": {"n_events": events}}

@@ -5,13 +5,14 @@ import json
 import re
 import shutil
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
 import pytest
-from conftest import DAY, DAY_BEFORE, SMALL_DAY, Project
+from conftest import DAY, DAY_BEFORE, SMALL_DAY, Project, bring_back, copy_registry
 from sqlalchemy import text
 from test_ingestion import HEADER, write_log, zeek_line
 from test_transformation import fails
@@ -318,30 +319,41 @@ def test_verifying_an_altered_project_changes_nothing_and_notices_it_again(layer
     assert verify(layered) == first and layered.manifests() == manifests
 
 
-@pytest.mark.parametrize("altered", ["raw", "manifest", "batch", "part", "reject", "silver", "alerts"])
-def test_alterations_are_noticed_on_either_kind_of_stores(anywhere, altered):
+STATEMENTS = {
+    "batch": "UPDATE ingestion_batches SET params_sha256 = '0'",
+    "part": "UPDATE ingestion_events SET status = 'SUPERSEDED' WHERE part = 2",
+    "alerts": "UPDATE stage_events SET record_sha256 = '0' WHERE stage = 'scoring'",
+}
+
+
+@contextmanager
+def altered(project: Project, name: str) -> Iterator[None]:
+    """Alter rows or an object of a layer, and put back what was there."""
+    if name in STATEMENTS:
+        copy = copy_registry(project)
+        with project.stores.engine.begin() as connection:
+            connection.execute(text(STATEMENTS[name]))
+        yield
+        bring_back(project, copy)
+        return
+    keys = {"raw": project.objects, "manifest": project.manifests}
+    key = keys.get(name, lambda: project.objects("quarantine" if name == "reject" else name))()[0]
+    data = project.stores.lake.cat_file(key)
+    project.damage(key if project.env == "embedded" else f"s3://{key}")
+    yield
+    project.stores.lake.pipe_file(key, data)
+
+
+def test_alterations_are_noticed_on_either_kind_of_stores(anywhere):
     ingest_logs(anywhere)
     anywhere.run("full", **SMALL_DAY | {"generator__n_events": 300})
+    for name in ("raw", "manifest", "reject", "silver", *STATEMENTS):
+        assert verify(anywhere) == [], f"before {name}"
+        with altered(anywhere, name):
+            done = anywhere.invoke("verify", "--env", anywhere.env)
+        assert done.returncode == 1, name
+        assert re.search(r"^MISMATCH ", done.stdout, re.MULTILINE), name
     assert verify(anywhere) == []
-    stores = anywhere.stores
-    statements = {
-        "batch": "UPDATE ingestion_batches SET params_sha256 = '0'",
-        "part": "UPDATE ingestion_events SET status = 'SUPERSEDED' WHERE part = 2",
-        "alerts": "UPDATE stage_events SET record_sha256 = '0' WHERE stage = 'scoring'",
-    }
-    if altered in statements:
-        with stores.engine.begin() as connection:
-            connection.execute(text(statements[altered]))
-    else:
-        keys = {"raw": anywhere.objects, "manifest": anywhere.manifests}
-        layer = "quarantine" if altered == "reject" else altered
-        key = keys.get(altered, lambda: anywhere.objects(layer))()[0]
-        data = bytearray(stores.lake.cat_file(key))
-        data[len(data) // 2] ^= 1
-        stores.lake.pipe_file(key, bytes(data))
-    done = anywhere.cli("verify", "--env", anywhere.env)
-    assert done.returncode == 1
-    assert re.search(r"^MISMATCH ", done.stdout, re.MULTILINE)
 
 
 @pytest.mark.parametrize("named", [True, False], ids=["after a crash", "from before there were manifests"])
@@ -353,7 +365,7 @@ def test_a_missing_manifest_is_written_and_the_line_says_so(anywhere, named):
     if not named:
         with stores.engine.begin() as connection:
             connection.execute(text("UPDATE ingestion_batches SET manifest_uri = NULL, manifest_sha256 = NULL"))
-    done = anywhere.cli("verify", "--env", anywhere.env)
+    done = anywhere.invoke("verify", "--env", anywhere.env)
     assert done.returncode == 0
     assert f"manifest of synthetic on {DAY}, revision 1 was missing, and is written now" in done.stdout
     assert anywhere.manifests() == [manifest]
