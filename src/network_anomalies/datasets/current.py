@@ -1,6 +1,6 @@
 """The current objects of a day, in any layer: what the registry names, and nothing else."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from functools import partial
@@ -113,7 +113,7 @@ LAYERS = {
 }
 
 
-class CurrentObjectsDataset(AbstractDataset[dict[str, bytes], Any]):
+class CurrentObjectsDataset(AbstractDataset[Mapping[str, bytes | Callable[[], bytes]], Any]):
     """Saves finished objects once; loads those of the current revision of a source and date, each with its sha256.
 
     The registry says which objects those are, so a half-written batch, an orphan or a superseded object is never seen.
@@ -164,11 +164,13 @@ class CurrentObjectsDataset(AbstractDataset[dict[str, bytes], Any]):
         self._load_as = load_as
         self.metadata = metadata
 
-    def save(self, data: dict[str, bytes]) -> None:
-        """Write each object under its name, or find it there."""
+    def save(self, data: Mapping[str, bytes | Callable[[], bytes]]) -> None:
+        """Write each object under its name, or find it there; bytes may be given as a function that returns them."""
         for name, content in data.items():
             path, compare = f"{self._folder}/{name}{self._layer.suffix}", self._layer.compare
-            WriteOnceParquetDataset(filepath=path, compare=compare, credentials=self._credentials).save(content)
+            WriteOnceParquetDataset(filepath=path, compare=compare, credentials=self._credentials).save(
+                content() if callable(content) else content
+            )
 
     def load(self) -> Any:
         """Return the current objects as ``load_as`` says.
