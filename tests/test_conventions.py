@@ -17,7 +17,8 @@ from kedro.pipeline import Node, Pipeline
 
 from network_anomalies.events.contract import COLUMNS
 from network_anomalies.pipeline_registry import SHARED
-from network_anomalies.registry.tables import BATCH_COUNTS, metadata
+from network_anomalies.records.batch import FATES
+from network_anomalies.registry.tables import metadata
 from network_anomalies.runs.configuration import ProjectConfigLoader
 from network_anomalies.runs.stages import STAGES
 
@@ -138,7 +139,7 @@ def test_readers_have_the_columns_they_rely_on():
         *("run_id", "parent_run_id", "pipeline", "source", "logical_date", "env", "host", "status"),
         *("started_at", "finished_at", "failed_node", "error", "code_version", "params_sha256", "selection"),
     ]
-    assert {"lines_in", *BATCH_COUNTS} <= set(metadata.tables["ingestion_batches"].columns.keys())
+    assert {"lines_in", *FATES} <= set(metadata.tables["ingestion_batches"].columns.keys())
 
 
 def test_every_dependency_is_pinned():

@@ -142,7 +142,7 @@ class DeclareDead:
 
     @hook_impl
     def before_node_run(self, node) -> None:
-        if node.name == "commit_batch":
+        if node.name == "assemble_batch":
             with connect(self.url).begin() as connection:
                 connection.execute(text("UPDATE pipeline_runs SET status = 'ABANDONED'"))
 

@@ -19,7 +19,7 @@ MODELLING = ("transformation", "training", "evaluation", "registration", "scorin
 REAL_DAY = SHARED / "data/unlabelled/zeek-tsv-2024-04-19.conn.log"
 # Kedro runs a node once those are done that its inputs come from, in whatever order else: this is what it must know.
 ORDER = [
-    *("commit_batch", "transform_slices", "assemble_transformation", "split_window", "train_model"),
+    *("assemble_batch", "transform_slices", "assemble_transformation", "split_window", "train_model"),
     *("score_test_flows", "evaluate_models", "decide_promotion", "assemble_model", "score_slices", "raise_alerts"),
 ]
 
@@ -35,7 +35,7 @@ def find_disorder(pipeline: Pipeline, order: list[str]) -> list[tuple[str, str]]
 
 def test_the_graph_keeps_the_stages_in_order_for_every_runner():
     assert find_disorder(pipelines["full"], ORDER) == []
-    after = {node.name for node in pipelines["full"].from_nodes("commit_batch").nodes}
+    after = {node.name for node in pipelines["full"].from_nodes("assemble_batch").nodes}
     assert {node.name for stage in MODELLING for node in pipelines[stage].nodes} <= after
     assert find_disorder(pipelines["full"], ["label_events", "evaluate_models"]) == []
     assert find_disorder(pipelines["full"], ["write_model_card", "assemble_model"]) == []
@@ -43,9 +43,9 @@ def test_the_graph_keeps_the_stages_in_order_for_every_runner():
 
 def test_a_stage_that_does_not_wait_is_noticed():
     hasty = Pipeline(
-        [Node(len, "raw", "receipt", name="commit_batch"), Node(len, "stored", "silver", name="transform_slices")]
+        [Node(len, "raw", "receipt", name="assemble_batch"), Node(len, "stored", "silver", name="transform_slices")]
     )
-    assert find_disorder(hasty, ["commit_batch", "transform_slices"]) == [("commit_batch", "transform_slices")]
+    assert find_disorder(hasty, ["assemble_batch", "transform_slices"]) == [("assemble_batch", "transform_slices")]
 
 
 def test_a_fresh_project_ends_with_a_champion_alerts_and_a_report(anywhere):

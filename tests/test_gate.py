@@ -3,36 +3,54 @@
 import hashlib
 import io
 import logging
+import tracemalloc
 from collections.abc import Callable
+from dataclasses import asdict, replace
 from datetime import UTC, date, datetime, timedelta
+from functools import partial
 
+import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 from conftest import DAY, generator_parameters
 from hypothesis import given
 from hypothesis import strategies as st
-from kedro.io import DataCatalog, MemoryDataset
+from kedro.io import AbstractDataset, DataCatalog, MemoryDataset
 from kedro.runner import SequentialRunner
 
 from network_anomalies.datasets import CollectedDataset
 from network_anomalies.errors import ContractError
-from network_anomalies.events.contract import COLUMNS, OPTIONAL_COLUMNS, coerce_events, find_violations
+from network_anomalies.events.contract import (
+    COLUMNS,
+    CONTRACT_VERSION,
+    OPTIONAL_COLUMNS,
+    coerce_events,
+    find_violations,
+)
 from network_anomalies.events.parts import digest_content, find_duplicates, to_canonical_table
 from network_anomalies.parameters import GateParameters
 from network_anomalies.pipelines.ingestion import create_pipeline
-from network_anomalies.pipelines.ingestion.gate import (
+from network_anomalies.pipelines.ingestion.account import (
     assemble_batch,
     check_quality,
-    judge_events,
     preview_batch,
     summarise_quality,
-    validate_events,
+)
+from network_anomalies.pipelines.ingestion.gate import judge_events, validate_events
+from network_anomalies.records.batch import (
+    FATES,
+    LineCounts,
+    QualityReport,
+    RejectsObject,
+    SourceFile,
+    SourceReport,
+    add_counts,
 )
 
 TODAY = date.fromisoformat(DAY)
 GATE = GateParameters(max_rejected_share=0.5, drop_duplicates=False, preview_rows=2)
-SYNTHETIC = {"kind": "synthetic", "format": None, "parameters": {"seed": 7}, "files": []}
+SYNTHETIC = SourceReport("synthetic", None, "0" * 64)
 NOTHING_STORED = pd.DataFrame(columns=["part", "content_sha256", "object_sha256", "file_name", "size_bytes"])
 WHO = {"source": "synthetic", "logical_date": TODAY}
 
@@ -63,19 +81,56 @@ def frames(draw: Callable) -> pd.DataFrame:
     )
 
 
+def fetch(part: tuple) -> tuple:
+    """Return what a yield gives with the bytes that its functions return, as datasets save them."""
+    *objects, report = part
+    return *({name: read() for name, read in saved.items()} for saved in objects), report
+
+
 def validate(*parts: pd.DataFrame, stored: pd.DataFrame = NOTHING_STORED, gate: GateParameters = GATE) -> list:
     reads = {str(place): (lambda part=part: part) for place, part in enumerate(parts)}
-    yields = validate_events(reads, SYNTHETIC, stored, gate, **WHO)
-    return [tuple(dict(saved) for saved in part) for part in yields]
+    return [fetch(part) for part in validate_events(reads, SYNTHETIC, stored, gate, **WHO)]
 
 
-def test_what_was_saved_is_let_go(make_events):
-    reads = {str(place): make_events for place in range(3)}
-    yields = list(validate_events(reads, SYNTHETIC, NOTHING_STORED, GATE, **WHO))
-    assert [part[:3] for part in yields] == [({}, {}, {})] * 3
+def measure_held(events: pd.DataFrame, parts: int, keep: Callable) -> int:
+    """Return the bytes that are held after parts that hold the same events, of which ``keep`` keeps something."""
+    reads = {str(place): (lambda: events) for place in range(parts)}
+    kept = []
+    tracemalloc.start()
+    for part in validate_events(reads, SYNTHETIC, NOTHING_STORED, GATE, **WHO):
+        kept.append(keep(part))
+    held, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert len(kept) == parts
+    return held
 
 
-def summarise(*parts: pd.DataFrame, source_report: dict = SYNTHETIC) -> tuple[list, dict]:
+def test_what_was_saved_is_let_go_and_nothing_that_was_yielded_changes(make_events):
+    reads = {str(place): partial(make_events, bytes=[1, -1, place]) for place in range(3)}
+    parts = []
+    for part in validate_events(reads, SYNTHETIC, NOTHING_STORED, GATE, **WHO):
+        parts.append((part, [list(saved) for saved in part[:3]], fetch(part)))
+    for part, names, (*contents, _) in parts:
+        assert [list(saved) for saved in part[:3]] == names
+        assert all(len(saved) == 1 for saved in (*part[:3], *contents))
+        for read in (read for saved in part[:3] for read in saved.values()):
+            with pytest.raises(KeyError):
+                read()
+
+
+def test_what_is_held_does_not_grow_with_the_parts_though_all_yields_are(make_events):
+    """As Kedro does: its streams hold up to 57 yields."""
+    events = make_events(
+        50_000, duration=np.random.default_rng(7).random(50_000), src_ip="::1", timestamp=f"{DAY}T08:00Z"
+    )
+    ((_, raw, *_),) = validate(events)
+    size = sum(map(len, raw.values()))
+    assert size > 300_000
+    assert measure_held(events, 12, keep=lambda part: part) < 3 * size
+    assert measure_held(events, 12, keep=fetch) > 12 * size
+
+
+def summarise(*parts: pd.DataFrame, source_report: SourceReport = SYNTHETIC) -> tuple[list, QualityReport]:
     reports = [report for *_, report in validate(*parts)]
     return reports, summarise_quality(reports, source_report, **WHO, run_id="run-1")
 
@@ -84,15 +139,14 @@ def summarise(*parts: pd.DataFrame, source_report: dict = SYNTHETIC) -> tuple[li
 def test_every_row_of_any_frame_has_one_fate(events, drop):
     before = events.copy(deep=True)
     try:
-        accepted, rejects, counts = judge_events(events, TODAY, drop)
+        judged = judge_events(events, TODAY, drop)
     except ContractError:
         assert not set(COLUMNS) <= set(events.columns)
         return
-    fates = ("early", "late", "rejected", "duplicates_dropped", "accepted")
-    assert counts["rows"] == len(events) == sum(counts[fate] for fate in fates)
-    assert (accepted.num_rows, len(rejects)) == (counts["accepted"], counts["rejected"])
-    assert find_violations(coerce_events(accepted.to_pandas()), TODAY).empty
-    assert rejects["row"].is_unique
+    assert judged.counts.lines_in == len(events) == sum(getattr(judged.counts, fate) for fate in FATES)
+    assert (judged.accepted.num_rows, len(judged.rejects)) == (judged.counts.accepted, judged.counts.rejected)
+    assert find_violations(coerce_events(judged.accepted.to_pandas()), TODAY).empty
+    assert judged.rejects["row"].is_unique
     pd.testing.assert_frame_equal(events, before)
 
 
@@ -110,41 +164,41 @@ def test_a_rejected_row_keeps_its_text_and_says_why(make_events):
         kept | {"src_ip": "10.0.0.3", "bytes": "-3", "row": 2, "rule": "bytes_invalid"},
     ]
     assert reasons[0] == "src_ip is nowhere: must be an IPv4 or IPv6 address"
-    assert report["rules"] == {"src_ip_invalid": 1, "bytes_invalid": 1}
-    assert report["object"]["rejected_count"] == 2
+    assert report.rules == {"src_ip_invalid": 1, "bytes_invalid": 1}
+    assert report.object.rejected_count == 2
 
 
 def test_the_same_rejects_are_the_same_object_and_others_another(make_events):
     first, again, other = (validate(make_events(src_ip=text))[0] for text in ("x", "x", "y"))
     assert first[0] == again[0]
     assert len(first[0]) == 1 and not set(first[0]) & set(other[0])
-    assert first[-1]["rejects"] == again[-1]["rejects"]
+    assert first[-1].rejects == again[-1].rejects
 
 
 def test_the_row_of_rejects_says_which_bytes_they_are(make_events):
     ((quarantine, *_, report),) = validate(make_events(src_ip=["x", "10.0.0.1", "y"]))
     ((name, data),) = quarantine.items()
     digest = hashlib.sha256(data).hexdigest()
-    described = {"part": 1, "file_name": f"{name}.parquet", "record_count": 2, "size_bytes": len(data)}
-    assert report["rejects"] == described | {"object_sha256": digest}
+    assert report.rejects == RejectsObject(1, f"{name}.parquet", 2, len(data), digest)
     assert name.endswith(digest[:12])
 
 
 @pytest.mark.parametrize(("drop", "dropped", "accepted"), [(False, 0, 5), (True, 2, 3)])
 def test_exact_duplicates_are_counted_and_dropped_only_if_asked(make_events, drop, dropped, accepted):
     events = pd.concat([make_events(), make_events(2)])
-    table, _, counts = judge_events(events, TODAY, drop)
-    assert (counts["duplicates"], counts["duplicates_dropped"], counts["accepted"]) == (2, dropped, accepted)
-    assert find_duplicates(table).sum() == 2 - dropped
+    judged = judge_events(events, TODAY, drop)
+    counts = judged.counts
+    assert (counts.duplicates, counts.duplicates_dropped, counts.accepted) == (2, dropped, accepted)
+    assert find_duplicates(judged.accepted).sum() == 2 - dropped
 
 
 def test_a_part_is_offered_to_raw_as_the_same_bytes_as_the_local_copy(make_events):
     ((quarantine, local, raw, report),) = validate(make_events())
     ((name, data),) = raw.items()
     assert (quarantine, local) == ({}, raw)
-    assert report["object"]["file_name"] == f"{name}.parquet"
-    assert report["object"]["object_sha256"] == hashlib.sha256(data).hexdigest()
-    assert report["object"]["content_sha256"] == digest_content(to_canonical_table(make_events()))
+    assert report.object.file_name == f"{name}.parquet"
+    assert report.object.object_sha256 == hashlib.sha256(data).hexdigest()
+    assert report.object.content_sha256 == digest_content(to_canonical_table(make_events()))
     footer = pq.read_metadata(io.BytesIO(data)).metadata
     assert (footer[b"source"], footer[b"logical_date"]) == (b"synthetic", DAY.encode())
     assert b"run_id" not in footer
@@ -152,23 +206,24 @@ def test_a_part_is_offered_to_raw_as_the_same_bytes_as_the_local_copy(make_event
 
 def test_a_part_stored_under_other_bytes_is_not_stored_again(make_events):
     ((*_, report),) = validate(make_events())
-    stored = pd.DataFrame([report["object"] | {"object_sha256": "0" * 64, "file_name": "old.parquet", "size_bytes": 9}])
+    older = replace(report.object, object_sha256="0" * 64, file_name="old.parquet", size_bytes=9)
+    stored = pd.DataFrame([asdict(older)])
     ((_, local, raw, again),) = validate(make_events(), stored=stored)
     assert (local, raw) == ({}, {})
-    assert again["object"] == report["object"] | stored.iloc[0][["object_sha256", "file_name", "size_bytes"]].to_dict()
+    assert again.object == older
 
 
 @pytest.mark.parametrize("change", [{}, {"content_sha256": "other", "object_sha256": "other"}, {"part": 2}])
 def test_a_part_with_equal_bytes_or_without_a_stored_twin_is_offered(make_events, change):
     ((_, _, first, report),) = validate(make_events())
-    ((_, local, raw, again),) = validate(make_events(), stored=pd.DataFrame([report["object"] | change]))
+    ((_, local, raw, again),) = validate(make_events(), stored=pd.DataFrame([asdict(report.object) | change]))
     assert local == raw == first
-    assert again["object"] == report["object"]
+    assert again.object == report.object
 
 
 def test_a_part_without_a_good_row_gives_no_object(make_events):
     ((quarantine, local, raw, report),) = validate(make_events(protocol="x"))
-    assert (len(quarantine), local, raw, report["object"]) == (1, {}, {}, None)
+    assert (len(quarantine), local, raw, report.object) == (1, {}, {}, None)
 
 
 def test_parts_are_read_when_they_are_needed_and_at_most_two_ahead(make_events):
@@ -177,7 +232,7 @@ def test_parts_are_read_when_they_are_needed_and_at_most_two_ahead(make_events):
     results = validate_events(parts, SYNTHETIC, NOTHING_STORED, GATE, **WHO)
     assert read == []
     for place, (*_, report) in enumerate(results, start=1):
-        assert report["part"] == place
+        assert report.part == place
         assert len(read) <= place + 2
     assert sorted(read) == list(range(6))
 
@@ -185,45 +240,46 @@ def test_parts_are_read_when_they_are_needed_and_at_most_two_ahead(make_events):
 def test_a_part_that_cannot_be_read_stops_the_gate_with_its_own_error(make_events):
     parts = {"1": make_events, "2": lambda: 1 // 0, "3": make_events}
     results = validate_events(parts, SYNTHETIC, NOTHING_STORED, GATE, **WHO)
-    assert next(results)[-1]["part"] == 1
+    assert next(results)[-1].part == 1
     with pytest.raises(ZeroDivisionError):
         next(results)
 
 
+def report_file(**counts: int) -> SourceReport:
+    """Return the report of a batch of one log file."""
+    known = dict.fromkeys(("not_a_flow", "unparsable", "early", "late", "imputed"), 0)
+    file = SourceFile(path="a.log", size_bytes=90, sha256="f" * 64, **{"truncated": False} | known | counts)
+    return SourceReport("logs", "zeek", "0" * 64, [file], add_counts([file.counts]))
+
+
 def test_the_account_adds_up_parts_and_files(make_events):
-    file = {"path": "a.log", "lines": 9, "not_a_flow": 2, "unparsable": 1, "early": 1, "late": 1, "imputed": 1}
-    source_report = SYNTHETIC | {"files": [file | {"truncated": True}]}
-    _, report = summarise(make_events(2, bytes=[1, -1]), make_events(2), source_report=source_report)
+    source_report = report_file(lines=9, not_a_flow=2, unparsable=1, early=1, late=1, imputed=1, truncated=True)
+    _, quality = summarise(make_events(2, bytes=[1, -1]), make_events(2), source_report=source_report)
     fates = {"not_a_flow": 2, "unparsable": 1, "early": 1, "late": 1, "rejected": 1, "accepted": 3}
-    assert report["counts"] == {"lines_in": 9, "duplicates_dropped": 0, "duplicates": 0, "imputed": 1} | fates
-    assert (report["rules"], report["rejected_share"]) == ({"bytes_invalid": 1}, 2 / 5)
-    assert report["truncated_files"] == ["a.log"]
+    assert quality.counts == LineCounts(lines_in=9, imputed=1, **fates)
+    assert (quality.rules, quality.rejected_share) == ({"bytes_invalid": 1}, 2 / 5)
+    assert quality.truncated_files == ["a.log"]
 
 
 def test_an_account_that_does_not_balance_is_refused(make_events):
-    file = {"path": "a.log", "lines": 4, "not_a_flow": 0, "unparsable": 0, "early": 0, "late": 0, "truncated": False}
     with pytest.raises(ContractError, match="4 lines came in"):
-        summarise(make_events(), source_report=SYNTHETIC | {"files": [file]})
+        summarise(make_events(), source_report=report_file(lines=4))
 
 
 def test_a_batch_sums_up_its_objects(make_events):
     reports, quality = summarise(make_events(2), make_events(2, bytes=-1), make_events())
-    commit = assemble_batch(reports, quality, SYNTHETIC, GATE)
-    batch, objects = commit["batch"], commit["objects"]
-    assert (batch["parts"], batch["accepted"], batch["rejected"], batch["lines_in"]) == (2, 5, 2, 7)
-    assert [row["part"] for row in objects] == [1, 3]
-    assert batch["size_bytes"] == sum(row["size_bytes"] for row in objects)
-    assert batch["logical_date"] == TODAY
-    assert [row["part"] for row in commit["rejects"]] == [2] and commit["rejects"][0]["record_count"] == 2
-    assert (commit["kind"], commit["format"], commit["files"]) == ("synthetic", None, [])
-    assert commit["inputs"] == {"parameters": batch["params_sha256"], "contract": batch["contract_version"]}
-    span = (batch["min_timestamp"] - START, batch["max_timestamp"] - START)
-    assert span == (timedelta(seconds=1), timedelta(seconds=121))
+    batch = assemble_batch(reports, quality, SYNTHETIC, after_quality_report=None)
+    assert (batch.counts.accepted, batch.counts.rejected, batch.counts.lines_in) == (5, 2, 7)
+    assert [(item.part, item.record_count) for item in batch.objects] == [(1, 2), (3, 3)]
+    assert [(item.part, item.record_count) for item in batch.rejects] == [(2, 2)]
+    assert (batch.run_id, batch.source, batch.logical_date) == ("run-1", "synthetic", TODAY)
+    assert (batch.contract_version, batch.origin) == (CONTRACT_VERSION, SYNTHETIC)
+    assert [item.max_timestamp - START for item in batch.objects] == [timedelta(seconds=61), timedelta(seconds=121)]
 
 
 def test_too_large_a_share_of_rejects_is_refused_by_rule(make_events):
     reports, quality = summarise(make_events(4, bytes=[1, -1, -1, 1]))
-    assert check_quality(reports, quality, GATE) == quality
+    assert check_quality(reports, quality, GATE)["rejected_share"] == 0.5
     with pytest.raises(
         ContractError, match=r"50\.0%.*bytes_invalid 2.*49\.0%.*see quarantined_events_0001_\w+\.parquet"
     ):
@@ -241,23 +297,38 @@ def test_a_batch_without_an_event_is_refused(make_events, day):
 def test_the_preview_logs_the_first_events_and_the_account(make_events, caplog):
     reports, quality = summarise(make_events(4, bytes=[11, 22, -1, 33]))
     with caplog.at_level(logging.INFO, "network_anomalies"):
-        preview_batch(reports, quality | {"truncated_files": ["cut.log"]})
-    assert len(reports[0]["head"]) == GATE.preview_rows
+        preview_batch(reports, replace(quality, truncated_files=["cut.log"]))
+    assert len(reports[0].head) == GATE.preview_rows
     assert all(text in caplog.text for text in ("10.0.0.2", "rule bytes_invalid", "cut.log ends mid-line"))
     assert "10.0.0.4" not in caplog.text
+
+
+class KeptBytes(AbstractDataset):
+    """Fetches the bytes when they are saved, as the datasets of the catalog do, and keeps them."""
+
+    def __init__(self):
+        self.kept = []
+
+    def save(self, data):
+        self.kept += [read() for read in data.values()]
+
+    def load(self):
+        return self.kept
+
+    def _describe(self):
+        return {}
 
 
 def test_the_pipeline_takes_synthetic_events_to_an_account_of_them():
     generator = generator_parameters(n_events=25, part_events=10)
     given_data = {"params:generator": generator, "params:gate": GATE, "current_objects": NOTHING_STORED}
     given_data |= {f"params:{name}": value for name, value in (WHO | {"run_id": "run-1"}).items()}
-    collected = ("quarantined_events", "ingested_events", "raw_parts", "part_reports")
     catalog = DataCatalog({name: MemoryDataset(data, copy_mode="assign") for name, data in given_data.items()})
-    for name in collected:
-        catalog[name] = CollectedDataset()
+    for name in ("quarantined_events", "ingested_events", "raw_parts"):
+        catalog[name] = KeptBytes()
+    catalog["part_reports"] = CollectedDataset()
     for name in ("synthetic_day", "event_parts", "source_report", "quality_summary", "quality_report"):
         catalog[name] = MemoryDataset(copy_mode="assign")
     SequentialRunner().run(create_pipeline().to_outputs("quality_report"), catalog)
     assert catalog.load("quality_report")["counts"]["accepted"] == 25
-    parts = [data for saved in catalog.load("raw_parts") for data in saved.values()]
-    assert [pq.read_metadata(io.BytesIO(data)).num_rows for data in parts] == [8, 8, 9]
+    assert [pq.read_metadata(io.BytesIO(data)).num_rows for data in catalog.load("raw_parts")] == [8, 8, 9]

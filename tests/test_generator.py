@@ -12,21 +12,23 @@ from hypothesis import strategies as st
 
 from network_anomalies.events.contract import coerce_events, find_violations
 from network_anomalies.events.parts import digest_content, to_canonical_table
-from network_anomalies.parameters import GeneratorParameters
-from network_anomalies.pipelines.ingestion import sources
+from network_anomalies.parameters import GateParameters, GeneratorParameters
+from network_anomalies.pipelines.ingestion.sources import Parts, plan_events, plan_parts
+from network_anomalies.records.batch import SourceReport
 
 DAY = "2024-04-19"
+GATE = GateParameters(max_rejected_share=0.5, drop_duplicates=False, preview_rows=2)
 SEEDS = st.sampled_from([0, 2**32, 2**63, 2**64 + 1]) | st.integers(0, 2**128)
 DATES = st.dates(date(1678, 1, 1), date(2261, 12, 31))
 
 
-def generate(wanted: GeneratorParameters, logical_date: str) -> tuple[sources.Parts, sources.SourceReport]:
-    return sources.generate_events(sources.plan_events(wanted, date.fromisoformat(logical_date)), wanted)
+def plan(wanted: GeneratorParameters, logical_date: str) -> tuple[Parts, SourceReport]:
+    return plan_parts(plan_events(wanted, date.fromisoformat(logical_date)), wanted, GATE)
 
 
 def draw(n_events: int = 100, seed: int = 7, part_events: int = 40, logical_date: str = DAY) -> list[pd.DataFrame]:
     wanted = generator_parameters(n_events=n_events, seed=seed, part_events=part_events)
-    return [read() for read in generate(wanted, logical_date)[0].values()]
+    return [read() for read in plan(wanted, logical_date)[0].values()]
 
 
 def digest(**choices) -> str:
@@ -40,7 +42,7 @@ def test_the_events_are_these_on_every_machine():
 
 
 def test_the_events_are_the_same_each_time_they_are_drawn():
-    parts, _ = generate(generator_parameters(n_events=100, seed=7, part_events=40), DAY)
+    parts, _ = plan(generator_parameters(n_events=100, seed=7, part_events=40), DAY)
     for read in reversed(parts.values()):
         pd.testing.assert_frame_equal(read(), read())
     assert digest() == digest()
@@ -96,22 +98,30 @@ def test_parts_follow_one_another_in_time(n_events, part_events):
 
 def test_a_hundred_million_events_cost_nothing_before_they_are_asked_for():
     tracemalloc.start()
-    parts, _ = generate(generator_parameters(n_events=10**8, seed=7, part_events=10**5), DAY)
+    parts, _ = plan(generator_parameters(n_events=10**8, seed=7, part_events=10**5), DAY)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert (len(parts), list(parts)[-1]) == (1000, "1000")
     assert peak < 20_000_000
 
 
-def test_the_report_names_the_parameters_that_decide_the_events():
+def find_digest(wanted: GeneratorParameters) -> str:
+    return plan(wanted, DAY)[1].params_sha256
+
+
+def test_the_report_knows_the_parameters_that_decide_the_events_by_their_digest():
     wanted = generator_parameters(n_events=100, part_events=40)
-    report = generate(wanted, DAY)[1]
-    assert report["files"] == []
-    assert {name: report["parameters"][name] for name in ("n_events", "seed", "part_events")} == {
-        "n_events": 100,
-        "seed": 7,
-        "part_events": 40,
-    }
-    assert list(report["parameters"]["profile"]) == ["enterprise"]
-    assert report["parameters"]["attacks"]["ddos"]["share"] == wanted.attacks["ddos"].share
-    assert "profiles" not in report["parameters"]
+    report = plan(wanted, DAY)[1]
+    assert (report.kind, report.format, report.files, report.left_out) == ("synthetic", None, (), None)
+    ddos = wanted.attacks["ddos"].model_copy(update={"share": 0.5})
+    changes = [{"n_events": 101}, {"seed": 8}, {"part_events": 41}, {"attacks": wanted.attacks | {"ddos": ddos}}]
+    changes += [{"profile": "campus"}]
+    digests = [find_digest(wanted.model_copy(update=change)) for change in changes]
+    assert len({report.params_sha256, *digests}) == 1 + len(changes)
+
+
+def test_a_profile_that_is_not_used_decides_nothing():
+    wanted = generator_parameters(n_events=100, part_events=40)
+    others = {name: profile for name, profile in wanted.profiles.items() if name == wanted.profile}
+    assert 0 < len(others) < len(wanted.profiles)
+    assert find_digest(wanted.model_copy(update={"profiles": others})) == find_digest(wanted)

@@ -16,13 +16,14 @@ from hypothesis import strategies as st
 
 from network_anomalies.events.contract import OPTIONAL_COLUMNS, TEXT_COLUMNS, coerce_events
 from network_anomalies.events.parts import (
-    describe_part,
     digest_content,
     encode_part,
     find_duplicates,
     name_part,
     to_canonical_table,
 )
+from network_anomalies.pipelines.ingestion.encoding import describe_part
+from network_anomalies.records.batch import PartObject
 
 START = datetime(2024, 4, 19, tzinfo=UTC)
 ADDRESS = st.sampled_from(["10.0.0.1", "10.0.0.10", "10.0.0.2", "2001:db8::1"])
@@ -152,16 +153,17 @@ def test_a_part_is_described_by_its_bytes_and_its_rows(make_events):
     table = to_canonical_table(make_events())
     data = encode_part(table, {})
     sha256 = hashlib.sha256(data).hexdigest()
-    assert describe_part(table, data, 2) == {
-        "part": 2,
-        "file_name": f"network_events_20240419T000001Z_0002_{sha256[:12]}.parquet",
-        "record_count": 3,
-        "size_bytes": len(data),
-        "object_sha256": sha256,
-        "content_sha256": digest_content(table),
-        "min_timestamp": datetime(2024, 4, 19, 0, 0, 1, tzinfo=UTC),
-        "max_timestamp": datetime(2024, 4, 19, 0, 2, 1, tzinfo=UTC),
-    }
+    assert describe_part(table, data, 2, rejected_count=4) == PartObject(
+        part=2,
+        file_name=f"network_events_20240419T000001Z_0002_{sha256[:12]}.parquet",
+        record_count=3,
+        rejected_count=4,
+        size_bytes=len(data),
+        object_sha256=sha256,
+        content_sha256=digest_content(table),
+        min_timestamp=datetime(2024, 4, 19, 0, 0, 1, tzinfo=UTC),
+        max_timestamp=datetime(2024, 4, 19, 0, 2, 1, tzinfo=UTC),
+    )
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """The registry on both databases: its schema, and commits that happen whole or not at all."""
 
 import re
+from dataclasses import asdict
 from datetime import UTC, date, datetime, timedelta, timezone
 
 import pandas as pd
@@ -13,9 +14,9 @@ from sqlalchemy import inspect, select, text, update
 from sqlalchemy.exc import IntegrityError
 
 from network_anomalies.errors import ProjectError
-from network_anomalies.events.parts import digest_contents
+from network_anomalies.records.batch import FATES, Batch, LineCounts, PartObject, SourceFile, SourceReport
 from network_anomalies.records.run_start import RunStart
-from network_anomalies.registry.batches import Batch, commit_batch, read_batch, read_current
+from network_anomalies.registry.batches import BucketUrls, commit_batch, read_batch, read_current
 from network_anomalies.registry.engine import HEAD, connect, ensure_schema, migrate, read_version
 from network_anomalies.registry.run_rows import record_run
 from network_anomalies.registry.stage_log import StageEvent, read_stage
@@ -50,37 +51,40 @@ def start(engine, run_id, source="sensor", day=DAY):
     return record_run(engine, RunStart(**row | {"env": "test", "code_version": "1", "params_sha256": "0" * 64}))
 
 
-def make_batch(run_id, accepted=3, source="sensor", day=DAY, **changes):
-    fates = dict.fromkeys(("not_a_flow", "unparsable", "early", "late", "rejected", "duplicates_dropped"), 1)
-    batch = {"run_id": run_id, "source": source, "logical_date": day, "accepted": accepted, "lines_in": accepted + 6}
-    batch |= {"content_sha256": "a" * 64, "contract_version": "1.0.0", "params_sha256": "0" * 64, "parts": 2}
-    batch |= {"duplicates": 0, "imputed": 0, "size_bytes": 20, "min_timestamp": NOON, "max_timestamp": NOON}
-    return fates | batch | changes
-
-
-def make_event(batch):
-    key = {name: batch[name] for name in ("run_id", "source", "logical_date")}
-    return StageEvent(stage="ingestion", inputs={"parameters": batch["params_sha256"]}, outputs=[], **key)
+URLS = BucketUrls("s3://raw", "s3://quarantine")
 
 
 def make_object(part, content="a", **changes):
-    row = {"part": part, "file_name": f"{content}{part}.parquet", "object_uri": f"s3://raw/{content}{part}.parquet"}
-    row |= {"record_count": 1, "rejected_count": 0, "size_bytes": 10, "object_sha256": content * 64}
-    return row | {"content_sha256": content * 64, "min_timestamp": NOON, "max_timestamp": NOON} | changes
+    row = {"part": part, "file_name": f"{content}{part}.parquet", "record_count": 1, "rejected_count": 0}
+    row |= {"size_bytes": 10, "object_sha256": content * 64, "content_sha256": content * 64}
+    return PartObject(**row | {"min_timestamp": NOON, "max_timestamp": NOON} | changes)
 
 
-def make_file(path="conn.log"):
+def make_file(path="conn.log", **changes):
     counts = {"lines": 9, "not_a_flow": 1, "unparsable": 1, "early": 1, "late": 1, "imputed": 0}
-    return {"path": path, "size_bytes": 90, "sha256": "f" * 64, "truncated": True} | counts
+    return SourceFile(**{"path": path, "size_bytes": 90, "sha256": "f" * 64, "truncated": True} | counts | changes)
 
 
-def commit(engine, run_id, content="a", parts=(1, 2), files=(), source="sensor", day=DAY, **changes):
+def make_batch(run_id, objects, files=(), source="sensor", day=DAY, params_sha256="0" * 64, **changes):
+    """Return a batch in which every line of a fate is alone; ``changes`` are of its contract and its counts."""
+    version = changes.pop("contract_version", "1.0.0")
+    counts = LineCounts(**{"lines_in": 9, "accepted": 3} | dict.fromkeys(FATES[:-1], 1) | changes)
+    origin = SourceReport("logs", "zeek", params_sha256, files)
+    return Batch(run_id, source, day, version, counts, origin, objects)
+
+
+def make_event(batch):
+    inputs = {"parameters": batch.origin.params_sha256}
+    return StageEvent(batch.run_id, "ingestion", batch.source, batch.logical_date, inputs, outputs=[])
+
+
+def commit(engine, run_id, content="a", parts=(1, 2), source="sensor", day=DAY, span=(NOON, NOON), **changes):
     """Commit a batch of a run of its own."""
-    objects = [make_object(part, content) for part in parts]
-    row = make_batch(run_id, source=source, day=day)
-    row |= {"content_sha256": digest_contents(each["content_sha256"] for each in objects)} | changes
+    first, last = span
+    objects = [make_object(part, content, min_timestamp=first, max_timestamp=last) for part in parts]
+    batch = make_batch(run_id, objects, source=source, day=day, **changes)
     with start(engine, run_id, source, day):
-        return commit_batch(engine, Batch(row, "logs", "zeek", objects, files=list(files)), make_event(row))
+        return commit_batch(engine, batch, make_event(batch), URLS)
 
 
 def current_names(engine):
@@ -237,7 +241,7 @@ def test_content_that_returns_is_a_revision_of_its_own(engine):
     [
         ({"parts": (1, 1)}, "ingestion_events"),
         ({"files": [make_file(), make_file()]}, "source_files"),
-        ({"files": [make_file() | {"lines": None}]}, "lines"),
+        ({"files": [make_file(lines=None)]}, "lines"),
         ({"lines_in": 10}, "ck_ingestion_batches_balance"),
         ({"rejected": None}, "rejected"),
     ],
@@ -266,15 +270,15 @@ def test_a_run_that_is_not_running_may_not_commit(engine, status):
     with start(engine, "r1"):
         with engine.begin() as connection:
             connection.execute(update(pipeline_runs).values(status=status or "RUNNING"))
-        row = make_batch("r1" if status else "r9")
+        batch = make_batch("r1" if status else "r9", [make_object(1)])
         with pytest.raises(ProjectError, match=re.escape(said)):
-            commit_batch(engine, Batch(row, "logs", objects=[make_object(1)]), make_event(row))
+            commit_batch(engine, batch, make_event(batch), URLS)
     assert [count(engine, table) for table in ("ingestion_batches", "sources", "stage_events")] == [0, 0, 0]
 
 
 def test_instants_come_back_aware_in_utc_whatever_zone_they_came_in(engine):
     berlin = timezone(timedelta(hours=2))
-    commit(engine, "r1", min_timestamp=NOON.astimezone(berlin), max_timestamp=NOON + timedelta(microseconds=1))
+    commit(engine, "r1", span=(NOON.astimezone(berlin), NOON + timedelta(microseconds=1)))
     batch = read_batch(engine, "sensor", DAY)
     assert batch["min_timestamp"] == NOON
     assert batch["max_timestamp"] - NOON == timedelta(microseconds=1)
@@ -291,4 +295,4 @@ def test_source_files_are_kept_with_the_run_that_read_them(engine):
     commit(engine, "r1", files=[make_file("a.log"), make_file("b.log")])
     with engine.connect() as connection:
         rows = connection.execute(metadata.tables["source_files"].select().order_by(text("path"))).mappings().all()
-    assert [dict(row) for row in rows] == [make_file(path) | {"run_id": "r1"} for path in ("a.log", "b.log")]
+    assert [dict(row) for row in rows] == [asdict(make_file(path)) | {"run_id": "r1"} for path in ("a.log", "b.log")]

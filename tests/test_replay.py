@@ -9,7 +9,7 @@ from test_ingestion import HEADER, write_log, zeek_line
 from network_anomalies.cli import cli
 from network_anomalies.errors import explain
 from network_anomalies.events import contract
-from network_anomalies.registry.tables import BATCH_COUNTS
+from network_anomalies.records.batch import FATES
 
 LOGS = {"pipeline": "log_ingestion", "source": "zeek", "gate__max_rejected_share": 1.0}
 REPLAY = {"pipeline": "replay", "source": "zeek", "gate__max_rejected_share": 1.0}
@@ -33,7 +33,7 @@ def batches(project):
 
 
 def account(batch):
-    assert batch["lines_in"] == sum(batch[name] for name in BATCH_COUNTS)
+    assert batch["lines_in"] == sum(batch[name] for name in FATES)
     return {name: batch[name] for name in ("lines_in", "rejected", "accepted", "duplicates_dropped", "imputed")}
 
 

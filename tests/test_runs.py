@@ -120,10 +120,10 @@ def test_the_end_writes_the_outcome_and_frees_the_lock(engine, status):
 )
 def test_whatever_is_raised_closes_the_run_as_failed(engine, error, said):
     with pytest.raises(type(error)), record_run(engine, make_row("r1")) as run:
-        run.node = "commit_batch"
+        run.node = "assemble_batch"
         raise error
     row = read_run(engine, "r1")
-    assert (row["status"], row["failed_node"], row["error"]) == ("FAILED", "commit_batch", said)
+    assert (row["status"], row["failed_node"], row["error"]) == ("FAILED", "assemble_batch", said)
     assert row["started_at"] <= row["finished_at"] <= datetime.now(UTC)
     assert is_free(engine)
 

@@ -18,10 +18,11 @@ from network_anomalies.events.parts import digest_content, to_canonical_table
 from network_anomalies.formats import FORMATS
 from network_anomalies.formats.slices import DAY_SECONDS, SECOND, index_logs, plan_slices, read_slice, start_of
 from network_anomalies.formats.zeek import REQUIRED
-from network_anomalies.parameters import LogsParameters
+from network_anomalies.parameters import GateParameters, LogsParameters
 from network_anomalies.pipelines.ingestion.sources import index_log_files, slice_logs
 
 ZEEK = FORMATS["zeek"]
+GATE = GateParameters(max_rejected_share=0.5, drop_duplicates=False, preview_rows=2)
 TODAY = date.fromisoformat(DAY)
 START = start_of(TODAY)
 END = START + DAY_SECONDS * SECOND
@@ -63,7 +64,7 @@ def test_every_line_has_one_fate(lines, cuts, block_bytes):
     files = to_files([line for line, _ in lines], cuts)
     index = index_logs(files, ZEEK, TODAY, block_bytes)
     instants = [micros for _, micros in lines if micros is not None]
-    totals = {name: sum(row[name] for row in index.files) for name in ("lines", *FATES)}
+    totals = {name: sum(getattr(file, name) for file in index.files) for name in ("lines", *FATES)}
     assert totals["lines"] == len(lines) + len(files)
     assert totals["lines"] == sum(totals[fate] for fate in FATES) + index.seconds.sum()
     assert totals["early"] == sum(micros < START for micros in instants)
@@ -123,13 +124,10 @@ def test_a_last_line_cut_short_counts_as_unparsable_and_the_file_as_truncated(ke
     files = {"cut.log": partial(io.BytesIO, log)}
     index = index_logs(files, ZEEK, TODAY, block_bytes)
     whole = kept >= len(flow(START)) - 2
-    row = index.files[0]
-    assert (row["lines"], row["unparsable"], row["truncated"]) == (
-        2 + (kept > 0),
-        kept > 0 and not whole,
-        row["unparsable"],
-    )
-    assert row["size_bytes"] == len(log)
+    (file,) = index.files
+    cut = kept > 0 and not whole
+    assert (file.lines, file.unparsable, file.truncated) == (2 + (kept > 0), cut, cut)
+    assert file.size_bytes == len(log)
     assert index.seconds[0] == 1 + whole
     assert [to_micros(table) for table in to_slices(files, block_bytes, 10)] == [[START, START + 1][: 1 + whole]]
 
@@ -137,8 +135,8 @@ def test_a_last_line_cut_short_counts_as_unparsable_and_the_file_as_truncated(ke
 @given(lines=LINES, block_bytes=BLOCKS)
 def test_a_file_is_known_by_its_path_size_and_sha256(lines, block_bytes):
     log = HEADER + b"".join(line for line, _ in lines)
-    (row,) = index_logs({"a/b.log": partial(io.BytesIO, log)}, ZEEK, TODAY, block_bytes).files
-    assert (row["path"], row["size_bytes"], row["sha256"]) == ("a/b.log", len(log), hashlib.sha256(log).hexdigest())
+    (file,) = index_logs({"a/b.log": partial(io.BytesIO, log)}, ZEEK, TODAY, block_bytes).files
+    assert (file.path, file.size_bytes, file.sha256) == ("a/b.log", len(log), hashlib.sha256(log).hexdigest())
 
 
 @pytest.mark.parametrize(
@@ -156,17 +154,18 @@ def test_a_missing_duration_is_nought_or_stays_missing_as_asked(choice, imputed,
     lines = [flow(START), flow(START + 1, duration="-"), flow(END, duration="-")]
     logs = LogsParameters(path="x", format="zeek", missing_duration=choice, part_events=10, block_bytes=2**20)
     files = to_files(lines)
-    index, report = index_log_files(files, logs, TODAY)
+    index, report = index_log_files(files, logs, GATE, TODAY)
     (read,) = slice_logs(files, index, logs, TODAY).values()
-    assert report["files"][0]["imputed"] == imputed
+    assert (report.files[0].imputed, report.left_out.imputed) == (imputed, imputed)
     assert set(read()["duration"].astype(object).where(read()["duration"].notna(), None)) == durations
-    assert "path" not in report["parameters"]
+    moved = logs.model_copy(update={"path": "y", "block_bytes": 2**21})
+    assert index_log_files(files, moved, GATE, TODAY)[1] == report
 
 
 def test_a_format_that_nobody_wrote_is_named():
     logs = LogsParameters(path="x", format="netflow", missing_duration="zero", part_events=10, block_bytes=2**20)
     with pytest.raises(ContractError, match=r"'netflow'.*zeek"):
-        index_log_files({}, logs, TODAY)
+        index_log_files({}, logs, GATE, TODAY)
 
 
 @pytest.mark.parametrize("day", [date(1, 1, 1), date(1970, 1, 1), TODAY])

@@ -415,7 +415,7 @@ def test_a_partial_run_counts_as_what_it_recorded(embedded, names, selection):
 
 
 def test_a_run_up_to_the_commit_leaves_the_ground_truth_missing(embedded):
-    run_part(embedded, ["full"], to_nodes=["commit_batch"])
+    run_part(embedded, ["full"], to_nodes=["assemble_batch"])
     report = look(embedded)
     assert read_states(report) == {"19": "mmmmmm"}
     assert "the ground truth of this revision is missing" in report

@@ -3,6 +3,7 @@
 import hashlib
 import re
 import shutil
+from dataclasses import asdict
 from datetime import UTC, date, datetime
 from pathlib import Path
 
@@ -11,7 +12,8 @@ import pytest
 from conftest import bring_back, copy_registry
 from sqlalchemy import insert, update
 
-from network_anomalies.events.parts import describe_part, encode_part, to_canonical_table
+from network_anomalies.events.parts import encode_part, to_canonical_table
+from network_anomalies.pipelines.ingestion.encoding import describe_part
 from network_anomalies.registry.engine import HEAD
 from network_anomalies.registry.tables import ingestion_batches, ingestion_events, pipeline_runs
 from network_anomalies.upkeep import load_stores, setup_stores, verify_stores
@@ -60,7 +62,7 @@ def forge(stores, path, events):
     table = to_canonical_table(events.assign(timestamp=events["timestamp"] - pd.Timedelta(days=1)))
     data = encode_part(table, {})
     put(stores, path, data)
-    row = describe_part(table, data, 1)
+    row = asdict(describe_part(table, data, 1, rejected_count=0))
     alter(stores, ingestion_events, **{name: row[name] for name in row if name not in ("part", "file_name")})
 
 

@@ -10,15 +10,17 @@ from kedro.io import AbstractDataset
 from network_anomalies.datasets.files import FileOutputs, read_files
 from network_anomalies.datasets.lake import open_lake
 from network_anomalies.datasets.write_once import WriteOnceParquetDataset
-from network_anomalies.registry.batches import Batch, commit_batch, find_manifest, read_batch, read_current
+from network_anomalies.records.batch import Batch
+from network_anomalies.registry.batches import BucketUrls, commit_batch, find_manifest, read_batch, read_current
 from network_anomalies.registry.engine import open_registry
 from network_anomalies.registry.manifests import FOLDER
 from network_anomalies.registry.stage_log import StageEvent
+from network_anomalies.runs.inputs import list_ingestion_facts
 
 _REVISION = re.compile(r"/batch_(\d+)_[0-9a-f]{12}\.json$")
 
 
-class BatchCommitDataset(AbstractDataset[dict[str, Any], pd.DataFrame]):
+class BatchCommitDataset(AbstractDataset[Batch, pd.DataFrame]):
     """Saving commits a batch in one transaction; loading gives the receipt, its rows of ``ingestion_events``.
 
     After the commit the batch's manifest is written beside the objects. If a crash comes between, the next commit of
@@ -68,41 +70,28 @@ class BatchCommitDataset(AbstractDataset[dict[str, Any], pd.DataFrame]):
         """
         self._source = source
         self._logical_date = date.fromisoformat(str(logical_date))
-        self._raw_root, self._quarantine_root = raw_root.rstrip("/"), quarantine_root.rstrip("/")
+        self._urls = BucketUrls(raw_root.rstrip("/"), quarantine_root.rstrip("/"))
         self._url = registry["credentials"]["con"]
         self._raw_path, self._credentials = lake["path"].rstrip("/"), lake["credentials"]
         self._files = files
         self.metadata = metadata
 
-    def save(self, data: dict[str, Any]) -> None:
+    def save(self, data: Batch) -> None:
         """Commit a batch as the node ``assemble_batch`` makes it; an equal current one stays as it is."""
-        batch = Batch(
-            row=data["batch"],
-            kind=data["kind"],
-            format=data["format"],
-            objects=self._name(self._raw_root, data["objects"]),
-            rejects=self._name(self._quarantine_root, data["rejects"]),
-            files=data["files"],
-        )
+        facts = list_ingestion_facts(data.origin.params_sha256, data.contract_version)
         outputs = read_files(self._files, self._credentials)
-        event = StageEvent(
-            data["batch"]["run_id"], "ingestion", self._source, self._logical_date, data["inputs"], outputs
-        )
+        event = StageEvent(data.run_id, "ingestion", self._source, self._logical_date, facts, outputs)
         engine = open_registry(self._url)
         known = self._find_known_revision()
         current = read_batch(engine, self._source, self._logical_date)
         if current and known < current["revision"]:
             self._write_manifest()  # a crash kept the former run from it
-        commit_batch(engine, batch, event, self._raw_root, known)
+        commit_batch(engine, data, event, self._urls, known)
         self._write_manifest()
 
     def load(self) -> pd.DataFrame:
         """Return the current revision's objects, one row each."""
         return read_current(open_registry(self._url), self._source, self._logical_date)
-
-    def _name(self, root: str, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        folder = f"{root}/{self._source}/{self._logical_date}"
-        return [row | {"object_uri": f"{folder}/{row['file_name']}"} for row in rows]
 
     def _find_known_revision(self) -> int:
         """Return the latest revision of which the lake has a manifest, 0 for none."""
@@ -113,7 +102,7 @@ class BatchCommitDataset(AbstractDataset[dict[str, Any], pd.DataFrame]):
         return max((int(match[1]) for match in found if match), default=0)
 
     def _write_manifest(self) -> None:
-        manifest = find_manifest(open_registry(self._url), self._source, self._logical_date, self._raw_root)
+        manifest = find_manifest(open_registry(self._url), self._source, self._logical_date, self._urls.raw)
         if manifest is not None:
             path = f"{self._raw_path}/{manifest.path}"
             WriteOnceParquetDataset(filepath=path, compare=False, credentials=self._credentials).save(manifest.data)
@@ -122,4 +111,4 @@ class BatchCommitDataset(AbstractDataset[dict[str, Any], pd.DataFrame]):
         return not self.load().empty
 
     def _describe(self) -> dict[str, Any]:
-        return {"source": self._source, "logical_date": str(self._logical_date), "raw_root": self._raw_root}
+        return {"source": self._source, "logical_date": str(self._logical_date), "raw_root": self._urls.raw}

@@ -1,5 +1,6 @@
 """The current objects of a day, in any layer: what the registry names, and nothing else."""
 
+from collections.abc import Callable, Mapping
 from datetime import date
 from typing import Any, Literal
 
@@ -18,7 +19,7 @@ VIEWS = ("slices", "parts", "days")
 """Forms that are for reading only."""
 
 
-class CurrentObjectsDataset(AbstractDataset[dict[str, bytes], Any]):
+class CurrentObjectsDataset(AbstractDataset[Mapping[str, bytes | Callable[[], bytes]], Any]):
     """Saves finished objects once; loads those of the current revision of a source and date, each with its sha256.
 
     The registry says which objects those are, so a half-written batch, an orphan or a superseded object is never seen.
@@ -101,8 +102,8 @@ class CurrentObjectsDataset(AbstractDataset[dict[str, bytes], Any]):
         self._load_args = load_args or {}
         self.metadata = metadata
 
-    def save(self, data: dict[str, bytes]) -> None:
-        """Write each object under its name, or find it there.
+    def save(self, data: Mapping[str, bytes | Callable[[], bytes]]) -> None:
+        """Write each object under its name, or find it there; bytes may be given as a function that returns them.
 
         Raises:
             DatasetError: this entry is for reading only.
@@ -111,7 +112,9 @@ class CurrentObjectsDataset(AbstractDataset[dict[str, bytes], Any]):
             raise DatasetError(f"{self._name} as {self._load_as} is read only: its pipeline saves another entry")
         for name, content in data.items():
             path, compare = f"{self._folder}/{name}{LAYERS[self._name].suffix}", LAYERS[self._name].compare
-            WriteOnceParquetDataset(filepath=path, compare=compare, credentials=self._credentials).save(content)
+            WriteOnceParquetDataset(filepath=path, compare=compare, credentials=self._credentials).save(
+                content() if callable(content) else content
+            )
 
     def load(self) -> Any:
         """Return the current objects as ``load_as`` says.

@@ -3,7 +3,6 @@
 import hashlib
 from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -90,22 +89,6 @@ def encode_part(table: pa.Table, provenance: Mapping[str, str], repeating: Colle
     )
     data: bytes = sink.getvalue().to_pybytes()
     return data
-
-
-def describe_part(table: pa.Table, data: bytes, part: int) -> dict[str, Any]:
-    """Return the manifest row of a canonical table and its Parquet bytes: name, digests, size, rows, time range."""
-    first, last = (table["timestamp"][row].as_py() for row in (0, -1))
-    object_sha256 = hashlib.sha256(data).hexdigest()
-    return {
-        "part": part,
-        "file_name": name_part(first, part, object_sha256),
-        "record_count": table.num_rows,
-        "size_bytes": len(data),
-        "object_sha256": object_sha256,
-        "content_sha256": digest_content(table),
-        "min_timestamp": first,
-        "max_timestamp": last,
-    }
 
 
 def name_part(first: datetime, part: int, object_sha256: str) -> str:

@@ -17,6 +17,7 @@ import pyarrow as pa
 
 from network_anomalies.errors import ContractError
 from network_anomalies.formats.base import LogFormat, OpenFile, iterate_blocks
+from network_anomalies.records.batch import SourceFile
 
 SECOND = 1_000_000
 DAY_SECONDS = 86_400
@@ -41,12 +42,12 @@ class LogIndex:
     Attributes:
         blocks: the blocks that have flows of the day.
         seconds: flows in each of the day's 86,400 seconds.
-        files: per file a row of the registry's ``source_files``, without the run id.
+        files: what each file is; ``imputed`` is how many flows of the day lack their duration.
     """
 
     blocks: list[Block] = field(default_factory=list)
     seconds: np.ndarray = field(default_factory=lambda: np.zeros(DAY_SECONDS, dtype=np.int64))
-    files: list[dict[str, Any]] = field(default_factory=list)
+    files: list[SourceFile] = field(default_factory=list)
 
 
 def index_logs(files: Mapping[str, OpenFile], log_format: LogFormat, logical_date: date, block_bytes: int) -> LogIndex:
@@ -104,8 +105,8 @@ def _index_file(
 ) -> None:
     counts: Counter[str] = Counter()
     digest, offset, header, truncated = hashlib.sha256(), 0, None, False
-    with open_file() as file:
-        for data in iterate_blocks(file, block_bytes):
+    with open_file() as opened:
+        for data in iterate_blocks(opened, block_bytes):
             digest.update(data)
             header = log_format.read_header(data) if offset == 0 else header
             lines = _drop_partial_line(data, log_format, header)
@@ -119,10 +120,19 @@ def _index_file(
             offset += len(data)
     if offset == 0:
         raise ContractError("empty: remove it, or give the log that was meant")
-    row = {name: counts[name] for name in ("lines", "not_a_flow", "unparsable", "early", "late", "imputed")}
-    index.files.append(
-        {"path": path, "size_bytes": offset, "sha256": digest.hexdigest(), **row, "truncated": truncated}
+    file = SourceFile(
+        path=path,
+        size_bytes=offset,
+        sha256=digest.hexdigest(),
+        lines=counts["lines"],
+        not_a_flow=counts["not_a_flow"],
+        unparsable=counts["unparsable"],
+        early=counts["early"],
+        late=counts["late"],
+        imputed=counts["imputed"],
+        truncated=truncated,
     )
+    index.files.append(file)
 
 
 def _index_block(index: LogIndex, place: Block, events: pa.Table, start: int) -> Counter[str]:

@@ -84,7 +84,7 @@ def draw_part(day: PlannedDay, part: int) -> pd.DataFrame:
     """Return the events of a part (from 1), background and staged ones, in order of time."""
     first, last = (int(edge) for edge in day.edges[part - 1 : part + 1])
     staged = [draw_flows(instance, first, last) for instance in day.instances]
-    flows = _join([_draw_background(day, part, first, last), *staged])
+    flows = _join([_draw_background_flows(day, part, first, last), *staged])
     bits = len(flows["time"]).bit_length()
     order = np.sort((flows["time"] - first) << bits | np.arange(len(flows["time"]))) & ((1 << bits) - 1)
     return _to_frame(day, {name: values[order] for name, values in flows.items()})
@@ -135,36 +135,64 @@ def _share_out(sizes: np.ndarray, staged: np.ndarray) -> np.ndarray:
     return shared
 
 
-def _draw_background(day: PlannedDay, part: int, first: int, last: int) -> dict[str, np.ndarray]:
-    size = int(day.background[part - 1])
-    people = day.population
+def _draw_background_flows(day: PlannedDay, part: int, first: int, last: int) -> dict[str, np.ndarray]:
+    """Return the background flows of a part: sessions of clients, each flow in one of its client's conversations."""
+    population = day.population
     random = np.random.default_rng([day.seed, day.ordinal, part])
-    sessions = size // int(FLOWS_PER_SESSION.mean()) + 8
-    counts = FLOWS_PER_SESSION[random.integers(0, len(FLOWS_PER_SESSION), sessions)]
-    counts[-1] += max(size - counts.sum(), 0)
-    session = np.repeat(np.arange(sessions), counts)[:size]
-    low, high = day.curve[-1] * np.array([part - 1, part]) // len(day.background)
-    starts = find_moments(day.curve, random.integers(low, high, sessions))
-    clients = np.searchsorted(people.client_edges, random.integers(0, people.client_edges[-1], sessions), side="right")
-    bits = random.integers(0, 2**63, size)
-    gaps = np.cumsum(GAP_MICROSECONDS[bits & 4095])
-    begins = np.minimum(np.cumsum(counts) - counts, size)
-    time: np.ndarray = starts[session] + gaps - np.append(gaps, 0)[begins][session]
-    slot = people.slot_draws[bits >> 12 & (SLOT_DRAWS - 1)]
-    client = clients[session]
-    conversation = client * len(people.slot_first) + slot
+    sessions = _draw_sessions(day, part, random)
+    # Random bits of each flow: 0-11 the gap before it, 12-23 its slot, 24-25 whether its size is the usual one,
+    # 26-41 its place among the bytes, 42-57 its place among the durations.
+    bits = random.integers(0, 2**63, len(sessions.of_flow))
+    time = _find_times(sessions, bits)
+    slot = population.slot_draws[bits >> 12 & (SLOT_DRAWS - 1)]
+    client = sessions.clients[sessions.of_flow]
+    conversation = client * len(population.slot_first) + slot
     # One flow in four is of any size that the service knows, the others are like the conversation's own.
     usual = (bits >> 24 & 3) != 0
-    begin = np.where(usual, people.first[conversation], people.slot_first[slot])
-    width = np.where(usual, people.width[conversation], people.slot_width[slot])
+    begin = np.where(usual, population.first[conversation], population.slot_first[slot])
+    width = np.where(usual, population.width[conversation], population.slot_width[slot])
+    servers, outside = population.server[conversation], population.slot_outside[slot]
     return {
         "time": first + (time - first) % (last - first),
         "source": client,
-        "destination": _meet_strangers(day, part, random, people.server[conversation], people.slot_outside[slot]),
-        "bytes": _look_up(people.bytes, begin + (width * (bits >> 26 & 0xFFFF) >> 16)),
-        "microseconds": _look_up(people.microseconds, begin + (width * (bits >> 42 & 0xFFFF) >> 16)),
-        "protocol": people.slot_protocol[slot],
+        "destination": _meet_strangers(day, part, random, servers, outside),
+        "bytes": _look_up(population.bytes, begin + (width * (bits >> 26 & 0xFFFF) >> 16)),
+        "microseconds": _look_up(population.microseconds, begin + (width * (bits >> 42 & 0xFFFF) >> 16)),
+        "protocol": population.slot_protocol[slot],
     }
+
+
+@dataclass(frozen=True)
+class _Sessions:
+    """Sessions of a part: when each starts, its client and the place of its first flow; and each flow's session."""
+
+    starts: np.ndarray
+    clients: np.ndarray
+    first_flows: np.ndarray
+    of_flow: np.ndarray
+
+
+def _draw_sessions(day: PlannedDay, part: int, random: np.random.Generator) -> _Sessions:
+    """Draw as many sessions as the part's background flows need, within the part by the day's curve."""
+    flows, client_edges = int(day.background[part - 1]), day.population.client_edges
+    sessions = flows // int(FLOWS_PER_SESSION.mean()) + 8
+    counts = FLOWS_PER_SESSION[random.integers(0, len(FLOWS_PER_SESSION), sessions)]
+    counts[-1] += max(flows - counts.sum(), 0)
+    low, high = day.curve[-1] * np.array([part - 1, part]) // len(day.background)
+    return _Sessions(
+        starts=find_moments(day.curve, random.integers(low, high, sessions)),
+        clients=np.searchsorted(client_edges, random.integers(0, client_edges[-1], sessions), side="right"),
+        first_flows=np.minimum(np.cumsum(counts) - counts, flows),
+        of_flow=np.repeat(np.arange(sessions), counts)[:flows],
+    )
+
+
+def _find_times(sessions: _Sessions, bits: np.ndarray) -> np.ndarray:
+    """Return when each flow begins: the session's start and the gaps of the session up to the flow."""
+    gaps = np.cumsum(GAP_MICROSECONDS[bits & 4095])
+    before = np.append(gaps, 0)[sessions.first_flows]
+    times: np.ndarray = sessions.starts[sessions.of_flow] + gaps - before[sessions.of_flow]
+    return times
 
 
 def _meet_strangers(
@@ -179,7 +207,7 @@ def _meet_strangers(
 
 
 def _join(flows: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
-    return {name: np.concatenate([some[name] for some in flows]) for name in flows[0]}
+    return {name: np.concatenate([group[name] for group in flows]) for name in flows[0]}
 
 
 def _look_up(table: np.ndarray, place: np.ndarray) -> np.ndarray:

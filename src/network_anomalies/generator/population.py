@@ -65,10 +65,9 @@ def build_population(profile: ProfileParameters, seed: int) -> Population:
     shares = np.array([service.share / (place + 1) / _harmonic(service.per_client) for service, place in slots])
     edges = np.round(np.cumsum(shares) / shares.sum() * CELLS).astype(np.int64)
     cells = np.diff(edges, prepend=0)
-    weights = 1.0 / (np.arange(profile.clients) + 1.0 + profile.client_shift)
-    weights /= weights.sum()
     slot_first, slot_width = (edges - cells) << FRACTION_BITS, cells << FRACTION_BITS
-    first, width = _tile(random, weights, slot_first, slot_width)
+    weights = _weigh_clients(profile)
+    first, width = _divide_slots(random, weights, slot_first, slot_width)
     ranks = _order_sizes([service for service, _ in slots], cells)
     protocols = sorted({service.protocol for service in profile.services.values()} | {"SCTP", "TCP", "UDP"})
     return Population(
@@ -110,6 +109,13 @@ def build_microseconds(zero: float) -> np.ndarray:
     return table
 
 
+def _weigh_clients(profile: ProfileParameters) -> np.ndarray:
+    """Return the share of the sessions that each client has, the busiest first: Zipf-Mandelbrot's law."""
+    weights = 1.0 / (np.arange(profile.clients) + 1.0 + profile.client_shift)
+    shares: np.ndarray = weights / weights.sum()
+    return shares
+
+
 def _tabulate(edges: np.ndarray, order: np.ndarray) -> np.ndarray:
     """Return, for each cell in its order, where it begins and how wide it is; shape (2, CELLS)."""
     return np.stack([edges[:-1], np.diff(edges)])[:, order]
@@ -131,10 +137,11 @@ def _order_durations(random: np.random.Generator, ranks: np.ndarray) -> np.ndarr
     return order
 
 
-def _tile(
+def _divide_slots(
     random: np.random.Generator, weights: np.ndarray, slot_first: np.ndarray, slot_width: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return where each conversation's stretch of its slot begins, and how long it is; shape (clients, slots)."""
+    # In each slot the clients' stretches lie side by side, in an order of the slot.
     order = random.permuted(np.tile(np.arange(len(weights)), (len(slot_first), 1)), axis=1)
     ends = np.cumsum(weights[order], axis=1)
     edges = np.round(np.column_stack([np.zeros(len(order)), ends]) * slot_width[:, None]).astype(np.int64)

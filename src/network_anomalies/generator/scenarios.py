@@ -88,7 +88,7 @@ class Instance:
 
     def time_of(self, index: np.ndarray) -> np.ndarray:
         """Return when the flows begin."""
-        spread = index * self.step + _draw(self.key, index, 0, self.step)
+        spread = index * self.step + _draw_numbers(self.key, index, 0, self.step)
         times: np.ndarray = self.start + spread if self.times is None else self.times[index]
         return times
 
@@ -117,7 +117,7 @@ def stage_scenarios(
     for attack, group in ((False, generator.lookalikes), (True, generator.attacks)):
         for name, scenario in group.items():
             key = _make_key(generator.seed, logical_date if attack else None, name)
-            instances.extend(_stage(name, scenario, attack, generator.n_events, population, key, strangers))
+            instances.extend(_stage_scenario(name, scenario, attack, generator.n_events, population, key, strangers))
             strangers = strangers[_count_strangers(scenario) :]
     return instances
 
@@ -131,23 +131,23 @@ def draw_flows(instance: Instance, first: int, last: int) -> dict[str, np.ndarra
     """Return the flows that begin from microsecond ``first`` to before ``last``: codes, bytes and microseconds."""
     index = np.arange(instance.count_before(first), instance.count_before(last))
     low, high = instance.bytes
-    sizes = low + _draw(instance.key, index, 1, high - low + 1)
+    sizes = low + _draw_numbers(instance.key, index, 1, high - low + 1)
     short, long = instance.microseconds
-    lasting = short + _draw(instance.key, index, 2, long - short + 1)
+    lasting = short + _draw_numbers(instance.key, index, 2, long - short + 1)
     if instance.kind in ("exfiltration", "nightly_backup"):
         lasting = np.minimum(sizes // (2 + instance.key % 8), LONGEST)  # 2 to 9 MB/s
-    place = _draw(instance.key, index, 3, len(instance.sources))
+    place = _draw_numbers(instance.key, index, 3, len(instance.sources))
     return {
         "time": instance.time_of(index),
         "source": instance.sources[place],
         "destination": instance.destinations[index % len(instance.destinations)],
         "bytes": sizes,
-        "microseconds": np.where(_draw(instance.key, index, 4, 100) < instance.instant, 0, lasting),
+        "microseconds": np.where(_draw_numbers(instance.key, index, 4, 100) < instance.instant, 0, lasting),
         "protocol": np.full(len(index), instance.protocol, dtype=np.int8),
     }
 
 
-def _stage(
+def _stage_scenario(
     name: str,
     scenario: Scenario,
     attack: bool,
@@ -162,10 +162,10 @@ def _stage(
     budget = int(scenario.share * n_events * (1 - scenario.stealth / 2))
     earliest, latest = (int(hour * 60 * MINUTE) for hour in scenario.start_hour)
     for number in range(actors):
-        own = np.random.default_rng([key, number])
-        start = int(own.integers(earliest, latest + 1))
+        random = np.random.default_rng([key, number])
+        start = int(random.integers(earliest, latest + 1))
         lasts = min(int(scenario.minutes * MINUTE * (1 + 20 * scenario.stealth)), DAY - start)
-        times = _beat(own, scenario, start, lasts) if isinstance(scenario, PeriodicParameters) else None
+        times = _draw_beats(random, scenario, start, lasts) if isinstance(scenario, PeriodicParameters) else None
         flows = budget // actors if times is None else len(times)
         if flows == 0 or flows * (number + 1) > budget:
             return
@@ -175,25 +175,25 @@ def _stage(
             kind=scenario.kind,
             attack=attack,
             stealth=scenario.stealth,
-            key=int(own.integers(2**63)),
+            key=int(random.integers(2**63)),
             times=times,
             start=start,
             step=max(lasts // flows, 1),
             flows=flows,
-            sources=_choose_sources(own, pattern.actors, scenario.hosts, population, strangers),
-            destinations=_choose_destinations(own, _find_peers(pattern, scenario), population, strangers[number:]),
+            sources=_choose_sources(random, pattern.actors, scenario.hosts, population, strangers),
+            destinations=_choose_destinations(random, _find_peers(pattern, scenario), population, strangers[number:]),
             protocol=population.protocols.get_loc(pattern.protocol),
-            bytes=_choose_bytes(own, pattern, scenario, flows),
+            bytes=_choose_bytes(random, pattern, scenario, flows),
             microseconds=pattern.microseconds,
             instant=pattern.instant,
         )
 
 
-def _beat(own: np.random.Generator, scenario: PeriodicParameters, start: int, lasts: int) -> np.ndarray:
+def _draw_beats(random: np.random.Generator, scenario: PeriodicParameters, start: int, lasts: int) -> np.ndarray:
     """Return the times: each gap is the period, plus or minus half the jitter, or shortened by up to all of it."""
     period = int(scenario.period_seconds * 1e6)
     jitter = int(period * max(scenario.jitter, scenario.stealth / 2))
-    gaps = period - own.integers(0, jitter + 1, lasts // max(period - jitter, 1) + 1)
+    gaps = period - random.integers(0, jitter + 1, lasts // max(period - jitter, 1) + 1)
     if not scenario.shortening:
         gaps += jitter // 2
     times = start + np.cumsum(gaps) - gaps[0]
@@ -202,31 +202,31 @@ def _beat(own: np.random.Generator, scenario: PeriodicParameters, start: int, la
 
 
 def _choose_sources(
-    own: np.random.Generator, actors: Actors, hosts: int, population: Population, strangers: np.ndarray
+    random: np.random.Generator, actors: Actors, hosts: int, population: Population, strangers: np.ndarray
 ) -> np.ndarray:
     if actors == "strangers":
         return strangers[:hosts]
     if actors == "scanner":
         return population.appliances[[SCANNER]]
     if actors == "server":
-        return own.choice(population.inside_servers, 1)
+        return random.choice(population.inside_servers, 1)
     # Neither the busiest clients nor those that are hardly ever there.
     middle = np.arange(population.clients // 50, population.clients // 2)
-    return own.choice(middle, min(hosts, len(middle)) if actors == "clients" else 1, replace=False)
+    return random.choice(middle, min(hosts, len(middle)) if actors == "clients" else 1, replace=False)
 
 
 def _choose_destinations(
-    own: np.random.Generator, peers: Peers, population: Population, strangers: np.ndarray
+    random: np.random.Generator, peers: Peers, population: Population, strangers: np.ndarray
 ) -> np.ndarray:
     if peers == "hosts":
-        return own.permutation(population.hosts)
+        return random.permutation(population.hosts)
     if peers == "clients":
-        return own.choice(population.clients, min(20, population.clients), replace=False)
+        return random.choice(population.clients, min(20, population.clients), replace=False)
     if peers == "stranger":
         return strangers[:1]
     if peers in ("time", "backup"):
         return population.appliances[[TIME_SERVER if peers == "time" else BACKUP_SERVER]]
-    return own.choice(population.inside_servers if peers == "server" else population.outside_servers, 1)
+    return random.choice(population.inside_servers if peers == "server" else population.outside_servers, 1)
 
 
 def _find_peers(pattern: Pattern, scenario: Scenario) -> Peers:
@@ -235,12 +235,12 @@ def _find_peers(pattern: Pattern, scenario: Scenario) -> Peers:
     return "known" if known else pattern.peers
 
 
-def _choose_bytes(own: np.random.Generator, pattern: Pattern, scenario: Scenario, flows: int) -> tuple[int, int]:
+def _choose_bytes(random: np.random.Generator, pattern: Pattern, scenario: Scenario, flows: int) -> tuple[int, int]:
     """Return the range of bytes of an instance's flows, narrow within what the kind allows."""
     if isinstance(scenario, TransferParameters):
         mean = int(scenario.megabytes * 1e6 * (1 - 0.9 * scenario.stealth)) // flows
         return mean // 2, mean * 3 // 2
-    low = int(own.integers(pattern.bytes[0], pattern.bytes[1] + 1))
+    low = int(random.integers(pattern.bytes[0], pattern.bytes[1] + 1))
     return low, int(low * (1 + pattern.spread))
 
 
@@ -253,7 +253,7 @@ def _make_key(seed: int, logical_date: date | None, name: str) -> int:
     return int.from_bytes(hashlib.sha256(f"{seed} {logical_date} {name}".encode()).digest()[:16])
 
 
-def _draw(key: int, index: np.ndarray, field: int, below: int) -> np.ndarray:
+def _draw_numbers(key: int, index: np.ndarray, field: int, below: int) -> np.ndarray:
     """Return whole numbers from 0 to before ``below`` that ``key``, ``index`` and ``field`` decide (SplitMix64)."""
     start = key ^ (field * 0xD1B54A32D192ED03 & MASK)
     mixed = index.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15) + np.uint64(start)

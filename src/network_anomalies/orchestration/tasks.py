@@ -88,15 +88,15 @@ def run_pipeline(pipeline: str, env: str | None, params: RuntimeParameters) -> P
     engine = connect(config["credentials"]["postgres"]["con"])
     run = read_run(engine, run_id)
     source, day = run["source"], run["logical_date"]
-    batch = read_batch(engine, source, day) or {}
+    batch = read_batch(engine, source, day)
     return PipelineOutcome(
         pipeline=pipeline,
         run_id=run_id,
         status=run["status"],
         source=source,
         logical_date=day,
-        accepted=batch.get("accepted"),
-        rejected=batch.get("rejected"),
+        accepted=batch["accepted"] if batch else None,
+        rejected=batch["rejected"] if batch else None,
         uris=read_current(engine, source, day)["object_uri"].tolist(),
         local_copies=config["catalog"]["ingested_events"]["lake"]["path"],
         alerts=count_alerts(engine, source, day),

@@ -1,20 +1,20 @@
 """Batches: one transaction commits a revision and supersedes the former."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime
-from typing import Any
 
 import pandas as pd
-from sqlalchemy import Connection, Engine, func, insert, select, update
+from sqlalchemy import Connection, Engine, RowMapping, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from network_anomalies.errors import ProjectError
 from network_anomalies.events.parts import digest_contents
-from network_anomalies.registry.manifests import Manifest, make_manifest
+from network_anomalies.records.batch import FATES, Batch
+from network_anomalies.records.source_history import Kind
+from network_anomalies.registry.manifests import Manifest, Row, make_manifest
 from network_anomalies.registry.stage_log import StageEvent, insert_stage, is_recorded
 from network_anomalies.registry.tables import (
-    BATCH_COUNTS,
     ingestion_batches,
     ingestion_events,
     pipeline_runs,
@@ -24,40 +24,27 @@ from network_anomalies.registry.tables import (
 )
 from network_anomalies.registry.transactions import transaction
 
-IDENTITY = ("content_sha256", "contract_version", "lines_in", *BATCH_COUNTS)
+IDENTITY = ("content_sha256", "contract_version", "lines_in", *FATES)
 """What makes two batches of one source and date the same: their rows, and the account of what was left out."""
 SYNTHETIC = "synthetic"
 
 
 @dataclass(frozen=True)
-class Batch:
-    """What a commit puts into the registry.
+class BucketUrls:
+    """URLs of the buckets that hold a batch's objects, as the registry names them."""
 
-    Attributes:
-        row: the columns of ``ingestion_batches`` but ``revision``, ``status``, ``committed_at`` and the manifest's.
-        kind: of the source, ``synthetic`` or ``logs``.
-        format: of the logs, None for synthetic events.
-        objects: per object the columns of ``ingestion_events`` that the batch does not give.
-        rejects: per object in quarantine the columns of ``quarantine_objects`` but ``run_id``.
-        files: per source file the columns of ``source_files`` but ``run_id``.
-    """
-
-    row: dict[str, Any]
-    kind: str
-    format: str | None = None
-    objects: Sequence[dict[str, Any]] = ()
-    rejects: Sequence[dict[str, Any]] = ()
-    files: Sequence[dict[str, Any]] = field(default=())
+    raw: str
+    quarantine: str
 
 
-def commit_batch(engine: Engine, batch: Batch, event: StageEvent, raw_root: str = "", known_revision: int = 0) -> bool:
+def commit_batch(engine: Engine, batch: Batch, event: StageEvent, urls: BucketUrls, known_revision: int = 0) -> bool:
     """Commit a batch as the current revision of its source and date, or leave an equal current one as it is.
 
     Args:
         engine: the registry.
         batch: what to commit.
         event: what the stage read and wrote.
-        raw_root: URL of the RAW bucket, below which the batch's manifest will lie.
+        urls: of the buckets that hold the batch's objects and its manifest.
         known_revision: the latest revision of which the lake has a manifest, 0 for none.
 
     Returns:
@@ -67,10 +54,10 @@ def commit_batch(engine: Engine, batch: Batch, event: StageEvent, raw_root: str 
         ProjectError: the run is not, or no longer, the one that may commit; the source is of the other kind; or the
             lake holds a later revision than the registry.
     """
-    source, day = batch.row["source"], batch.row["logical_date"]
+    source, day = batch.source, batch.logical_date
     with transaction(engine, is_recorded(event)) as connection:
-        require_running(connection, batch.row["run_id"])
-        _require_kind(connection, source, batch.kind, batch.format)
+        require_running(connection, batch.run_id)
+        _require_kind(connection, source, batch.origin.kind, batch.origin.format)
         revision = find_revision(connection, source, day)
         if known_revision > revision:
             raise ProjectError(
@@ -78,13 +65,13 @@ def commit_batch(engine: Engine, batch: Batch, event: StageEvent, raw_root: str 
                 f"{f'revision {revision}' if revision else 'none'}: run `kedro restore`, then run again"
             )
         insert_stage(connection, event)
-        current = _find_current(connection, source, day)
-        if current and all(current[name] == batch.row[name] for name in IDENTITY):
+        row, current = _to_row(batch), _find_current(connection, source, day)
+        if current and all(current[name] == row[name] for name in IDENTITY):
             return False
         for table in (ingestion_batches, ingestion_events):
             columns = (table.c.source == source, table.c.logical_date == day)
             connection.execute(update(table).where(*columns).values(status="SUPERSEDED"))
-        _insert_batch(connection, batch, revision + 1, raw_root)
+        _insert_batch(connection, batch, revision + 1, urls)
     return True
 
 
@@ -123,13 +110,13 @@ def read_current(engine: Engine, source: str, logical_date: date) -> pd.DataFram
     return pd.DataFrame(rows, columns=columns.keys())
 
 
-def read_batch(engine: Engine, source: str, logical_date: date) -> dict[str, Any] | None:
+def read_batch(engine: Engine, source: str, logical_date: date) -> RowMapping | None:
     """Return the current batch of a source and date as a row of ``ingestion_batches``, or None."""
     with engine.connect() as connection:
         return _find_current(connection, source, logical_date)
 
 
-def read_rejects(engine: Engine, source: str, logical_date: date) -> list[dict[str, Any]]:
+def read_rejects(engine: Engine, source: str, logical_date: date) -> Sequence[RowMapping]:
     """Return the rows of ``quarantine_objects`` of the current revision of a source and date, by part."""
     query = (
         select(quarantine_objects)
@@ -142,7 +129,7 @@ def read_rejects(engine: Engine, source: str, logical_date: date) -> list[dict[s
         .order_by(quarantine_objects.c.part)
     )
     with engine.connect() as connection:
-        return [dict(row) for row in connection.execute(query).mappings()]
+        return connection.execute(query).mappings().all()
 
 
 def find_manifest(engine: Engine, source: str, logical_date: date, raw_root: str) -> Manifest | None:
@@ -158,7 +145,7 @@ def find_manifest(engine: Engine, source: str, logical_date: date, raw_root: str
         return settle_manifest(connection, batch, raw_root) if batch else None
 
 
-def settle_manifest(connection: Connection, batch: Mapping[str, Any], raw_root: str) -> Manifest:
+def settle_manifest(connection: Connection, batch: RowMapping | Row, raw_root: str) -> Manifest:
     """Return the manifest of a batch, a row of ``ingestion_batches``, after ``find_manifest``."""
     manifest = make_manifest(connection, batch["run_id"])
     if batch["manifest_sha256"] is None:
@@ -186,25 +173,49 @@ def require_running(connection: Connection, run_id: str) -> None:
         raise ProjectError(f"run {run_id} is {status or 'not in the registry'}, so it may not commit: start a new run")
 
 
-def _insert_batch(connection: Connection, batch: Batch, revision: int, raw_root: str) -> None:
-    run_id, now = {"run_id": batch.row["run_id"]}, datetime.now(UTC)
-    common = run_id | {"revision": revision, "status": "SUCCESS"}
-    connection.execute(insert(ingestion_batches), batch.row | common | {"committed_at": now})
-    key = {name: batch.row[name] for name in ("source", "logical_date", "contract_version")}
-    connection.execute(insert(ingestion_events), [row | key | common | {"ingested_at": now} for row in batch.objects])
-    for table, rows in ((quarantine_objects, batch.rejects), (source_files, batch.files)):
+def _insert_batch(connection: Connection, batch: Batch, revision: int, urls: BucketUrls) -> None:
+    now, folder = datetime.now(UTC), f"{batch.source}/{batch.logical_date}"
+    common = {"run_id": batch.run_id, "revision": revision, "status": "SUCCESS"}
+    key = {"source": batch.source, "logical_date": batch.logical_date, "contract_version": batch.contract_version}
+    connection.execute(insert(ingestion_batches), {**_to_row(batch), **common, "committed_at": now})
+    objects = [
+        {**asdict(item), **key, **common, "object_uri": f"{urls.raw}/{folder}/{item.file_name}", "ingested_at": now}
+        for item in batch.objects
+    ]
+    rejects = [
+        {**asdict(item), "run_id": batch.run_id, "object_uri": f"{urls.quarantine}/{folder}/{item.file_name}"}
+        for item in batch.rejects
+    ]
+    files = [{**asdict(item), "run_id": batch.run_id} for item in batch.origin.files]
+    for table, rows in ((ingestion_events, objects), (quarantine_objects, rejects), (source_files, files)):
         if rows:
-            connection.execute(insert(table), [row | run_id for row in rows])
-    _name_manifest(connection, batch.row["run_id"], make_manifest(connection, batch.row["run_id"]), raw_root)
+            connection.execute(insert(table), rows)
+    _name_manifest(connection, batch.run_id, make_manifest(connection, batch.run_id), urls.raw)
+
+
+def _to_row(batch: Batch) -> dict[str, object]:
+    """Return the columns of ``ingestion_batches`` but the revision's and the manifest's."""
+    return {
+        "run_id": batch.run_id,
+        "source": batch.source,
+        "logical_date": batch.logical_date,
+        "contract_version": batch.contract_version,
+        **asdict(batch.counts),
+        "parts": len(batch.objects),
+        "size_bytes": sum(item.size_bytes for item in batch.objects),
+        "content_sha256": digest_contents(item.content_sha256 for item in batch.objects),
+        "min_timestamp": min(item.min_timestamp for item in batch.objects),
+        "max_timestamp": max(item.max_timestamp for item in batch.objects),
+        "params_sha256": batch.origin.params_sha256,
+    }
 
 
 def _name_manifest(connection: Connection, run_id: str, manifest: Manifest, raw_root: str) -> None:
     values = {"manifest_uri": f"{raw_root}/{manifest.path}", "manifest_sha256": manifest.sha256}
-    own = ingestion_batches.c.run_id == run_id
-    connection.execute(update(ingestion_batches).where(own).values(values))
+    connection.execute(update(ingestion_batches).where(ingestion_batches.c.run_id == run_id).values(values))
 
 
-def _require_kind(connection: Connection, source: str, kind: str, log_format: str | None) -> None:
+def _require_kind(connection: Connection, source: str, kind: Kind, log_format: str | None) -> None:
     """Hold a source to the kind of its first batch, which makes its row.
 
     Two first batches at once both make it. The second one waits for the first, and is then held to its kind.
@@ -233,8 +244,7 @@ def _find_kind(connection: Connection, source: str, kind: str) -> str | None:
     )
 
 
-def _find_current(connection: Connection, source: str, logical_date: date) -> dict[str, Any] | None:
+def _find_current(connection: Connection, source: str, logical_date: date) -> RowMapping | None:
     columns = ingestion_batches.c
     current = (columns.source == source, columns.logical_date == logical_date, columns.status == "SUCCESS")
-    row = connection.execute(select(ingestion_batches).where(*current)).mappings().first()
-    return dict(row) if row else None
+    return connection.execute(select(ingestion_batches).where(*current)).mappings().first()

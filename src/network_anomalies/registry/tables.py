@@ -27,6 +27,8 @@ from sqlalchemy import (
     text,
 )
 
+from network_anomalies.records.batch import FATES
+
 
 class Instant(TypeDecorator[datetime]):
     """A UTC instant: ``timestamptz`` on PostgreSQL, text in UTC on SQLite; always aware in Python."""
@@ -60,8 +62,6 @@ RUN_STATES = ("RUNNING", "SUCCESS", "UNCHANGED", "FAILED", "ABANDONED")
 BATCH_STATES = ("SUCCESS", "SUPERSEDED")
 MODEL_STATES = ("CHAMPION", "CHALLENGER", "RETIRED")
 SOURCE_KINDS = ("synthetic", "logs")
-BATCH_COUNTS = ("not_a_flow", "unparsable", "early", "late", "rejected", "duplicates_dropped", "accepted")
-"""The fates of a batch's lines. They add up to ``lines_in``, and the table itself holds them to it."""
 
 
 def _one_of(states: tuple[str, ...]) -> CheckConstraint:
@@ -116,7 +116,7 @@ ingestion_batches = Table(
     Column("status", String(10), nullable=False),
     Column("committed_at", Instant, nullable=False),
     Column("lines_in", BigInteger, nullable=False),
-    *(Column(count, BigInteger, nullable=False) for count in BATCH_COUNTS),
+    *(Column(count, BigInteger, nullable=False) for count in FATES),
     Column("duplicates", BigInteger, nullable=False),
     Column("imputed", BigInteger, nullable=False),
     Column("parts", Integer, nullable=False),
@@ -129,7 +129,7 @@ ingestion_batches = Table(
     Column("manifest_uri", Text),
     Column("manifest_sha256", String(64)),
     _one_of(BATCH_STATES),
-    CheckConstraint("lines_in = " + " + ".join(BATCH_COUNTS), name="balance"),
+    CheckConstraint("lines_in = " + " + ".join(FATES), name="balance"),
     UniqueConstraint("source", "logical_date", "revision", name="uq_ingestion_batches_revision"),
     _one_current("uq_ingestion_batches_current", ("source", "logical_date"), "SUCCESS"),
 )

@@ -39,15 +39,15 @@ def digest_facts(facts: Mapping[str, str]) -> str:
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 
-def choose_generator_parameters(generator: GeneratorParameters) -> dict[str, Any]:
-    """Return the parameters that decide synthetic events: of the profiles only the one that is used."""
+def digest_synthetic_choices(generator: GeneratorParameters, gate: GateParameters) -> str:
+    """Digest the parameters that decide a batch of synthetic events: of the profiles only the one that is used."""
     profile = {generator.profile: generator.profiles[generator.profile].model_dump(exclude={"allowed"})}
-    return generator.model_dump(exclude={"profiles"}) | {"profile": profile}
+    return _digest_choices(generator.model_dump(exclude={"profiles"}) | {"profile": profile}, gate)
 
 
-def choose_log_parameters(logs: LogsParameters) -> dict[str, Any]:
-    """Return the parameters that decide the events of logs, wherever the logs lie and however they are read."""
-    return logs.model_dump(exclude={"path", "block_bytes"})
+def digest_log_choices(logs: LogsParameters, gate: GateParameters) -> str:
+    """Digest the parameters that decide a batch of logs, wherever the logs lie and however they are read."""
+    return _digest_choices(logs.model_dump(exclude={"path", "block_bytes"}), gate)
 
 
 def extend_allowlist(alerts: AlertsParameters, generator: GeneratorParameters, kind: str) -> AlertsParameters:
@@ -75,7 +75,7 @@ def choose_alerts_policy(
     return extend_allowlist(alerts, generator, str(source_record["kind"].iloc[0]))
 
 
-def digest_choices(source: Mapping[str, Any], gate: GateParameters) -> str:
+def _digest_choices(source: Mapping[str, object], gate: GateParameters) -> str:
     """Digest the parameters that decide a batch's content, and no others, so that equal content has equal bytes."""
     return digest_parameters({"drop_duplicates": gate.drop_duplicates, "source": dict(source)})
 

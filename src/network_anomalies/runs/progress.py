@@ -13,9 +13,8 @@ from network_anomalies.parameters import Parameters
 from network_anomalies.records.source_history import INGESTION_OF, Kind, RunRecord, SourceRecords, StageRecord
 from network_anomalies.runs.inputs import (
     Facts,
-    choose_generator_parameters,
-    choose_log_parameters,
-    digest_choices,
+    digest_log_choices,
+    digest_synthetic_choices,
     explain_change,
     extend_allowlist,
     list_evaluation_facts,
@@ -114,8 +113,8 @@ def list_present_facts(records: SourceRecords, choices: Choices, day: date) -> d
 
 def _digest_choices(kind: Kind, parameters: Parameters) -> str:
     if kind == "synthetic":
-        return digest_choices(choose_generator_parameters(parameters.generator), parameters.gate)
-    return digest_choices(choose_log_parameters(parameters.logs), parameters.gate)
+        return digest_synthetic_choices(parameters.generator, parameters.gate)
+    return digest_log_choices(parameters.logs, parameters.gate)
 
 
 def _will_silver_change(records: SourceRecords, choices: Choices, day: date) -> bool:

@@ -2,21 +2,20 @@
 
 from kedro.pipeline import Node, Pipeline
 
-from network_anomalies.pipelines.ingestion.gate import (
+from network_anomalies.pipelines.ingestion.account import (
     assemble_batch,
     check_quality,
     preview_batch,
-    store_parts,
     summarise_quality,
-    validate_events,
 )
-from network_anomalies.pipelines.ingestion.replay import describe_replay, replay_parts
+from network_anomalies.pipelines.ingestion.gate import store_parts, validate_events
+from network_anomalies.pipelines.ingestion.replay import describe_replay, plan_replay
 from network_anomalies.pipelines.ingestion.sources import (
     assemble_truth,
-    generate_events,
     index_log_files,
     label_events,
     plan_events,
+    plan_parts,
     slice_logs,
 )
 
@@ -35,10 +34,10 @@ def create_pipeline() -> Pipeline:
                 name="plan_events",
             ),
             Node(
-                generate_events,
-                inputs=["synthetic_day", "params:generator"],
+                plan_parts,
+                inputs=["synthetic_day", "params:generator", "params:gate"],
                 outputs=["event_parts", "source_report"],
-                name="generate_events",
+                name="plan_parts",
             ),
             Node(
                 label_events,
@@ -50,7 +49,7 @@ def create_pipeline() -> Pipeline:
                 assemble_truth,
                 inputs=["truth_reports", "ingestion_events", "params:run_id"],
                 outputs="truth_events",
-                name="record_truth",
+                name="assemble_truth",
             ),
         ]
     )
@@ -62,7 +61,7 @@ def create_log_pipeline() -> Pipeline:
         [
             Node(
                 index_log_files,
-                inputs=["log_files", "params:logs", "params:logical_date"],
+                inputs=["log_files", "params:logs", "params:gate", "params:logical_date"],
                 outputs=["log_index", "source_report"],
                 name="index_log_files",
             ),
@@ -90,13 +89,13 @@ def create_replay_pipeline() -> Pipeline:
                 name="describe_replay",
             ),
             Node(
-                replay_parts,
+                plan_replay,
                 inputs=[
                     *("current_parts", "rejected_parts"),
                     *("params:replay", "params:logs", "params:gate", "params:logical_date"),
                 ],
                 outputs="replayed_parts",
-                name="replay_parts",
+                name="plan_replay",
             ),
             Node(
                 store_parts,
@@ -144,9 +143,9 @@ def _create_commit() -> Pipeline:
             ),
             Node(
                 assemble_batch,
-                inputs=["part_reports", "quality_report", "source_report", "params:gate"],
+                inputs=["part_reports", "quality_summary", "source_report", "quality_report"],
                 outputs="ingestion_events",
-                name="commit_batch",
+                name="assemble_batch",
             ),
         ]
     )

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from functools import partial
 
@@ -13,9 +13,10 @@ from network_anomalies.errors import ContractError
 from network_anomalies.events.contract import list_rules
 from network_anomalies.events.parts import find_duplicates, to_canonical_table
 from network_anomalies.parameters import GateParameters, LogsParameters, ReplayParameters
-from network_anomalies.pipelines.ingestion.gate import Judged, Judges, judge_events
-from network_anomalies.pipelines.ingestion.sources import Parts, SourceReport
-from network_anomalies.runs.inputs import choose_log_parameters, digest_choices
+from network_anomalies.pipelines.ingestion.gate import Judges, judge_events
+from network_anomalies.pipelines.ingestion.sources import Parts
+from network_anomalies.records.batch import JudgedPart, LineCounts, SourceFile, SourceReport, add_counts
+from network_anomalies.runs.inputs import digest_log_choices
 
 ABOUT = ("row", "rule", "reason", "part", "run_id")
 """Columns of quarantine that are about a row; the others hold what was received, as text."""
@@ -38,7 +39,7 @@ class Replay:
     drop_duplicates: bool
 
 
-def replay_parts(
+def plan_replay(
     current_parts: Parts,
     rejected_parts: Parts,
     replay: ReplayParameters,
@@ -46,7 +47,7 @@ def replay_parts(
     gate: GateParameters,
     logical_date: date,
 ) -> Judges:
-    """Make functions that judge the parts of the current revision again, each with its quarantined rows.
+    """Plan how the parts of the current revision are judged again, each with its quarantined rows.
 
     Args:
         current_parts: the numbers of the parts to functions that read their events.
@@ -55,6 +56,9 @@ def replay_parts(
         logs: what becomes of a missing duration.
         gate: what becomes of duplicates.
         logical_date: the UTC day.
+
+    Returns:
+        Numbers of parts to functions that judge them.
 
     Raises:
         ContractError: no row is in quarantine, or none that broke the rule.
@@ -85,53 +89,52 @@ def describe_replay(
         gate: what becomes of duplicates.
     """
     (batch,), (source,) = current_batch.to_dict("records"), source_record.to_dict("records")
-    kept = ("not_a_flow", "unparsable", "early", "late", "duplicates_dropped", "imputed")
-    left_out = {name: batch[name] for name in kept}
-    left_out |= {"lines": batch["lines_in"], "duplicates": batch["duplicates_dropped"]}
-    return {
-        "kind": source["kind"],
-        "format": source["format"],
-        "params_sha256": _choose_digest(batch["params_sha256"], source["kind"], replay.rule, logs, gate),
-        "files": batch_files.drop(columns="run_id").to_dict("records"),
-        "left_out": [left_out],
-    }
+    kept = ("lines_in", "not_a_flow", "unparsable", "early", "late", "duplicates_dropped", "imputed")
+    return SourceReport(
+        kind=source["kind"],
+        format=source["format"],
+        params_sha256=_choose_digest(batch["params_sha256"], source["kind"], replay.rule, logs, gate),
+        files=[SourceFile(**row) for row in batch_files.drop(columns="run_id").to_dict("records")],
+        left_out=LineCounts(**{name: batch[name] for name in kept}, duplicates=batch["duplicates_dropped"]),
+    )
 
 
 def judge_again(
     read_events: Callable[[], pd.DataFrame] | None, read_rejects: Callable[[], pd.DataFrame] | None, how: Replay
-) -> Judged:
+) -> JudgedPart:
     """Judge a part: its stored events, which must meet today's contract too, and its quarantined rows.
 
-    Returns:
-        What ``judge_events`` does; rejected rows keep what was received and the number of their row.
+    Rejected rows keep what was received and the number of their row.
     """
-    judged: list[Judged | None] = []
+    judged: list[JudgedPart | None] = []
     if read_events:
         judged.append(judge_events(read_events(), how.logical_date, drop_duplicates=False))
     if read_rejects:
         rejects = read_rejects()
         chosen = rejects["rule"].eq(how.rule) if how.rule else pd.Series(True, index=rejects.index)
         judged += [_keep_rejects(rejects[~chosen]), _judge_rejects(rejects[chosen].reset_index(drop=True), how)]
-    return _merge([rows for rows in judged if rows], how.drop_duplicates)
+    return _merge([part for part in judged if part], how.drop_duplicates)
 
 
-def _judge_rejects(rejects: pd.DataFrame, how: Replay) -> Judged | None:
+def _judge_rejects(rejects: pd.DataFrame, how: Replay) -> JudgedPart | None:
     if rejects.empty:
         return None
     received = rejects.drop(columns=[name for name in ABOUT if name in rejects])
     missing = received["duration"].isna() & how.impute
     filled = received.assign(duration=received["duration"].mask(missing, "0.0"))
-    accepted, failed, counts = judge_events(filled, how.logical_date, drop_duplicates=False)
+    judged = judge_events(filled, how.logical_date, drop_duplicates=False)
+    failed = judged.rejects
     places = failed["row"].to_numpy()
     imputed = int(missing.drop(index=places).sum())
     again = rejects.iloc[places].assign(rule=failed["rule"].array, reason=failed["reason"].array)
-    return accepted, _to_rejects(again), counts | {"imputed": imputed}
+    return JudgedPart(judged.accepted, _to_rejects(again), replace(judged.counts, imputed=imputed))
 
 
-def _keep_rejects(rejects: pd.DataFrame) -> Judged | None:
+def _keep_rejects(rejects: pd.DataFrame) -> JudgedPart | None:
     if rejects.empty:
         return None
-    return pa.table({}), _to_rejects(rejects), {"rows": len(rejects), "rejected": len(rejects)}
+    counts = LineCounts(lines_in=len(rejects), rejected=len(rejects))
+    return JudgedPart(pa.table({}), _to_rejects(rejects), counts)
 
 
 def _to_rejects(rejects: pd.DataFrame) -> pd.DataFrame:
@@ -140,19 +143,20 @@ def _to_rejects(rejects: pd.DataFrame) -> pd.DataFrame:
     return rejects[[*received, "row", "rule", "reason"]].astype(dict.fromkeys(received, "string"))
 
 
-def _merge(judged: list[Judged], drop_duplicates: bool) -> Judged:
-    counts: Counter[str] = Counter()
-    for _, _, part in judged:
-        counts.update(part)
-    tables = [table for table, _, _ in judged if table.num_columns]
+def _merge(judged: list[JudgedPart], drop_duplicates: bool) -> JudgedPart:
+    tables = [part.accepted for part in judged if part.accepted.num_columns]
     accepted = to_canonical_table(pa.concat_tables(tables, promote_options="default"))
     duplicates = find_duplicates(accepted)
     if drop_duplicates and duplicates.any():
         accepted = accepted.filter(pa.array(~duplicates))
-    found = {"duplicates": int(duplicates.sum()), "accepted": accepted.num_rows}
-    found |= {"duplicates_dropped": found["duplicates"] if drop_duplicates else 0}
-    rejects = pd.concat([rows for _, rows, _ in judged]).sort_values("row", kind="stable", ignore_index=True)
-    return accepted, rejects, {**counts, **found}
+    counts = replace(
+        add_counts(part.counts for part in judged),
+        accepted=accepted.num_rows,
+        duplicates=int(duplicates.sum()),
+        duplicates_dropped=int(duplicates.sum()) if drop_duplicates else 0,
+    )
+    rejects = pd.concat([part.rejects for part in judged]).sort_values("row", kind="stable", ignore_index=True)
+    return JudgedPart(accepted, rejects, counts)
 
 
 def _require_rows(rejected_parts: Parts, rule: str | None) -> None:
@@ -177,7 +181,7 @@ def _choose_digest(recorded: str, kind: str, rule: str | None, logs: LogsParamet
     A replay applies one of them, ``logs.missing_duration``.
     """
     rejecting = logs.model_copy(update={"missing_duration": "reject"})
-    was_rejecting = recorded == digest_choices(choose_log_parameters(rejecting), gate)
+    was_rejecting = recorded == digest_log_choices(rejecting, gate)
     if kind == "logs" and was_rejecting and rule in (None, "duration_missing"):
-        return digest_choices(choose_log_parameters(logs), gate)
+        return digest_log_choices(logs, gate)
     return recorded

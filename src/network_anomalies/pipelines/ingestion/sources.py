@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import date
 from functools import partial
 from typing import Any
@@ -14,13 +15,13 @@ from network_anomalies.events.parts import digest_contents, encode_part
 from network_anomalies.formats import FORMATS, OpenFile
 from network_anomalies.formats.slices import SECOND, LogIndex, index_logs, plan_slices, read_slice, start_of
 from network_anomalies.generator import PlannedDay, draw_part, label_parts, plan_day
-from network_anomalies.parameters import GeneratorParameters, LogsParameters
+from network_anomalies.parameters import GateParameters, GeneratorParameters, LogsParameters
+from network_anomalies.records.batch import SourceReport, add_counts
 from network_anomalies.records.receipt import LakeObject, StageReceipt
-from network_anomalies.runs.inputs import choose_generator_parameters, choose_log_parameters, list_truth_facts
+from network_anomalies.runs.inputs import digest_log_choices, digest_synthetic_choices, list_truth_facts
 
 Parts = dict[str, Callable[[], pd.DataFrame]]
 Report = dict[str, Any]
-SourceReport = Report
 
 
 def plan_events(generator: GeneratorParameters, logical_date: date) -> PlannedDay:
@@ -28,16 +29,16 @@ def plan_events(generator: GeneratorParameters, logical_date: date) -> PlannedDa
     return plan_day(generator, logical_date)
 
 
-def generate_events(synthetic_day: PlannedDay, generator: GeneratorParameters) -> tuple[Parts, SourceReport]:
-    """Make the synthetic events of a day.
+def plan_parts(
+    synthetic_day: PlannedDay, generator: GeneratorParameters, gate: GateParameters
+) -> tuple[Parts, SourceReport]:
+    """Plan the parts of a synthetic day; the gate draws the events of each when it comes to it.
 
     Returns:
-        Parts, a name to a function that draws its events; and the source's report: its ``kind``, ``parameters`` that
-        decide the content, no ``format`` and no ``files``.
+        Parts, a name to a function that draws its events; and what the batch is made of.
     """
     parts: Parts = {f"{part:04d}": partial(draw_part, synthetic_day, part) for part in synthetic_day.parts}
-    chosen = choose_generator_parameters(generator)
-    return parts, {"kind": "synthetic", "format": None, "parameters": chosen, "files": []}
+    return parts, SourceReport("synthetic", None, digest_synthetic_choices(generator, gate))
 
 
 def label_events(
@@ -72,21 +73,23 @@ def assemble_truth(truth_reports: list[LakeObject], ingestion_events: pd.DataFra
 
 
 def index_log_files(
-    log_files: dict[str, OpenFile], logs: LogsParameters, logical_date: date
+    log_files: dict[str, OpenFile], logs: LogsParameters, gate: GateParameters, logical_date: date
 ) -> tuple[LogIndex, SourceReport]:
     """Read every log file once: what lies where, and what each file is.
 
     Returns:
-        The index of the day's flows; and the source's report: ``kind``, ``format``, ``parameters`` that decide the
-        content, and per file of ``files`` its sha256, size, and lines by fate.
+        The index of the day's flows; and what the batch is made of.
+
+    Raises:
+        ContractError: there is no such format, or a file is not of it.
     """
     if logs.format not in FORMATS:
         raise ContractError(f"logs.format is {logs.format!r}: this project reads {', '.join(sorted(FORMATS))}")
     index = index_logs(log_files, FORMATS[logs.format], logical_date, logs.block_bytes)
     impute = logs.missing_duration == "zero"
-    files = [row if impute else row | {"imputed": 0} for row in index.files]
-    report = {"kind": "logs", "format": logs.format, "parameters": choose_log_parameters(logs), "files": files}
-    return index, report
+    files = [file if impute else replace(file, imputed=0) for file in index.files]
+    left_out = add_counts(file.counts for file in files)
+    return index, SourceReport("logs", logs.format, digest_log_choices(logs, gate), files, left_out)
 
 
 def slice_logs(log_files: dict[str, OpenFile], log_index: LogIndex, logs: LogsParameters, logical_date: date) -> Parts:
@@ -96,9 +99,9 @@ def slice_logs(log_files: dict[str, OpenFile], log_index: LogIndex, logs: LogsPa
         ContractError: the logs hold no flow of the day.
     """
     if not log_index.blocks:
-        seen = {name: sum(row[name] for row in log_index.files) for name in ("lines", "early", "late")}
+        seen = add_counts(file.counts for file in log_index.files)
         raise ContractError(
-            f"no flows of {logical_date} among {seen['lines']} lines ({seen['early']} early, {seen['late']} late): "
+            f"no flows of {logical_date} among {seen.lines_in} lines ({seen.early} early, {seen.late} late): "
             "check logical_date and logs.path"
         )
     start = start_of(logical_date)
