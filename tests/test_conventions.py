@@ -48,6 +48,17 @@ def find_odd_names(pipeline: Pipeline) -> set[str]:
     return {node.name for node in pipeline.nodes if not NODE_NAME.match(node.name)}
 
 
+def find_misnamed(pipeline: Pipeline) -> set[str]:
+    """Return the nodes whose name is not their function's."""
+    return {node.name for node in pipeline.nodes if node.name != node.func.__name__}
+
+
+def count_untyped(folder: Path) -> int:
+    """Return the lines of a folder that say a dict may hold anything."""
+    lines = (line for path in folder.rglob("*.py") for line in path.read_text().splitlines())
+    return sum("dict[str, Any]" in line for line in lines)
+
+
 def find_truth_readers(pipeline: Pipeline) -> set[str]:
     """Return the nodes that take the ground truth, or anything that was made of it."""
     reached, nodes = {"ground_truth"}, set()
@@ -100,6 +111,38 @@ def test_an_undeclared_dataset_and_an_unnamed_node_are_noticed():
     pipeline = Pipeline([Node(len, inputs="raw_partz", outputs="count")])
     assert find_undeclared(pipeline, {"raw_parts", "count"}) == {"raw_partz"}
     assert len(find_odd_names(pipeline)) == 1
+
+
+def test_every_node_is_named_like_its_function():
+    for name in ("ingestion", "log_ingestion", "replay", "realism"):
+        assert not find_misnamed(pipelines[name]), name
+
+
+def test_a_node_with_another_name_than_its_functions_is_noticed():
+    nodes = [Node(find_values, "entry", "values", name=name) for name in ("find_values", "collect_values")]
+    assert find_misnamed(Pipeline(nodes[:1])) == set()
+    assert find_misnamed(Pipeline(nodes[1:])) == {"collect_values"}
+
+
+@pytest.mark.parametrize(
+    ("folder", "most"),
+    [
+        ("events", 0),
+        ("formats", 0),
+        ("generator", 0),
+        ("pipelines/ingestion", 1),
+        ("pipelines/realism", 0),
+        ("upkeep", 3),  # credentials and what a filesystem says of a file
+        ("backfill", 1),  # runtime parameters
+    ],
+)
+def test_dicts_of_anything_are_at_the_edges_only(folder, most):
+    assert count_untyped(PACKAGE / folder) <= most
+
+
+def test_a_dict_of_anything_is_counted(tmp_path):
+    (tmp_path / "nodes.py").write_text("Report = dict[str, Any]\n\ndef count(rows: dict[str, int]) -> int: ...\n")
+    assert count_untyped(tmp_path) == 1
 
 
 def test_the_default_pipeline_is_full():
