@@ -1,6 +1,7 @@
 """Backfill: what the registry misses is run, once, several days at a time, and one failure stops no other day."""
 
 import contextlib
+import importlib.util
 import os
 import re
 import signal
@@ -17,7 +18,7 @@ from kedro.framework.project import pipelines
 from sqlalchemy import insert
 
 from network_anomalies.backfill.plan import choose_days
-from network_anomalies.backfill.workers import DayRun, RunSettings, run_day
+from network_anomalies.backfill.workers import PRELOADED, DayRun, RunSettings, run_day
 from network_anomalies.cli import cli
 from network_anomalies.errors import ProjectError
 from network_anomalies.registry.engine import open_registry
@@ -30,6 +31,11 @@ RANGE = ("--start", START, "--end", END)
 DAYS = ["2024-04-17", "2024-04-18", "2024-04-19", "2024-04-20"]
 TODAY = date(2024, 5, 1)
 TEN = "generator.n_events=10"
+
+
+def test_what_workers_are_forked_with_is_there():
+    """A process that is to be forked imports what it can, and says nothing of the rest."""
+    assert [name for name in PRELOADED if importlib.util.find_spec(name) is None] == []
 
 
 def table_of(output: str) -> dict[str, list[str]]:

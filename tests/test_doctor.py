@@ -28,7 +28,7 @@ def diagnose(project: Project, **options) -> list[Finding]:
 
 
 def failed(findings: list[Finding]) -> dict[str, str]:
-    return {finding.check: finding.said for finding in findings if finding.state == "FAIL"}
+    return {finding.check: finding.text for finding in findings if finding.state == "FAIL"}
 
 
 def run_as(project: Project, *arguments: str) -> str:
@@ -58,7 +58,7 @@ def test_an_embedded_project_that_never_ran_is_well_and_stays_untouched(embedded
     findings = diagnose(embedded)
     assert {finding.state for finding in findings} == {"OK"}
     assert not (embedded.root / "data").exists()
-    assert "the first run makes it" in next(finding.said for finding in findings if finding.check == "registry")
+    assert "the first run makes it" in next(finding.text for finding in findings if finding.check == "registry")
 
 
 def test_the_command_prints_a_table_and_exits_by_it(ready):
@@ -131,7 +131,7 @@ def test_a_bucket_that_lets_nothing_be_deleted_is_a_warning(ready):
     lake.call_s3("put_object_lock_configuration", Bucket=bucket, ObjectLockConfiguration=locked)
     (warning,) = (finding for finding in diagnose(ready) if finding.state != "OK")
     assert (warning.check, warning.state) == (f"bucket {bucket}", "WARN")
-    assert re.match(r"delete: .*; \.doctor/\w+ stays", warning.said)
+    assert re.match(r"delete: .*; \.doctor/\w+ stays", warning.text)
 
 
 def test_nothing_set_up_names_the_step_once_per_thing(served):

@@ -55,7 +55,7 @@ def test_an_endpoint_that_is_no_url_is_refused(endpoint):
 def test_a_name_that_does_not_resolve_is_named():
     (finding,) = check_name("store name", "no-such-host.invalid")
     assert finding.state == "FAIL"
-    assert finding.said.startswith("no-such-host.invalid does not resolve")
+    assert finding.text.startswith("no-such-host.invalid does not resolve")
     assert next(check_name("store name", "x" * 300)).state == "FAIL"
 
 
@@ -67,10 +67,10 @@ def test_packages_that_are_not_at_their_pins_warn_and_missing_ones_fail(tmp_path
     assert read_pins(pins.read_text()) == {"pandas": "0.1", "not-installed": "1"}
     (finding,) = check_packages(pins)
     assert finding.state == "WARN"
-    assert "pandas" in finding.said
-    assert "not-installed" not in finding.said
+    assert "pandas" in finding.text
+    assert "not-installed" not in finding.text
     monkeypatch.setattr("network_anomalies.upkeep.doctor_host._find", lambda name: None if name == "pyarrow" else "0")
-    assert next(check_packages(tmp_path / "none")).said.startswith("pyarrow is missing")
+    assert next(check_packages(tmp_path / "none")).text.startswith("pyarrow is missing")
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
@@ -82,7 +82,7 @@ def test_a_folder_that_cannot_be_written_to_is_named(tmp_path):
 def test_a_file_system_that_takes_no_files_is_named():
     (finding,) = check_folder("data folder", Path("/proc/sys/data"))
     assert finding.state == "FAIL"
-    assert "mount a volume" in finding.said
+    assert "mount a volume" in finding.text
 
 
 def test_a_check_that_hangs_or_raises_stops_no_other():

@@ -68,7 +68,8 @@ def run_backfill(plan: Plan, echo: Callable[[str], None]) -> None:
     started, restore_signals = time.monotonic(), raise_on_signals()
     try:
         making = narrow(chosen, MAKING)
-        with closing(run_days((DayRun(*one) for one in making.items() if one[1]), plan.settings)) as finished:
+        days = (DayRun(day, stages) for day, stages in making.items() if stages)
+        with closing(run_days(days, plan.settings)) as finished:
             for outcome in finished:
                 tally.add(outcome, is_last=making[outcome.logical_date] == chosen[outcome.logical_date])
         with closing(run_days(_list_modelling(plan, tally), replace(plan.settings, jobs=1))) as finished:

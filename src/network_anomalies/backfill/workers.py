@@ -17,14 +17,15 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
+from network_anomalies.backfill.choices import Params
 from network_anomalies.errors import explain, is_expected
 from network_anomalies.runs.identity import make_run_id
 
 logger = logging.getLogger(__name__)
 CONTEXT = multiprocessing.get_context("forkserver")
 PRELOADED = [
-    f"network_anomalies.{name}"
-    for name in ("backfill.workers", "settings", "pipeline_registry", "datasets", "registry.batches", "registry.runs")
+    *("network_anomalies.backfill.workers", "network_anomalies.settings", "network_anomalies.pipeline_registry"),
+    *("network_anomalies.datasets", "network_anomalies.registry.batches", "network_anomalies.registry.run_rows"),
 ]
 STOP_SECONDS = 5
 """How long a day that is told to stop may take to close its run before its process is killed."""
@@ -52,7 +53,7 @@ class RunSettings:
 
     root: Path
     env: str | None
-    params: dict[str, Any]
+    params: Params
     registry: str
     jobs: int
 
@@ -107,7 +108,7 @@ def run_days(days: Iterable[DayRun], settings: RunSettings) -> Generator[Backfil
 def warm_up() -> None:
     """Start the process that workers are forked from; it imports while the caller goes on."""
     CONTEXT.set_forkserver_preload(PRELOADED)
-    # Ctrl-C at a terminal goes to every process of the group: those that start here inherit a deaf ear.
+    # Ctrl-C at a terminal goes to every process of the group: those that start here ignore it.
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     multiprocessing.forkserver.ensure_running()
     signal.signal(signal.SIGINT, before)

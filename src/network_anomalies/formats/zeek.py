@@ -142,8 +142,8 @@ def _to_numbers(column: pa.ChunkedArray, pattern: str) -> pa.ChunkedArray:
     return pc.if_else(readable, column, pa.scalar(None, pa.string())).cast(pa.float64())
 
 
-def _add_sides(rows: pa.Table, one: str, other: str) -> pa.ChunkedArray:
-    sides = [_to_numbers(rows[name], _NUMBER) for name in (one, other)]
+def _add_sides(rows: pa.Table, first: str, second: str) -> pa.ChunkedArray:
+    sides = [_to_numbers(rows[name], _NUMBER) for name in (first, second)]
     total = pc.add(*(pc.fill_null(side, 0.0) for side in sides))
     return pc.if_else(pc.or_(*(pc.is_valid(side) for side in sides)), total, pa.scalar(None, pa.float64()))
 

@@ -116,7 +116,7 @@ def read_commits(connection: Connection, chosen: ColumnElement[bool]) -> list[Co
             source=known.get(batch["source"]),
             run=next(iter(ran[batch["run_id"]]), None),
             batch=dict(batch),
-            **{part: own[batch["run_id"]] for part, own in rows.items()},
+            **{part: found[batch["run_id"]] for part, found in rows.items()},
         )
         for batch in batches
     ]

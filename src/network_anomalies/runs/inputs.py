@@ -106,10 +106,10 @@ def list_training_facts(silver: Mapping[date, str], day: date, training: Trainin
         features: the sha256 of the feature specification.
     """
     first = day - timedelta(days=training.window_days)
-    window = {one: digest for one, digest in silver.items() if first <= one < day}
-    days = {f"silver of {one}": digest for one, digest in sorted(window.items())}
-    own = {} if window or day not in silver else {f"first hours of {day}": silver[day]}
-    return _list_common("training", training, features) | days | own
+    window = {other: digest for other, digest in silver.items() if first <= other < day}
+    days = {f"silver of {other}": digest for other, digest in sorted(window.items())}
+    on_first_day = {} if window or day not in silver else {f"first hours of {day}": silver[day]}
+    return _list_common("training", training, features) | days | on_first_day
 
 
 def list_evaluation_facts(
@@ -160,19 +160,19 @@ def explain_change(recorded: Mapping[str, str], present: Mapping[str, str]) -> s
     >>> explain_change({"raw": "a", "features": "f"}, {"raw": "b", "features": "f", "silver of 2024-04-18": "s"})
     'new revision, silver of 2024-04-18 is new'
     """
-    said = []
+    changes = []
     for name in sorted(set(recorded) | set(present)):
         if recorded.get(name) == present.get(name):
             continue
         if name in _WORDS:
-            said.append(_WORDS[name])
+            changes.append(_WORDS[name])
         elif name not in recorded:
-            said.append(f"{name} is new")
+            changes.append(f"{name} is new")
         elif name not in present:
-            said.append(f"{name} is gone")
+            changes.append(f"{name} is gone")
         else:
-            said.append(f"{name} changed")
-    return ", ".join(sorted(said)) if "recorded" not in recorded else "its inputs were not recorded then"
+            changes.append(f"{name} changed")
+    return ", ".join(sorted(changes)) if "recorded" not in recorded else "its inputs were not recorded then"
 
 
 _WORDS = {

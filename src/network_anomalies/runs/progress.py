@@ -136,8 +136,9 @@ def _judge_day(records: SourceRecords, choices: Choices, day: date, changing: se
     facts = list_present_facts(records, choices, day)
     states = [_judge_ingestion(records, facts, day)]
     states += [_judge_stage(records, facts, stage, day) for stage in MODELLING]
-    past = [one for one in records.list_silver() if 0 < (day - one).days <= choices.parameters.training.window_days]
-    awaited = tuple(("transformation", one) for one in sorted(past) or [day] if one in changing)
+    window = choices.parameters.training.window_days
+    past = [other for other in records.list_silver() if 0 < (day - other).days <= window]
+    awaited = tuple(("transformation", other) for other in sorted(past) or [day] if other in changing)
     return _name_failed(records, _let_wait(states, awaited))
 
 

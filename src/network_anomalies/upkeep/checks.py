@@ -17,7 +17,7 @@ class Finding:
 
     check: str
     state: State
-    said: str
+    text: str
 
 
 Check = Callable[[], Iterable[Finding]]
@@ -44,7 +44,7 @@ def to_table(findings: list[Finding]) -> Iterator[str]:
     """Say the findings line by line in columns, the sum last."""
     width = max((len(finding.check) for finding in findings), default=0)
     for finding in findings:
-        yield f"{finding.state:<4}  {finding.check:<{width}}  {finding.said}"
+        yield f"{finding.state:<4}  {finding.check:<{width}}  {finding.text}"
     counts = {state: sum(finding.state == state for finding in findings) for state in ("OK", "WARN", "FAIL")}
     yield ", ".join(f"{count} {state}" for state, count in counts.items())
 

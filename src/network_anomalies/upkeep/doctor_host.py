@@ -67,11 +67,11 @@ def check_folder(name: str, folder: Path) -> Iterator[Finding]:
         yield Finding(name, "FAIL", f"{place}: {error.strerror}; {advice}")
         return
     free = shutil.disk_usage(place).free
-    said = f"{folder} can be written to, {free / 2**30:.1f} GiB free"
+    state = f"{folder} can be written to, {free / 2**30:.1f} GiB free"
     if free > LEAST_FREE_BYTES:
-        yield Finding(name, "OK", said)
+        yield Finding(name, "OK", state)
     else:
-        yield Finding(name, "WARN", f"{said}: free some, a day may not fit")
+        yield Finding(name, "WARN", f"{state}: free some, a day may not fit")
 
 
 def _describe_fault(need: Requirement) -> str | None:

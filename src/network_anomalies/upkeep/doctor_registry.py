@@ -79,8 +79,8 @@ def _judge_rights(user: str, schema: str, lacking: dict[str, tuple[str, ...]]) -
     for rights in dict.fromkeys(lacking.values()):
         tables = ", ".join(f"{schema}.{table}" for table, needed in lacking.items() if needed == rights)
         grants.append(f"{', '.join(rights)} ON {tables} TO {user}")
-    said = "; ".join(f"{', '.join(rights)} on {table}" for table, rights in lacking.items())
-    return Finding("registry rights", "FAIL", f"{user} lacks {said}: {_advise(*grants)}")
+    missing = "; ".join(f"{', '.join(rights)} on {table}" for table, rights in lacking.items())
+    return Finding("registry rights", "FAIL", f"{user} lacks {missing}: {_advise(*grants)}")
 
 
 def _judge_setup(connection: Connection, user: str, schema: str) -> Finding:

@@ -49,12 +49,12 @@ def check_clock(lake: Any, bucket: str) -> Iterator[Finding]:
 
 def judge_skew(seconds: float) -> Finding:
     """Judge how far this machine's clock is ahead of the store's (negative: behind), in seconds."""
-    said = f"{abs(seconds):.0f} s {'ahead of' if seconds > 0 else 'behind'} the store"
+    skew = f"{abs(seconds):.0f} s {'ahead of' if seconds > 0 else 'behind'} the store"
     if abs(seconds) < SKEW_WARN_SECONDS:
         return Finding("store clock", "OK", f"within {SKEW_WARN_SECONDS} s of the store")
     if abs(seconds) < SKEW_FAIL_SECONDS:
-        return Finding("store clock", "WARN", f"{said}: set both clocks by NTP")
-    return Finding("store clock", "FAIL", f"{said}, which refuses signatures that far off: set both clocks by NTP")
+        return Finding("store clock", "WARN", f"{skew}: set both clocks by NTP")
+    return Finding("store clock", "FAIL", f"{skew}, which refuses signatures that far off: set both clocks by NTP")
 
 
 def _refuse_second_write(lake: Any, probe: dict[str, str], versions: list[str | None]) -> None:
@@ -91,7 +91,8 @@ def _try(step: str, call: Any) -> Any:
         raise ProjectError(f"{step}: {explain(error)}") from error
 
 
-def _find_answer(error: BaseException | None) -> dict[str, Any] | None:
+def _find_answer(error: BaseException | None) -> Any:
+    """Return the store's answer that an error carries, as botocore gives it, None if it carries none."""
     while error is not None:
         if isinstance(response := getattr(error, "response", None), dict):
             return response

@@ -68,7 +68,7 @@ def prune_stores(stores: Stores, clock: Clock, dates: Range, delete: bool, force
         ProjectError: the registry does not know all that the lake holds, or ``force`` is needed.
     """
     plan = plan_pruning(stores, require_whole_registry(stores), clock.now, dates)
-    yield from (f"kept {said}" for said in plan.kept)
+    yield from (f"kept {reason}" for reason in plan.kept)
     yield from (f"{'to delete' if delete else 'would delete'}: {doomed.name}" for doomed in plan.doomed)
     yield from _total(plan)
     if not delete or not plan.doomed:
@@ -187,19 +187,19 @@ def _older(files: Sequence[StoredFile], now: datetime, days: int) -> list[Stored
 
 def _total(plan: PrunePlan) -> Iterator[str]:
     for layer in ("local", "quarantine", "raw"):
-        own = [doomed.file.size_bytes for doomed in plan.doomed if doomed.layer == layer]
-        if own:
+        sizes = [doomed.file.size_bytes for doomed in plan.doomed if doomed.layer == layer]
+        if sizes:
             of = f" of {plan.files[layer]}" if layer in plan.files else ""
-            yield f"{layer}: {len(own)}{of} files, {sum(own)} bytes to delete"
+            yield f"{layer}: {len(sizes)}{of} files, {sum(sizes)} bytes to delete"
 
 
 def _require_small(stores: Stores, plan: PrunePlan) -> None:
     keep = stores.retention
     for layer, files in plan.files.items():
-        own = sum(doomed.layer == layer for doomed in plan.doomed)
-        if own > max(keep.always_files, keep.max_share * files):
+        count = sum(doomed.layer == layer for doomed in plan.doomed)
+        if count > max(keep.always_files, keep.max_share * files):
             raise ProjectError(
-                f"nothing is deleted: {own} of the {files} files in {layer} are more than retention.max_share "
+                f"nothing is deleted: {count} of the {files} files in {layer} are more than retention.max_share "
                 f"({keep.max_share:g}): look at the list, then give --force if it is right"
             )
 
@@ -217,11 +217,11 @@ def _require_clock(stores: Stores, clock: Clock) -> None:
 def _delete(stores: Stores, plan: PrunePlan) -> Iterator[str]:
     """Delete, day by day under the day's lock: a run at work may be about to commit a file, or may have since."""
     local, deleted = fsspec.filesystem("file"), 0
-    for doomed in (one for one in plan.doomed if one.day is None):
+    for doomed in (copy for copy in plan.doomed if copy.day is None):
         local.rm_file(doomed.file.path)
         deleted += 1
-    others = sorted((one for one in plan.doomed if one.day), key=lambda one: (one.day, one.layer, one.file.path))
-    for day, group in groupby(others, key=lambda one: one.day):
+    others = sorted((item for item in plan.doomed if item.day), key=lambda item: (item.day, item.layer, item.file.path))
+    for day, group in groupby(others, key=lambda item: item.day):
         if day is None:
             continue
         with hold_lock(stores.engine, *day) as held:

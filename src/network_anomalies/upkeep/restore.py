@@ -121,12 +121,12 @@ def _restore_day(
 
 def _insert_missing(stores: Stores, day: SourceDay, manifests: Sequence[StoredManifest]) -> DayPlan:
     """Look again under the day's lock, and insert what is still missing."""
-    own = and_(ingestion_batches.c.source == day[0], ingestion_batches.c.logical_date == day[1])
+    of_day = and_(ingestion_batches.c.source == day[0], ingestion_batches.c.logical_date == day[1])
     with hold_lock(stores.engine, *day) as held:
         if not held:
             raise ProjectError("a run of it is at work: run `kedro restore` again when that is done")
         with transaction(stores.engine, _ask_for(manifests)) as connection:
-            registered = read_commits(connection, own)
+            registered = read_commits(connection, of_day)
             plan = plan_day(manifests, registered)
             if plan.missing:
                 insert_commits(connection, plan, registered, stores.uris["raw"])

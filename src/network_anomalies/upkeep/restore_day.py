@@ -77,9 +77,9 @@ def insert_commits(connection: Connection, plan: DayPlan, registered: Sequence[C
     highest = ahead[-1]["revision"] if ahead else plan.missing[-1].name.revision
     for table in (ingestion_batches, ingestion_events):
         columns = table.c
-        own = and_(columns.source == source, columns.logical_date == day)
-        connection.execute(update(table).where(own).values(status="SUPERSEDED"))
-        connection.execute(update(table).where(own, columns.revision == highest).values(status="SUCCESS"))
+        of_day = and_(columns.source == source, columns.logical_date == day)
+        connection.execute(update(table).where(of_day).values(status="SUPERSEDED"))
+        connection.execute(update(table).where(of_day, columns.revision == highest).values(status="SUCCESS"))
 
 
 def _require_equal(registered: Commit, manifest: StoredManifest) -> None:
@@ -124,27 +124,27 @@ def _record_ingestion(connection: Connection, batch: Row) -> None:
 def _settle_source(connection: Connection, manifest: StoredManifest, commit: Commit) -> None:
     """Make a source's row, or hold the one that is there to the manifest; its first batch is the earliest."""
     due, seen = commit.source or {}, commit.batch["committed_at"]
-    own = sources.c.name == due["name"]
-    known = connection.execute(select(sources).where(own)).mappings().first()
+    named = sources.c.name == due["name"]
+    known = connection.execute(select(sources).where(named)).mappings().first()
     if known is None:
         connection.execute(insert(sources), {**due, "first_seen": seen})
         return
     _refuse_others(f"source {due['name']}", dict(known), due, manifest)
     if known["first_seen"] > seen:
-        connection.execute(update(sources).where(own).values(first_seen=seen))
+        connection.execute(update(sources).where(named).values(first_seen=seen))
 
 
 def _settle_run(connection: Connection, manifest: StoredManifest, commit: Commit) -> None:
     """Make the row of the run that committed, or complete the one that is there: an older copy saw it at work."""
     due = commit.run or {}
-    own = pipeline_runs.c.run_id == due["run_id"]
+    this_run = pipeline_runs.c.run_id == due["run_id"]
     outcome = {"status": "SUCCESS", "finished_at": commit.batch["committed_at"]}
-    known = connection.execute(select(pipeline_runs).where(own)).mappings().first()
+    known = connection.execute(select(pipeline_runs).where(this_run)).mappings().first()
     if known is None:
         connection.execute(insert(pipeline_runs), {**due, **outcome})
         return
     _refuse_others(f"run {due['run_id']}", dict(known), due, manifest)
-    connection.execute(update(pipeline_runs).where(own).values(**outcome, failed_node=None, error=None))
+    connection.execute(update(pipeline_runs).where(this_run).values(**outcome, failed_node=None, error=None))
 
 
 def _refuse_others(name: str, known: Row, due: Row, manifest: StoredManifest) -> None:

@@ -4,7 +4,6 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
-from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Engine, Table, or_, select, true
 
@@ -75,8 +74,9 @@ class Range:
 def read_snapshot(engine: Engine, dates: Range) -> Snapshot:
     """Read the registry's rows of some dates in one transaction."""
     # SQLite has one writer, which the transaction keeps waiting; PostgreSQL must be told not to look twice.
-    level: dict[str, Any] = {"isolation_level": "REPEATABLE READ"} if engine.dialect.name == "postgresql" else {}
-    with engine.connect().execution_options(**level) as connection:
+    with engine.connect() as connection:
+        if engine.dialect.name == "postgresql":
+            connection.execution_options(isolation_level="REPEATABLE READ")
         raised = defaultdict(list)
         for row in _read(connection, alerts, dates.of(alerts)):
             raised[row["source"], row["logical_date"]].append(row)

@@ -140,6 +140,6 @@ def _read_outputs(stores: Stores, snapshot: Snapshot, dates: Range, found: Verif
     outputs = list_outputs(snapshot, dates)
     found.files += len(outputs)
     faults = [fault for output in outputs if (fault := check_output(stores, output))]
-    said, open_questions = explain_faults(stores.engine, snapshot, faults)
-    found.mismatches += said
+    mismatches, open_questions = explain_faults(stores.engine, snapshot, faults)
+    found.mismatches += mismatches
     found.notes += open_questions

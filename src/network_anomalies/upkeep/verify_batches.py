@@ -78,7 +78,7 @@ def check_manifests(
             written.append(f"manifest of {commit.name} was missing, and is written now: {_write(stores, commit)}")
         else:
             faults.append(f"batch {commit.name}: its manifest is missing, and its rows were altered since the commit")
-    for manifest in (one for stored in revisions.values() for one in stored):
+    for manifest in (manifest for stored in revisions.values() for manifest in stored):
         named = f"{manifest.name.source} on {manifest.name.logical_date}, revision {manifest.name.revision}"
         unknown = f"manifest {manifest.path} is of {named}, which the registry does not know: run `kedro restore`"
         faults.append(manifest.fault or unknown)
@@ -88,7 +88,7 @@ def check_manifests(
 def _compare_manifests(stores: Stores, commit: Commit, stored: Iterable[StoredManifest]) -> Iterator[str]:
     """Compare a batch to its manifest; a second one of the same revision is a fault of its own."""
     due = encode_manifest(commit)
-    ordered = sorted(stored, key=lambda one: one.path != due.path)
+    ordered = sorted(stored, key=lambda manifest: manifest.path != due.path)
     if ordered[0].commit is None:
         yield ordered[0].fault
     else:
@@ -107,8 +107,8 @@ def _write(stores: Stores, commit: Commit) -> str:
     """Write the manifest of a batch, one of before there were manifests or one that a crash left without."""
     manifest = encode_manifest(commit)
     if commit.batch["manifest_sha256"] is None:
-        own = ingestion_batches.c.run_id == commit.batch["run_id"]
-        named = select(ingestion_batches.c.run_id).where(own, ingestion_batches.c.manifest_sha256 == manifest.sha256)
+        of_run = ingestion_batches.c.run_id == commit.batch["run_id"]
+        named = select(ingestion_batches.c.run_id).where(of_run, ingestion_batches.c.manifest_sha256 == manifest.sha256)
         with transaction(stores.engine, lambda asked: asked.execute(named).first() is not None) as connection:
             manifest = settle_manifest(connection, commit.batch, stores.uris["raw"])
     with suppress(FileExistsError):  # the run that committed the batch wrote it meanwhile

@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from io import BytesIO
-from typing import Any
 
 import pyarrow
 import pyarrow.parquet as pq
@@ -23,12 +22,18 @@ class ObjectFacts:
     """What an object's bytes say.
 
     Attributes:
-        values: in the registry's words, by column; None for what bytes that are no events cannot say.
+        object_sha256: of the bytes.
+        size_bytes: how many there are.
+        record_count: rows in them, None if they cannot be read.
+        values: what else the registry has columns for; None for what bytes that are no events cannot tell.
         contract_version: of the footer.
         broken: the rules of the contract that rows break, and how many do.
     """
 
-    values: Mapping[str, Any]
+    object_sha256: str
+    size_bytes: int
+    record_count: int | None
+    values: Mapping[str, object] = field(default_factory=dict)
     contract_version: str | None = None
     broken: Mapping[str, int] = field(default_factory=dict)
 
@@ -42,7 +47,7 @@ def check_objects(stores: Stores, commits: Sequence[Commit]) -> Iterator[tuple[i
         facts = _examine(stores, path, rows[0]["logical_date"])
         versions = [row["contract_version"] for row in rows]
         faults = [fault for row in rows for fault in _compare(facts, row)]
-        if facts and facts.values["record_count"] and facts.contract_version not in versions:
+        if facts and facts.record_count and facts.contract_version not in versions:
             faults.append(f"its footer says contract {facts.contract_version}, registered {versions[0]}")
         for row in rows:
             faults += _check_place(stores, "raw", row)
@@ -73,19 +78,20 @@ def _examine(stores: Stores, path: str, logical_date: date) -> ObjectFacts | Non
         data = stores.lake.cat_file(path)
     except FileNotFoundError:
         return None
-    values: dict[str, Any] = {"object_sha256": hashlib.sha256(data).hexdigest(), "size_bytes": len(data)}
+    digest = hashlib.sha256(data).hexdigest()
     try:
         read = pq.read_table(BytesIO(data))
         table = to_canonical_table(read)
         violations = find_violations(coerce_events(table.to_pandas()), logical_date)
     except (pyarrow.ArrowException, OSError, ProjectError, KeyError):
-        return ObjectFacts(values | {"record_count": None, "content_sha256": None})
-    values |= {"record_count": table.num_rows, "content_sha256": digest_content(table)}
+        return ObjectFacts(digest, len(data), None, {"content_sha256": None})
+    values: dict[str, object] = {"content_sha256": digest_content(table)}
     if table.num_rows:
         first, last = (table["timestamp"][place].as_py() for place in (0, -1))
         values |= {"min_timestamp": first, "max_timestamp": last}
     version = (read.schema.metadata or {}).get(b"contract_version", b"").decode()
-    return ObjectFacts(values, version or None, violations["rule"].value_counts().to_dict())
+    broken = violations["rule"].value_counts().to_dict()
+    return ObjectFacts(digest, len(data), table.num_rows, values, version or None, broken)
 
 
 def _examine_rejects(stores: Stores, path: str) -> ObjectFacts | None:
@@ -93,21 +99,20 @@ def _examine_rejects(stores: Stores, path: str) -> ObjectFacts | None:
         data = stores.lake.cat_file(path)
     except FileNotFoundError:
         return None
-    values = {"object_sha256": hashlib.sha256(data).hexdigest(), "size_bytes": len(data)}
     try:
         rows = pq.ParquetFile(BytesIO(data)).metadata.num_rows
     except (pyarrow.ArrowException, OSError):
         rows = None
-    return ObjectFacts(values | {"record_count": rows})
+    return ObjectFacts(hashlib.sha256(data).hexdigest(), len(data), rows)
 
 
 def _compare(facts: ObjectFacts | None, row: Row) -> list[str]:
     if facts is None:
         return ["the object is missing"]
-    values = facts.values
-    if values["object_sha256"] != row["object_sha256"]:
-        found = f"{values['size_bytes']} bytes, sha256 {values['object_sha256'][:12]}"
+    if facts.object_sha256 != row["object_sha256"]:
+        found = f"{facts.size_bytes} bytes, sha256 {facts.object_sha256[:12]}"
         return [f"{found}; registered {row['size_bytes']}, {row['object_sha256'][:12]}"]
+    values = {"size_bytes": facts.size_bytes, "record_count": facts.record_count, **facts.values}
     faults = [f"{name} is {value}, registered {row[name]}" for name, value in values.items() if value != row[name]]
     return faults + [f"{count} rows break {rule}" for rule, count in facts.broken.items()]
 

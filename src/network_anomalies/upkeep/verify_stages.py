@@ -4,7 +4,6 @@ import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
-from typing import Any
 
 from sqlalchemy import Engine, select
 
@@ -91,8 +90,8 @@ def check_transformations(snapshot: Snapshot) -> Iterator[str]:
             if row[column] != total:
                 yield f"{name}: {column} is {row[column]}, its objects give {total}"
         raw = [
-            {"uri": one["object_uri"], "sha256": one["object_sha256"], "record_count": one["record_count"]}
-            for one in objects.get((row["source"], row["logical_date"], row["revision"]), ())
+            {"uri": item["object_uri"], "sha256": item["object_sha256"], "record_count": item["record_count"]}
+            for item in objects.get((row["source"], row["logical_date"], row["revision"]), ())
         ]
         if row["input_objects"] != raw:
             yield f"{name}: input_objects are not the objects of revision {row['revision']}"
@@ -155,7 +154,7 @@ def explain_faults(engine: Engine, snapshot: Snapshot, faults: Sequence[OutputFa
         query = select(pipeline_runs.c.source, pipeline_runs.c.logical_date).where(pipeline_runs.c.status == "RUNNING")
         at_work = {tuple(row) for row in connection.execute(query)}
     renewed = {item["uri"]: item["sha256"] for event in later for item in event["outputs"]}
-    said, open_questions = [], []
+    mismatches, open_questions = [], []
     for fault in faults:
         output, event = fault.output, fault.output.event
         if fault.found is not None and renewed.get(output.uri) == fault.found:
@@ -169,8 +168,8 @@ def explain_faults(engine: Engine, snapshot: Snapshot, faults: Sequence[OutputFa
             )
             continue
         what = f"sha256 is {fault.found[:12]}, registered {output.sha256[:12]}" if fault.found else "it is missing"
-        said.append(f"{output.uri}: {what} by {name_event(event)}{_name_unfinished(snapshot, event)}")
-    return said, open_questions
+        mismatches.append(f"{output.uri}: {what} by {name_event(event)}{_name_unfinished(snapshot, event)}")
+    return mismatches, open_questions
 
 
 def list_runs_at_work(snapshot: Snapshot) -> list[Row]:
@@ -198,15 +197,15 @@ def _check_current_silver(snapshot: Snapshot, rows: Sequence[Row]) -> Iterator[s
     days: dict[tuple[str, date], list[Row]] = {}
     for row in rows:
         days.setdefault((row["source"], row["logical_date"]), []).append(row)
-    for (source, day), own in days.items():
-        latest = max(own, key=lambda row: order.get(row["run_id"], 0))
-        current = [row["run_id"] for row in own if row["status"] == "SUCCESS"]
+    for (source, day), versions in days.items():
+        latest = max(versions, key=lambda row: order.get(row["run_id"], 0))
+        current = [row["run_id"] for row in versions if row["status"] == "SUCCESS"]
         if current != [latest["run_id"]]:
             named = ", ".join(current) or "none"
             yield f"transformation_events of {source} on {day}: current is {named}, latest is {latest['run_id']}"
 
 
-def _list_pairs(items: Any) -> list[tuple[str, str]]:
+def _list_pairs(items: Sequence[Row]) -> list[tuple[str, str]]:
     return [(item["uri"], item["sha256"]) for item in items]
 
 
