@@ -87,7 +87,7 @@ def test_an_alert_that_a_later_scoring_left_as_it_was_leads_to_the_limit_that_ra
     assert modelled.run("scoring", detectors__brute_force={"hours": {"with_past": 23}}) == "UNCHANGED"
     assert find_limits(modelled) == before
     scorings = [row["limits"] for row in modelled.records("stage_events") if row["stage"] == "scoring"]
-    assert [limits["brute_force"]["hours"] for limits in scorings] == [24, 24, 23]
+    assert [limits["brute_force"]["hours"] for limits in scorings] == [3, 24, 23]  # the first day had no past
 
 
 def test_an_alert_without_recorded_limits_leads_to_those_of_the_scoring_that_found_it_again(modelled):
