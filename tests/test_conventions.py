@@ -58,11 +58,6 @@ def find_misnamed(pipeline: Pipeline) -> set[str]:
     return {node.name for node in pipeline.nodes if node.name != node.func.__name__}
 
 
-def find_misnamed(pipeline: Pipeline) -> set[str]:
-    """Return the nodes whose name is not their function's."""
-    return {node.name for node in pipeline.nodes if node.name != node.func.__name__}
-
-
 def count_untyped(folder: Path) -> int:
     """Return the lines of a folder that say a dict may hold anything."""
     lines = (line for path in folder.rglob("*.py") for line in path.read_text().splitlines())
