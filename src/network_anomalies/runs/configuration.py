@@ -121,11 +121,16 @@ def keep_own_stores(local: dict[str, Any], shared: Mapping[str, Any]) -> dict[st
     kept = {
         name: section
         for name, section in local.items()
-        if name not in STORES or ("sqlite:" in str(section) and "sqlite:" in str(shared.get(name)))
+        if name not in STORES or (_is_sqlite(section) and _is_sqlite(shared.get(name)))
     }
     if ignored := sorted(set(local) - set(kept)):
         logger.info("conf/local/credentials.yml: %s: used with --env local only", " and ".join(ignored))
     return kept
+
+
+def _is_sqlite(section: Any) -> bool:
+    """Tell whether credentials name a SQLite file, by a URL or by the resolver that makes one."""
+    return isinstance(section, dict) and str(section.get("con")).startswith(("sqlite:", "${sqlite_url:"))
 
 
 def _find(values: Any, name: str, *default: Any) -> Any:

@@ -47,7 +47,7 @@ def examine(env: str | None, project_path: Path | None = None, seconds: float = 
     except Exception as error:  # there is nothing to ask about servers without a configuration
         return run_checks(checks | {"configuration": _failing(error)}, seconds)
     checks["configuration"] = lambda: check_configuration(loader)
-    variables = find_variables(Path(loader.conf_source) / (loader.env or loader.default_run_env))
+    variables = find_variables(loader)
     if variables:
         checks["variables"] = lambda: check_variables(variables)
     checks |= _plan_store(loader, variables, root) | _plan_registry(loader, variables)

@@ -11,6 +11,7 @@ from omegaconf.resolvers import oc
 
 from network_anomalies.compat import use_resolvers
 from network_anomalies.errors import ProjectError, explain
+from network_anomalies.runs.configuration import LOCAL, keep_own_stores
 from network_anomalies.upkeep.checks import Finding
 
 Variables = dict[str, dict[str, bool]]
@@ -19,9 +20,9 @@ Variables = dict[str, dict[str, bool]]
 _REFERENCE = re.compile(r"\$\{oc\.env:\s*(\w+)\s*(,)?")
 
 
-def find_variables(folder: Path) -> Variables:
-    """Return the variables that the credentials of an environment's folder refer to."""
-    sections = _read_credentials(folder)
+def find_variables(loader: Any) -> Variables:
+    """Return the variables that the credentials of a loader's environment refer to."""
+    sections = _read_credentials(loader)
     return {
         name: required
         for name, section in sections.items()
@@ -67,12 +68,10 @@ def resolve_credentials(loader: Any, section: str, variables: Variables) -> dict
     missing = [name for name, need in variables.get(section, {}).items() if need and not os.environ.get(name)]
     if missing:
         raise ProjectError(f"not looked at, for {', '.join(missing)} must be set first")
-    if not any(need and not os.environ.get(name) for names in variables.values() for name, need in names.items()):
-        return dict(loader["credentials"][section])
-    folder = Path(loader.conf_source) / (loader.env or loader.default_run_env)
-    sections = _read_credentials(folder)
+    sections = _read_credentials(loader)
     if section not in sections:
-        raise ProjectError(f"{folder}/credentials.yml has no section {section}: copy that of conf/minio")
+        env = loader.env or loader.default_run_env
+        raise ProjectError(f"conf/{env}/credentials.yml has no section {section}: copy that of conf/minio")
     with use_resolvers(loader.resolvers | {"oc.env": oc.env}):
         try:
             resolved: Any = OmegaConf.to_container(OmegaConf.create(sections[section]), resolve=True)
@@ -81,7 +80,14 @@ def resolve_credentials(loader: Any, section: str, variables: Variables) -> dict
     return dict(resolved)
 
 
-def _read_credentials(folder: Path) -> dict[str, Any]:
+def _read_credentials(loader: Any) -> dict[str, Any]:
+    """Return the sections of a loader's environment, and of `conf/local`, with their references as they are written."""
+    env, root = loader.env or loader.default_run_env, Path(loader.conf_source)
+    shared, local = _read_files(root / env), _read_files(root / LOCAL)
+    return shared if env == LOCAL else shared | keep_own_stores(local, shared)
+
+
+def _read_files(folder: Path) -> dict[str, Any]:
     files: list[Any] = [OmegaConf.load(path) for path in sorted(folder.glob("credentials*.yml"))]
     merged: Any = OmegaConf.to_container(OmegaConf.merge({}, *files), resolve=False)
     return dict(merged)
