@@ -10,7 +10,7 @@ from argparse import ArgumentParser
 from collections.abc import Callable
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from kedro.framework.cli.hooks import cli_hook_impl, get_cli_hook_manager
@@ -19,6 +19,9 @@ from kedro.framework.cli.utils import CONTEXT_SETTINGS, env_option
 from kedro.framework.project import settings
 
 from network_anomalies.errors import ProjectError, explain, is_expected
+
+if TYPE_CHECKING:
+    from network_anomalies.runs.session import RuntimeParameters
 
 DATE = click.DateTime(["%Y-%m-%d"])
 run_kedro: Any = kedro_run.callback
@@ -241,7 +244,7 @@ def replay(env: str | None, source: str, day: datetime, rule: str | None) -> Non
 @click.option("--last", type=int, default=None, help="So many days up to yesterday (default: the last 14 known).")
 @click.option("--params", default="", callback=parse_params, help="Parameters that differ from conf, as in `run`.")
 @in_one_line
-def status(env: str | None, source: str | None, last: int | None, params: dict[str, Any]) -> None:
+def status(env: str | None, source: str | None, last: int | None, params: "RuntimeParameters") -> None:
     """Show how far each day is: done, stale, missing or failed, why, and what to type next; runs nothing."""
     from network_anomalies.backfill.choices import open_project
     from network_anomalies.backfill.status import report_status
@@ -271,7 +274,7 @@ def backfill(
     stale: bool,
     jobs: int,
     pipelines: str | None,
-    params: dict[str, Any],
+    params: "RuntimeParameters",
     only_list: bool,
 ) -> None:
     """Run what is missing of many days; exit 1 if a day fails."""

@@ -9,10 +9,7 @@ from typing import Any
 from network_anomalies.errors import ProjectError
 from network_anomalies.parameters import Parameters
 from network_anomalies.runs.progress import Choices
-from network_anomalies.runs.session import start_session
-
-Params = dict[str, Any]
-"""Runtime parameters as Kedro takes them: nested."""
+from network_anomalies.runs.session import RuntimeParameters, start_session
 
 
 @dataclass(frozen=True)
@@ -29,12 +26,12 @@ class Project:
 
     root: Path
     env: str | None
-    params: Params
+    params: RuntimeParameters
     registry: str
     choices: Choices
 
 
-def open_project(root: Path, env: str | None, params: Params) -> Project:
+def open_project(root: Path, env: str | None, params: RuntimeParameters) -> Project:
     """Read the configuration of an environment, with runtime parameters.
 
     Raises:
@@ -52,7 +49,7 @@ def open_project(root: Path, env: str | None, params: Params) -> Project:
     )
 
 
-def format_params(params: Params) -> str:
+def format_params(params: RuntimeParameters) -> str:
     """Return runtime parameters as they are typed.
 
     >>> format_params({"source": "office", "generator": {"n_events": 10}})
@@ -61,7 +58,7 @@ def format_params(params: Params) -> str:
     return ",".join(f"{name}={_format_value(value)}" for name, value in _flatten(params))
 
 
-def _flatten(params: Params) -> Iterator[tuple[str, Any]]:
+def _flatten(params: RuntimeParameters) -> Iterator[tuple[str, Any]]:
     for name, value in params.items():
         if value and isinstance(value, dict):
             yield from ((f"{name}.{inner}", leaf) for inner, leaf in _flatten(value))

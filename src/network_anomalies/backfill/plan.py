@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 
-from network_anomalies.backfill.choices import Params, Project
+from network_anomalies.backfill.choices import Project
 from network_anomalies.backfill.workers import RunSettings
 from network_anomalies.errors import ProjectError
 from network_anomalies.records.source_history import INGESTION_OF, Kind, SourceRecords
@@ -13,6 +13,7 @@ from network_anomalies.registry.engine import open_registry
 from network_anomalies.registry.overview import list_sources, read_source
 from network_anomalies.runs.identity import make_run_id
 from network_anomalies.runs.progress import StageState, judge_days
+from network_anomalies.runs.session import RuntimeParameters
 from network_anomalies.runs.stages import GROUPS, INGESTION, STAGES, list_stages
 
 Judged = Mapping[date, Sequence[StageState]]
@@ -123,7 +124,7 @@ def plan_backfill(request: Request, project: Project) -> Plan:
         wanted = dict.fromkeys(days, stages or (INGESTION_OF[kind],))
     else:
         wanted = {day: list_former_stages(records, day) for day in days}
-    shared: Params = {"parent_run_id": make_run_id(datetime.now(UTC))} | project.params | {"source": source}
+    shared: RuntimeParameters = {"parent_run_id": make_run_id(datetime.now(UTC))} | project.params | {"source": source}
     settings = RunSettings(project.root, project.env, shared, project.registry, request.jobs)
     return Plan(project, settings, source, kind, wanted, request.stale)
 

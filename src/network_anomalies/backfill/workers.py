@@ -17,9 +17,9 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
-from network_anomalies.backfill.choices import Params
 from network_anomalies.errors import explain, is_expected
 from network_anomalies.runs.identity import make_run_id
+from network_anomalies.runs.session import RuntimeParameters
 
 logger = logging.getLogger(__name__)
 CONTEXT = multiprocessing.get_context("forkserver")
@@ -53,7 +53,7 @@ class RunSettings:
 
     root: Path
     env: str | None
-    params: Params
+    params: RuntimeParameters
     registry: str
     jobs: int
 

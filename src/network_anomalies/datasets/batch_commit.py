@@ -2,13 +2,13 @@
 
 import re
 from datetime import date
-from typing import Any
 
 import pandas as pd
 from kedro.io import AbstractDataset
 
 from network_anomalies.datasets.files import FileOutputs, read_files
 from network_anomalies.datasets.lake import open_lake
+from network_anomalies.datasets.places import LakePlace, RegistryPlace
 from network_anomalies.datasets.write_once import WriteOnceParquetDataset
 from network_anomalies.records.batch import Batch
 from network_anomalies.registry.batches import BucketUrls, commit_batch, find_manifest, read_batch, read_current
@@ -51,10 +51,10 @@ class BatchCommitDataset(AbstractDataset[Batch, pd.DataFrame]):
         logical_date: str,
         raw_root: str,
         quarantine_root: str,
-        registry: dict[str, Any],
-        lake: dict[str, Any],
+        registry: RegistryPlace,
+        lake: LakePlace,
         files: FileOutputs,
-        metadata: dict[str, Any] | None = None,
+        metadata: object = None,
     ) -> None:
         """Create the dataset.
 
@@ -110,5 +110,5 @@ class BatchCommitDataset(AbstractDataset[Batch, pd.DataFrame]):
     def _exists(self) -> bool:
         return not self.load().empty
 
-    def _describe(self) -> dict[str, Any]:
+    def _describe(self) -> dict[str, str]:
         return {"source": self._source, "logical_date": str(self._logical_date), "raw_root": self._urls.raw}

@@ -25,7 +25,7 @@ class CollectedDataset(MemoryDataset):
     [{'part': 1}, {'part': 2}]
     """
 
-    def __init__(self, *, metadata: dict[str, Any] | None = None) -> None:
+    def __init__(self, *, metadata: Any = None) -> None:
         """Create a dataset without content; ``metadata`` is for plug-ins."""
         super().__init__(copy_mode="assign", metadata=metadata)
 

@@ -6,9 +6,10 @@ from typing import Any
 import fsspec
 
 from network_anomalies.compat import limit_s3
+from network_anomalies.datasets.places import Credentials
 
 
-def open_lake(url: str, credentials: dict[str, Any] | None) -> tuple[Any, str]:
+def open_lake(url: str, credentials: Credentials | None) -> tuple[Any, str]:
     """Return the filesystem of an fsspec URL, and the path on it.
 
     fsspec hands out one filesystem for equal credentials, so Kedro's own datasets share this one and its limits.

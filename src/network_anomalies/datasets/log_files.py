@@ -2,11 +2,11 @@
 
 import re
 from functools import partial
-from typing import Any
 
 from kedro.io import AbstractDataset, DatasetError
 
 from network_anomalies.datasets.lake import open_lake
+from network_anomalies.datasets.places import Credentials
 from network_anomalies.errors import ProjectError
 from network_anomalies.formats import OpenFile
 
@@ -36,9 +36,7 @@ class LogFilesDataset(AbstractDataset[None, dict[str, OpenFile]]):
     b'#fields ts'
     """
 
-    def __init__(
-        self, *, path: str, credentials: dict[str, Any] | None = None, metadata: dict[str, Any] | None = None
-    ) -> None:
+    def __init__(self, *, path: str, credentials: Credentials | None = None, metadata: object = None) -> None:
         """Create the dataset.
 
         Args:
@@ -77,5 +75,5 @@ class LogFilesDataset(AbstractDataset[None, dict[str, OpenFile]]):
     def _exists(self) -> bool:
         return bool(self._find())
 
-    def _describe(self) -> dict[str, Any]:
+    def _describe(self) -> dict[str, str]:
         return {"path": self._given}

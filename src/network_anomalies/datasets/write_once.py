@@ -10,6 +10,7 @@ import pandas as pd
 from kedro.io import AbstractDataset, DatasetError
 
 from network_anomalies.datasets.lake import open_lake
+from network_anomalies.datasets.places import Credentials
 from network_anomalies.errors import ProjectError
 
 
@@ -46,8 +47,8 @@ class WriteOnceParquetDataset(AbstractDataset[bytes, pd.DataFrame]):
         *,
         filepath: str,
         compare: bool = True,
-        credentials: dict[str, Any] | None = None,
-        metadata: dict[str, Any] | None = None,
+        credentials: Credentials | None = None,
+        metadata: object = None,
     ) -> None:
         """Create the dataset.
 
@@ -84,7 +85,7 @@ class WriteOnceParquetDataset(AbstractDataset[bytes, pd.DataFrame]):
     def _exists(self) -> bool:
         return bool(self._fs.exists(self._path))
 
-    def _describe(self) -> dict[str, Any]:
+    def _describe(self) -> dict[str, object]:
         return {"filepath": self._filepath, "compare": self._compare}
 
 

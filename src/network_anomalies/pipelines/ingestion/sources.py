@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import date
 from functools import partial
-from typing import Any
 
 import pandas as pd
 import pyarrow as pa
@@ -21,7 +20,6 @@ from network_anomalies.records.receipt import LakeObject, StageReceipt
 from network_anomalies.runs.inputs import digest_log_choices, digest_synthetic_choices, list_truth_facts
 
 Parts = dict[str, Callable[[], pd.DataFrame]]
-Report = dict[str, Any]
 
 
 def plan_events(generator: GeneratorParameters, logical_date: date) -> PlannedDay:
