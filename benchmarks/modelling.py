@@ -127,7 +127,7 @@ def make_silver(folder: Path) -> Callable[[], None]:
         (folder / "silver").mkdir(exist_ok=True)
         parameters = TransformationParameters(slice_hours=1)
         for number, yielded in enumerate(transform_slices(slices, receipt, parameters)):
-            for data in (*yielded[0].values(), *yielded[1].values()):
+            for data in (*(read() for read in yielded[0].values()), *yielded[1].values()):
                 (folder / "silver" / f"{number:02d}.parquet").write_bytes(data)
 
     return work
@@ -160,8 +160,8 @@ def score_silver(folder: Path) -> Callable[[], None]:
         flagged: list[pd.DataFrame] = []
         for scores, some, _ in score_slices(slices, champion, replace(silver, inputs_sha256="0" * 64)):
             flagged.append(some)
-            for name, data in scores.items():
-                (folder / f"{name}.parquet").write_bytes(data)
+            for name, read in scores.items():
+                (folder / f"{name}.parquet").write_bytes(read())
         conclude(flagged, unpack_summary(files[-1].read_bytes()), model, has_past=False)
 
     return work

@@ -41,7 +41,7 @@ ALERT_COLUMNS = [
 
 def score_slices(
     silver_slices: Slices, champion_model: Champion, transformation_events: TransformationReceipt
-) -> Iterator[tuple[dict[str, bytes], pd.DataFrame, LakeObject]]:
+) -> Iterator[tuple[dict[str, Callable[[], bytes]], pd.DataFrame, LakeObject]]:
     """Score a day's silver with the champion, a slice at a time.
 
     Args:
@@ -50,20 +50,25 @@ def score_slices(
         transformation_events: the receipt of the silver.
 
     Yields:
-        An object, name to Parquet bytes: the slice's flows with ``score`` (higher is more anomalous), the three
-        strongest facets and their surprise, and ``model_sha256``; the conversation-hours of the slice that reach the
+        An object, name to a function that returns Parquet bytes until the next slice is asked for: the slice's flows
+        with ``score`` (higher is more anomalous), the three strongest facets and their surprise, and
+        ``model_sha256``; the conversation-hours of the slice that reach the
         model's alert score; and a record of the object.
     """
     provenance = {"silver": transformation_events.inputs_sha256}
     judge = partial(_judge, champion_model.model, champion_model.model_sha256)
     judged = work_ahead([partial(judge, read) for read in silver_slices.values()], ahead=2)
+    data = b""
+
+    def read() -> bytes:
+        return data
+
+    # Kedro's streams (itertools.tee) hold up to 57 yields, so what is yielded does not hold the bytes.
     for hour, (flows, flagged) in zip(silver_slices, judged, strict=True):
         data = encode_part(pa.Table.from_pandas(flows, preserve_index=False), provenance, REPEATING)
         digest = hashlib.sha256(data).hexdigest()
         name = f"scores_{hour}_{digest[:12]}"
-        objects = {name: data}
-        yield objects, flagged, LakeObject(uri=f"{name}.parquet", sha256=digest)
-        objects.clear()  # saved by now; Kedro's streams would hold it
+        yield {name: read}, flagged, LakeObject(uri=f"{name}.parquet", sha256=digest)
 
 
 def raise_alerts(

@@ -27,7 +27,7 @@ def transform_slices(
     raw_slices: dict[str, Callable[[], pd.DataFrame]],
     ingestion_events: pd.DataFrame,
     transformation: TransformationParameters,
-) -> Iterator[tuple[Objects, Objects, SilverObject]]:
+) -> Iterator[tuple[dict[str, Callable[[], bytes]], Objects, SilverObject]]:
     """Add the silver columns to a day's slices, one at a time, and summarise the day.
 
     Args:
@@ -36,11 +36,17 @@ def transform_slices(
         transformation: how long a slice is.
 
     Yields:
-        Silver objects (name to Parquet bytes, emptied when the next slice is asked for), the day's summary (last, name
-        to bytes), and a record of each object.
+        Silver objects (name to a function that returns Parquet bytes until the next slice is asked for), the day's
+        summary (last, name to bytes), and a record of each object.
     """
     provenance = {"revision": str(ingestion_events["revision"].iloc[0]), "feature_spec_sha256": feature_spec_sha256()}
     summaries = []
+    data = b""
+
+    def read() -> bytes:
+        return data
+
+    # Kedro's streams (itertools.tee) hold up to 57 yields, so what is yielded does not hold the bytes.
     for hour, (silver, summary) in zip(
         raw_slices, work_ahead([partial(_make_slice, read) for read in raw_slices.values()], ahead=2), strict=True
     ):
@@ -49,9 +55,8 @@ def transform_slices(
         summaries.append(summary)
         data = encode_part(pa.Table.from_pandas(silver, preserve_index=False), provenance)
         name = f"silver_events_{hour}_{_digest(data)[:12]}"
-        objects = {name: data}
         yield (
-            objects,
+            {name: read},
             {},
             SilverObject(
                 uri=f"{name}.parquet",
@@ -63,7 +68,6 @@ def transform_slices(
                 hours=transformation.slice_hours,
             ),
         )
-        objects.clear()  # saved by now; Kedro's streams would hold it
     data = pack_summary(merge_summaries(summaries))
     name = f"day_summary_{_digest(data)[:12]}"
     summary_object = SilverObject(
