@@ -151,10 +151,10 @@ def extended(tmp_path_factory: pytest.TempPathFactory) -> Project:
         path.write_text(content)
     registry = project.root / "src/network_anomalies/pipeline_registry.py"
     line, entry = BLOCKS["src/network_anomalies/pipeline_registry.py"].splitlines()
-    text = registry.read_text().replace("from network_anomalies.pipelines import (", f"{line}\n\\g<0>", 1)
-    text = text.replace("\\g<0>", "from network_anomalies.pipelines import (").replace(
-        '        "__default__": full,', f'{entry}\n        "__default__": full,'
-    )
+    imports, tasks = "from network_anomalies.pipelines import (", "    tasks = {\n"
+    text = registry.read_text()
+    assert imports in text and tasks in text
+    text = text.replace(imports, f"{line}\n{imports}", 1).replace(tasks, f"{tasks}{entry}\n", 1)
     registry.write_text(text)
     return Project(project.root, variables={"PYTHONPATH": str(project.root / "src")})
 

@@ -26,7 +26,7 @@ from network_anomalies.parameters import (
 )
 from network_anomalies.runs.configuration import ProjectConfigLoader, postgres_url
 from network_anomalies.runs.identity import fix_identity
-from network_anomalies.runs.inputs import choose_generator_parameters, extend_allowlist
+from network_anomalies.runs.inputs import digest_synthetic_choices, extend_allowlist
 from network_anomalies.settings import CONFIG_LOADER_ARGS
 
 SERVICE = {"protocol": "UDP", "share": 1.0, "servers": 2, "per_client": 1, "outside": False, "size": [0.0, 0.5]}
@@ -357,16 +357,20 @@ def read_generator(**changes):
     return loader["parameters"]["generator"]
 
 
+def digest_choices(**changes):
+    gate = ProjectConfigLoader(ROOT / "conf", **CONFIG_LOADER_ARGS)["parameters"]["gate"]
+    return digest_synthetic_choices(read_generator(**changes), gate)
+
+
 def test_only_the_profile_that_is_named_decides_the_content():
-    chosen = {name: choose_generator_parameters(read_generator(profile=name)) for name in ("enterprise", "campus")}
-    assert [list(parameters["profile"]) for parameters in chosen.values()] == [["enterprise"], ["campus"]]
-    more = read_generator(profiles={"small": PROFILE, "campus": {"night": 0.5}})
-    assert choose_generator_parameters(more) == chosen["enterprise"]
+    enterprise, campus = (digest_choices(profile=name) for name in ("enterprise", "campus"))
+    assert enterprise != campus
+    assert digest_choices(profiles={"small": PROFILE, "campus": {"night": 0.5}}) == enterprise
+    assert digest_choices(profiles={"enterprise": {"night": 0.5}}) != enterprise
 
 
 def test_the_digest_of_the_default_day_is_what_it_was_when_profiles_were_files_of_their_own():
-    chosen = choose_generator_parameters(read_generator())
-    assert digest_parameters(chosen)[:12] == "6df8ed0fa714"
+    assert digest_choices()[:12] == "7fd4e3ee12d7"
 
 
 def test_a_value_of_a_profile_can_be_changed_and_a_profile_given():

@@ -78,7 +78,7 @@ def test_the_makers_of_a_persons_dataset_are_a_persons_pipelines(monkeypatch):
 @pytest.mark.parametrize("runner", [SequentialRunner, ThreadRunner])
 def test_a_run_that_lacks_a_file_says_which_pipeline_makes_it(embedded, runner):
     with pytest.raises(ProjectError) as raised, embedded.session(logical_date=DAY) as session:
-        session.run(pipeline_names=["evaluation"], node_names=["record_evaluation"], runner=runner())
+        session.run(pipeline_names=["evaluation"], node_names=["assemble_evaluation"], runner=runner())
     missing = "evaluation_metrics of that source and date is not there yet: run the evaluation pipeline of that day"
     assert explain(raised.value).startswith(missing)
 
