@@ -42,6 +42,20 @@ class BatchCommitDataset(AbstractDataset[Batch, pd.DataFrame]):
             quality_report:
               filepath: s3://cybersec-ml-eval/reports/zeek/2024-04-19/quality_report.json
               uri: s3://cybersec-ml-eval/reports/zeek/2024-04-19/quality_report.json
+
+    Before the first commit there is no receipt:
+
+    >>> events = BatchCommitDataset(
+    ...     source="zeek",
+    ...     logical_date="2024-04-19",
+    ...     raw_root="raw",
+    ...     quarantine_root="quarantine",
+    ...     registry={"credentials": {"con": "sqlite:///registry.db"}},
+    ...     lake={"path": "raw", "credentials": None},
+    ...     files={},
+    ... )
+    >>> events.exists(), len(events.load())
+    (False, 0)
     """
 
     def __init__(
