@@ -50,8 +50,8 @@ settings.register_profile(
 )
 settings.load_profile("project")
 
-SESSION_FOLDER = "NETWORK_ANOMALIES_TEST_SESSION"
-"""Variable with the folder of what the workers of a session share."""
+SESSION_FOLDER, SESSION_PID = "NETWORK_ANOMALIES_TEST_SESSION", "NETWORK_ANOMALIES_TEST_PID"
+"""Variables with the folder of what the workers of a session share, and with the process that they work for."""
 TEMPLATE = "with_schema"
 """Database with the schema and no row; the databases of tests are copies of it."""
 
@@ -60,6 +60,7 @@ def pytest_configure(config: pytest.Config) -> None:
     """Make the session's folder before there are workers, which inherit the variable."""
     if not hasattr(config, "workerinput"):
         os.environ[SESSION_FOLDER] = tempfile.mkdtemp(prefix="network-anomalies-tests-")
+        os.environ[SESSION_PID] = str(os.getpid())
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
@@ -234,7 +235,7 @@ def servers() -> dict[str, str]:
 
 def make_servers(folder: Path) -> None:
     """Start the servers, and make the database that those of tests are copies of."""
-    environment = start_shared_servers(folder.parent)
+    environment = start_shared_servers(folder.parent, int(os.environ[SESSION_PID]))
     ask_postgres(environment, f"CREATE DATABASE {TEMPLATE}")
     user = {"username": environment["PG_USER"], "password": environment["PG_PASSWORD"]}
     place = {"host": environment["PG_HOST"], "port": int(environment["PG_PORT"]), "database": TEMPLATE}

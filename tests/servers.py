@@ -11,6 +11,7 @@ import json
 import os
 import pwd
 import secrets
+import select
 import shutil
 import signal
 import socket
@@ -40,15 +41,17 @@ def start_servers() -> Iterator[dict[str, str]]:
             yield s3 | postgres
 
 
-def start_shared_servers(folder: Path) -> dict[str, str]:
+def start_shared_servers(folder: Path, owner: int) -> dict[str, str]:
     """Start servers that outlive this process; return their environment.
 
     They are a process of their own, because the worker that needs them first may not be the last one that does.
-    ``stop_shared_servers`` ends them.
+    ``stop_shared_servers`` ends them, and so does the end of the process with the number ``owner``.
     """
     ready = folder / "servers.json"
     with (folder / "servers.log").open("wb") as log:
-        process = subprocess.Popen([sys.executable, __file__, "--share", str(ready)], stdout=log, stderr=log)
+        process = subprocess.Popen(
+            [sys.executable, __file__, "--share", str(ready), str(owner)], stdout=log, stderr=log
+        )
     (folder / "servers.pid").write_text(str(process.pid))
     _wait(ready.read_text, folder / "servers.log")
     environment: dict[str, str] = json.loads(ready.read_text())
@@ -212,7 +215,7 @@ def _wait(is_ready: Callable[[], object], log: Path) -> None:
 def main(command: list[str]) -> int:
     """Run a command beside the servers, or print the environment and wait for a signal."""
     if command[:1] == ["--share"]:
-        return share_servers(Path(command[1]))
+        return share_servers(Path(command[1]), int(command[2]))
     with start_servers() as environment:
         if command:
             return subprocess.run(command, env=os.environ | environment, check=False).returncode
@@ -223,14 +226,15 @@ def main(command: list[str]) -> int:
     return 0
 
 
-def share_servers(ready: Path) -> int:
-    """Run the servers until SIGTERM; a file holds their environment as long as they run."""
+def share_servers(ready: Path, owner: int) -> int:
+    """Run the servers until SIGTERM or the end of their owner; a file holds their environment as long as they run."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with contextlib.suppress(KeyboardInterrupt), start_servers() as environment:
         ready.with_suffix(".tmp").write_text(json.dumps(environment))
         ready.with_suffix(".tmp").rename(ready)
-        signal.pause()
-    ready.unlink()
+        select.select([os.pidfd_open(owner)], [], [])
+        shutil.rmtree(ready.parent, ignore_errors=True)  # an owner that was killed left it
+    ready.unlink(missing_ok=True)
     return 0
 
 
