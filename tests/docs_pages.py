@@ -16,6 +16,7 @@ from kedro.framework.project import pipelines
 
 from network_anomalies.cli import cli
 from network_anomalies.events.contract import COLUMNS
+from network_anomalies.parameters import Parameters
 from network_anomalies.runs.configuration import ProjectConfigLoader
 
 PACKAGE = ROOT / "src/network_anomalies"
@@ -139,7 +140,8 @@ def _find_script_faults(script: str, *words: str) -> Iterator[str]:
 
 @cache
 def _parameters() -> dict[str, Any]:
-    return ProjectConfigLoader(ROOT / "conf", env="embedded", base_env="base", default_run_env="embedded")["parameters"]
+    loader = ProjectConfigLoader(ROOT / "conf", env="embedded", base_env="base", default_run_env="embedded")
+    return Parameters.model_construct(**loader["parameters"]).model_dump()
 
 
 def _find_unknown(given: Mapping[str, Any] | None, known: Mapping[str, Any], above: str = "") -> Iterator[str]:

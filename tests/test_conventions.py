@@ -259,7 +259,7 @@ def test_no_two_modules_or_classes_share_a_name(tmp_path):
     assert find_shared_names(PACKAGE) == []
 
 
-LAYERS = ["source", "ingested", "quarantine", "raw", "silver", "truth", "model", "evaluation", "champion", "score"]
+LAYERS = ["source", "ingested", "raw", "quarantine", "silver", "truth", "model", "score", "report"]
 """The layers of `kedro viz`, in the order in which data goes through them."""
 
 

@@ -22,7 +22,7 @@ from network_anomalies.records.evaluation import (
     ModelMeasures,
 )
 from network_anomalies.records.receipt import LakeObject, StageReceipt
-from network_anomalies.records.scoring import DayAlerts
+from network_anomalies.records.scoring import DayAlerts, ScoringReceipt
 from network_anomalies.records.training import TrainedSlice, TrainingDay, TrainingReceipt
 from network_anomalies.records.transformation import RawObject, SilverObject, TransformationReceipt
 from network_anomalies.registry.engine import open_registry
@@ -65,7 +65,7 @@ METRICS = EvaluationMetrics(
 )
 RECEIPTS = {
     "truth": StageReceipt(outputs=[OBJECT], **ABOUT),
-    "scoring": StageReceipt(outputs=[OBJECT, OBJECT], **ABOUT),
+    "scoring": ScoringReceipt(outputs=[OBJECT, OBJECT], limits={"anomaly": {"alert_score": 3.5}}, **ABOUT),
     "transformation": TransformationReceipt(
         revision=2,
         record_count=7,
