@@ -19,7 +19,7 @@ from proxy import Fault, start_proxy
 from sqlalchemy import text
 from sqlalchemy.exc import DatabaseError
 
-from network_anomalies.errors import explain
+from network_anomalies.errors import ProjectError, explain
 from network_anomalies.hooks import describe_selection
 from network_anomalies.registry.engine import connect
 from network_anomalies.registry.locks import hold_lock
@@ -268,7 +268,7 @@ def test_the_node_whose_input_cannot_be_loaded_is_named(anywhere):
         anywhere.run("transformation")
     assert last_run(anywhere)["failed_node"] == pipelines["transformation"].nodes[0].name
     report = f"{anywhere.stores.buckets['reports']}/reports/synthetic/{DAY}/quality_report.json"
-    with pytest.raises(DatasetError):
+    with pytest.raises(ProjectError, match="quality_report of that source and date is not there yet"):
         run_beside(
             anywhere, Doing("after_dataset_saved", lambda: anywhere.stores.lake.rm_file(report), "quality_report")
         )
