@@ -163,7 +163,7 @@ def test_a_statement_without_an_answer_ends_its_session_and_keeps_nothing(direct
             pytest.raises(OperationalError, match="no answer within 3 s") as raised,
             transaction(engine, lambda _: pytest.fail("nothing was committed")) as connection,
         ):
-            connection.execute(insert(pipeline_runs).values(**make_row("r1"), **state))
+            connection.execute(insert(pipeline_runs).values(**vars(make_row("r1")), **state))
         assert time.monotonic() - started < 6
         assert others(direct) == []
     assert explain(raised.value).startswith("the registry failed: it does not answer")
