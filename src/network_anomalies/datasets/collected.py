@@ -1,6 +1,5 @@
 """What a generator node yields, while a run works."""
 
-from copy import copy
 from typing import Any
 
 from kedro.io import MemoryDataset
@@ -30,8 +29,8 @@ class CollectedDataset(MemoryDataset):
         super().__init__(copy_mode="assign", metadata=metadata)
 
     def save(self, data: Any) -> None:
-        """Add a shallow copy of an item: its maker may empty the item itself later."""
-        super().save([*(super().load() if self.exists() else []), copy(data)])
+        """Add an item."""
+        super().save([*(super().load() if self.exists() else []), data])
 
     def load(self) -> list[Any]:
         """Return the items.

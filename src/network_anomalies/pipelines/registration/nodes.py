@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from network_anomalies.detection import Model, to_bytes
+from network_anomalies.detection.limits import AppliedLimits
 from network_anomalies.errors import ContractError
 from network_anomalies.parameters import RegistrationParameters
 from network_anomalies.records.champion import Champion
@@ -72,11 +73,6 @@ def write_model_card(
 ) -> str:
     """Write the Markdown card that lies beside the model: data, metrics, limits, decision."""
     metrics, days = evaluation_events.metrics, training_events.input_objects
-    limits = [
-        f"| {kind} | {name} | {_show(value)} |"
-        for kind, values in metrics.limits.items()  # an evaluation of before has none
-        for name, value in values.items()
-    ]
     lines = [
         f"# Model {training_events.model.sha256[:12]} of source {training_events.source}",
         "",
@@ -98,16 +94,12 @@ def write_model_card(
         f"| population stability index of the scores | {_show(metrics.drift.psi)} |",
         *_list_attacks(metrics.candidate.attacks),
         "",
-        "## Limits",
+        "## What the model cannot know",
         "",
         "Six columns of flows: no payload, no ports. It knows the hosts and sizes of its window; a new host or a new",
         "habit is rare at first. Without ground truth the metrics say how much it alerts, not how well.",
         "",
-        "## Limits of the detectors in this evaluation",
-        "",
-        "| kind | limit | value |",
-        "|---|---|---|",
-        *limits,
+        *_list_limits(metrics.limits),
         "",
         "## Decision",
         "",
@@ -213,6 +205,14 @@ def _list_measures(measures: ModelMeasures) -> dict[str, float | None]:
     return {
         name: value for name, value in measures.to_json().items() if value is None or isinstance(value, (int, float))
     }
+
+
+def _list_limits(limits: AppliedLimits) -> list[str]:
+    """Return the lines of a table; without rows where an earlier version recorded no limits."""
+    rows = [
+        f"| {kind} | {name} | {_show(value)} |" for kind, values in limits.items() for name, value in values.items()
+    ]
+    return ["## Limits of the detectors in this evaluation", "", "| kind | limit | value |", "|---|---|---|", *rows]
 
 
 def _list_attacks(attacks: Sequence[AttackResult]) -> list[str]:

@@ -40,6 +40,7 @@ def transform_slices(
         summary (last, name to bytes), and a record of each object.
     """
     provenance = {"revision": str(ingestion_events["revision"].iloc[0]), "feature_spec_sha256": feature_spec_sha256()}
+    made = work_ahead([partial(_make_slice, read_events) for read_events in raw_slices.values()], ahead=2)
     summaries = []
     data = b""
 
@@ -47,33 +48,36 @@ def transform_slices(
         return data
 
     # Kedro's streams (itertools.tee) hold up to 57 yields, so what is yielded does not hold the bytes.
-    for hour, (silver, summary) in zip(
-        raw_slices, work_ahead([partial(_make_slice, read) for read in raw_slices.values()], ahead=2), strict=True
-    ):
+    for hour, (silver, summary) in zip(raw_slices, made, strict=True):
         if silver.empty:
             continue
         summaries.append(summary)
         data = encode_part(pa.Table.from_pandas(silver, preserve_index=False), provenance)
-        name = f"silver_events_{hour}_{_digest(data)[:12]}"
-        yield (
-            {name: read},
-            {},
-            SilverObject(
-                uri=f"{name}.parquet",
-                sha256=_digest(data),
-                kind="slice",
-                size_bytes=len(data),
-                record_count=len(silver),
-                hour=hour,
-                hours=transformation.slice_hours,
-            ),
-        )
+        name, slice_object = _describe_slice(data, hour, transformation.slice_hours, len(silver))
+        yield {name: read}, {}, slice_object
     data = pack_summary(merge_summaries(summaries))
-    name = f"day_summary_{_digest(data)[:12]}"
-    summary_object = SilverObject(
-        uri=f"{name}.arrow", sha256=_digest(data), kind="summary", size_bytes=len(data), record_count=0
-    )
+    name, summary_object = _describe_summary(data)
     yield {}, {name: data}, summary_object
+
+
+def _describe_slice(data: bytes, hour: str, hours: int, record_count: int) -> tuple[str, SilverObject]:
+    digest = _digest(data)
+    name = f"silver_events_{hour}_{digest[:12]}"
+    return name, SilverObject(
+        uri=f"{name}.parquet",
+        sha256=digest,
+        kind="slice",
+        size_bytes=len(data),
+        record_count=record_count,
+        hour=hour,
+        hours=hours,
+    )
+
+
+def _describe_summary(data: bytes) -> tuple[str, SilverObject]:
+    digest = _digest(data)
+    name = f"day_summary_{digest[:12]}"
+    return name, SilverObject(uri=f"{name}.arrow", sha256=digest, kind="summary", size_bytes=len(data), record_count=0)
 
 
 def add_silver_columns(events: pd.DataFrame) -> pd.DataFrame:
