@@ -88,6 +88,8 @@ class ProjectConfigLoader(OmegaConfigLoader):
             local = self._local[key]
         except MissingConfigException:  # there is no such folder
             return config
+        if not local:
+            return config
         if key == "credentials":
             local = keep_own_stores(local, config)
         if self.merge_strategy.get(key) == "soft":
