@@ -4,7 +4,6 @@ Slices do not overlap in time, whatever the files do, so an exact duplicate meet
 events give equal parts however the files were cut.
 """
 
-import hashlib
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -14,9 +13,14 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from network_anomalies.errors import ContractError
-from network_anomalies.formats.base import LogFormat, OpenFile, iterate_blocks
+from network_anomalies.events.contract import TEXT_COLUMNS
+from network_anomalies.formats.base import DEFAULT_OPTIONS, LogFormat, OpenFile
+from network_anomalies.formats.blocks import CUT_SHORT, iterate_blocks, parse_block
+from network_anomalies.formats.lines import count_lines
+from network_anomalies.formats.stored import StoredFile
 
 SECOND = 1_000_000
 DAY_SECONDS = 86_400
@@ -88,7 +92,7 @@ def read_slice(
             tables.append(events.filter(pa.array((micros >= span[0]) & (micros < span[1]))))
     events = pa.concat_tables(tables, promote_options="default")
     for place, column in enumerate(events.schema):
-        if pa.types.is_string(column.type):
+        if column.name in TEXT_COLUMNS:
             events = events.set_column(place, column.name, events.column(place).dictionary_encode())
     return events
 
@@ -103,26 +107,26 @@ def _index_file(
     index: LogIndex, path: str, open_file: OpenFile, log_format: LogFormat, logical_date: date, block_bytes: int
 ) -> None:
     counts: Counter[str] = Counter()
-    digest, offset, header, truncated = hashlib.sha256(), 0, None, False
-    with open_file() as file:
-        for data in iterate_blocks(file, block_bytes):
-            digest.update(data)
-            header = log_format.read_header(data) if offset == 0 else header
-            lines = _drop_partial_line(data, log_format, header)
-            truncated = len(lines) < len(data)
-            counts += Counter(lines=data.count(b"\n") + (not data.endswith(b"\n")), unparsable=int(truncated))
-            if lines:
-                parsed = log_format.parse_lines(lines, header)
-                counts += Counter(not_a_flow=parsed.not_a_flow, unparsable=parsed.unparsable)
-                place = Block(path, header, offset, len(lines), 0, 0)
+    offset, header = 0, None
+    with open_file() as opened:
+        file = StoredFile(opened)
+        for block in iterate_blocks(file, block_bytes):
+            header = log_format.read_header(block.data, DEFAULT_OPTIONS) if offset == 0 else header
+            parsed = parse_block(block, log_format, header)
+            counts += Counter(
+                lines=1 if block.is_too_long else count_lines(block.data),
+                not_a_flow=parsed.not_a_flow.total(),
+                unparsable=parsed.unparsable.num_rows,
+                truncated=pc.any(pc.equal(parsed.unparsable["reason"], CUT_SHORT)).as_py() or 0,
+            )
+            if parsed.events.num_rows:
+                place = Block(path, header, offset, block.length, 0, 0)
                 counts += _index_block(index, place, parsed.events, start_of(logical_date))
-            offset += len(data)
+            offset, header = offset + block.length, parsed.header
     if offset == 0:
         raise ContractError("empty: remove it, or give the log that was meant")
     row = {name: counts[name] for name in ("lines", "not_a_flow", "unparsable", "early", "late", "imputed")}
-    index.files.append(
-        {"path": path, "size_bytes": offset, "sha256": digest.hexdigest(), **row, "truncated": truncated}
-    )
+    index.files.append({"path": path, **file.facts, **row, "truncated": bool(counts["truncated"])})
 
 
 def _index_block(index: LogIndex, place: Block, events: pa.Table, start: int) -> Counter[str]:
@@ -136,12 +140,6 @@ def _index_block(index: LogIndex, place: Block, events: pa.Table, start: int) ->
         index.blocks.append(replace(place, first=int(inside.min()), last=int(inside.max())))
     imputed = int((today & events["duration"].is_null().to_numpy()).sum())
     return Counter(early=int((micros < start).sum()), late=int((micros >= end).sum()), imputed=imputed)
-
-
-def _drop_partial_line(data: bytes, log_format: LogFormat, header: Any) -> bytes:
-    """Drop a last line that ends in the middle; only a file's last block can have one."""
-    lines, newline, last = data.rpartition(b"\n")
-    return data if not last or log_format.is_whole(last, header) else lines + newline
 
 
 def _to_micros(events: pa.Table) -> np.ndarray:
