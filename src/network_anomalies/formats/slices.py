@@ -20,7 +20,7 @@ from network_anomalies.events.contract import TEXT_COLUMNS
 from network_anomalies.formats.base import DEFAULT_OPTIONS, LogFormat, OpenFile
 from network_anomalies.formats.blocks import CUT_SHORT, iterate_blocks, parse_block
 from network_anomalies.formats.lines import count_lines
-from network_anomalies.formats.stored import StoredFile
+from network_anomalies.formats.stored import DigestedFile
 
 SECOND = 1_000_000
 DAY_SECONDS = 86_400
@@ -109,7 +109,7 @@ def _index_file(
     counts: Counter[str] = Counter()
     offset, header = 0, None
     with open_file() as opened:
-        file = StoredFile(opened)
+        file = DigestedFile(opened)
         for block in iterate_blocks(file, block_bytes):
             header = log_format.read_header(block.data, DEFAULT_OPTIONS) if offset == 0 else header
             parsed = parse_block(block, log_format, header)

@@ -21,7 +21,7 @@ class EventSpool:
     Logs are read twice: to know how many flows lie in which second, and to make parts that do not overlap in time. A
     compressed log cannot be read from its middle, a log in a store would be fetched twice, and a log that grows
     would be another one the second time. So the first pass leaves the events of the day here, block by block, and the
-    second reads those blocks that it needs. Memory stays that of a block; the disk holds the day's flows, about 40
+    second reads those blocks that it needs. Memory stays that of a block; the disk holds the day's flows, about 80
     bytes each. Parsing, which takes longest, is done once.
     """
 

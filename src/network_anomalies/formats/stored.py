@@ -19,7 +19,7 @@ _MAGIC_BYTES = 6
 _CHUNK_BYTES = 65_536
 
 
-class StoredFile:
+class DigestedFile:
     """Reads a file as it is stored, and knows the size and the sha256 of what was read."""
 
     def __init__(self, file: BinaryIO) -> None:
@@ -58,7 +58,7 @@ class LogStream:
         truncated: whether the compressed file ends too early; what can be decompressed was given.
     """
 
-    def __init__(self, open_file: OpenFile, stored: StoredFile) -> None:
+    def __init__(self, open_file: OpenFile, stored: DigestedFile) -> None:
         """Find out how the file is compressed.
 
         Raises:
@@ -115,7 +115,7 @@ def read_beginning(open_file: OpenFile, size: int = _CHUNK_BYTES) -> bytes:
     """Return the first bytes of a log, decompressed: what its format is known by."""
     data = bytearray()
     with open_file() as file:
-        stream = LogStream(open_file, StoredFile(file))
+        stream = LogStream(open_file, DigestedFile(file))
         while len(data) < size and (more := stream.read(size - len(data))):
             data += more
     return bytes(data)
@@ -129,7 +129,7 @@ def open_log(open_file: OpenFile) -> Iterator[LogStream]:
     cut is given.
     """
     with open_file() as file:
-        stored = StoredFile(file)
+        stored = DigestedFile(file)
         yield LogStream(open_file, stored)
         while stored.read(_CHUNK_BYTES):  # what follows the log counts for the file's size and digest
             pass
