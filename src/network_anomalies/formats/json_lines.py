@@ -19,6 +19,7 @@ from network_anomalies.formats.lines import are_blank, find_lines, keep_lines, t
 
 NO_OBJECT = "not one JSON object"
 _FEW = 512
+_MOST_DIGITS = 400  # more than float64 holds; Python refuses to read whole numbers of thousands
 _FIRST_LINES = 20
 Fields = Mapping[str, tuple[str, pa.DataType]]
 """Name of a column to the path of its value (``flow/start``: the value ``start`` in the object ``flow``) and type."""
@@ -120,10 +121,14 @@ def _read_by_python(text: bytes, numbers: np.ndarray, fields: Fields, block: byt
 
 def _load(line: bytes) -> dict[str, Any] | None:
     try:
-        found = json.loads(line.decode("utf-8", "replace"))
+        found = json.loads(line.decode("utf-8", "replace"), parse_int=_read_whole_number)
     except (ValueError, RecursionError):
         return None
     return found if isinstance(found, dict) else None
+
+
+def _read_whole_number(text: str) -> int | float:
+    return int(text) if len(text) < _MOST_DIGITS else float(text)
 
 
 def _to_texts(objects: Sequence[dict[str, Any]], fields: Fields) -> dict[str, pa.Array]:
@@ -141,7 +146,4 @@ def _find_text(found: dict[str, Any], path: str) -> str | None:
         return None
     if isinstance(value, float):
         return np.format_float_positional(value, trim="0")  # as a time may be written, without an exponent
-    try:
-        return str(value).encode("utf-8", "replace").decode()
-    except ValueError:  # a whole number with more digits than Python writes
-        return None
+    return str(value).encode("utf-8", "replace").decode()
