@@ -25,16 +25,16 @@ Fields = Mapping[str, tuple[str, pa.DataType]]
 """Name of a column to the path of its value (``flow/start``: the value ``start`` in the object ``flow``) and type."""
 
 
-def read_objects(block: bytes, fields: Fields, *others: Fields) -> Iterator[Rows]:
+def read_objects(block: bytes, fields: Fields) -> Iterator[Rows]:
     """Yield the rows of a block, in parts.
 
     Args:
         block: whole lines, each an object.
         fields: the columns to read.
-        others: the same columns with other types, which are tried too: some sensors write a time as a number or text.
 
     Yields:
-        Columns of those types, or all of them text; null where a value is absent or of another kind.
+        Columns of those types, or text where the first lines have text, or all of them text; null where a value is
+        absent, or neither number nor text.
     """
     text = to_utf8(block)
     whole, blank = _find_objects(text)
@@ -42,9 +42,10 @@ def read_objects(block: bytes, fields: Fields, *others: Fields) -> Iterator[Rows
     counts = +Counter(blank=int(np.count_nonzero(blank)))
     yield Rows(block, _to_texts([], fields), numbers[:0], counts, {NO_OBJECT: np.flatnonzero(~whole & ~blank)})
     parts = [(keep_lines(text, whole), numbers)] if len(numbers) else []
+    kinds = (fields, _find_kinds(text, fields))
     while parts:
         part, numbers = parts.pop()
-        columns = _read_by_arrow(part, len(numbers), (fields, *others))
+        columns = _read_by_arrow(part, len(numbers), kinds)
         if columns is not None:
             yield Rows(block, columns, numbers)
         elif len(numbers) <= _FEW:
@@ -57,7 +58,7 @@ def read_objects(block: bytes, fields: Fields, *others: Fields) -> Iterator[Rows
 
 def find_first_object(block: bytes, keys: Sequence[str]) -> bool:
     """Tell whether one of a block's first lines is an object that has all the keys."""
-    for line in block.split(b"\n", _FIRST_LINES)[:_FIRST_LINES]:
+    for line in _first_lines(block):
         found = _load(line)
         if found is not None and all(key in found for key in keys):
             return True
@@ -112,6 +113,20 @@ def _pick(table: pa.Table, path: str) -> pa.Array:
     return pc.struct_field(table[parent].combine_chunks(), name) if parent else table[name].combine_chunks()
 
 
+def _find_kinds(text: bytes, fields: Fields) -> Fields:
+    """Return the fields, as text if the first lines have them as text: some shippers write numbers so."""
+    objects = [found for line in _first_lines(text) if (found := _load(line)) is not None]
+    kinds = {}
+    for name, (path, kind) in fields.items():
+        value = next((value for found in objects if (value := _find_value(found, path)) is not None), None)
+        kinds[name] = (path, pa.string() if isinstance(value, str) else kind)
+    return kinds
+
+
+def _first_lines(block: bytes) -> list[bytes]:
+    return block.split(b"\n", _FIRST_LINES)[:_FIRST_LINES]
+
+
 def _read_by_python(text: bytes, numbers: np.ndarray, fields: Fields, block: bytes) -> Rows:
     objects = [_load(line) for line in text.removesuffix(b"\n").split(b"\n")]
     whole = np.array([found is not None for found in objects])
@@ -139,11 +154,15 @@ def _to_texts(objects: Sequence[dict[str, Any]], fields: Fields) -> dict[str, pa
 
 
 def _find_text(found: dict[str, Any], path: str) -> str | None:
+    value = _find_value(found, path)
+    if value is None or isinstance(value, str):
+        return value and value.encode("utf-8", "replace").decode()
+    text = repr(value)
+    return np.format_float_positional(value, trim="0") if "e" in text else text  # times have no exponent
+
+
+def _find_value(found: dict[str, Any], path: str) -> str | int | float | None:
     parent, _, name = path.rpartition("/")
     inner = found.get(parent) if parent else found
     value = inner.get(name) if isinstance(inner, dict) else None
-    if not isinstance(value, str | int | float) or isinstance(value, bool):
-        return None
-    if isinstance(value, float):
-        return np.format_float_positional(value, trim="0")  # as a time may be written, without an exponent
-    return str(value).encode("utf-8", "replace").decode()
+    return value if isinstance(value, str | int | float) and not isinstance(value, bool) else None

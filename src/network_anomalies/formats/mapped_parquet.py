@@ -33,7 +33,7 @@ def parse_table(file: BinaryIO, options: LogOptions, batch_rows: int) -> Iterato
     mapping = require_mapping(options)
     try:
         table = pq.ParquetFile(file)
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, UnicodeError) as error:
         raise ContractError(f"not a Parquet file, or one that was cut off ({_first_line(error)})") from error
     names = tuple(table.schema_arrow.names)
     require_columns(mapping, names, "a Parquet file")
@@ -42,7 +42,7 @@ def parse_table(file: BinaryIO, options: LogOptions, batch_rows: int) -> Iterato
         for batch in table.iter_batches(batch_size=batch_rows, columns=wanted, use_threads=False):
             yield shift_lines(_parse_batch(batch, options), rows)
             rows += batch.num_rows
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, UnicodeError) as error:
         raise ContractError(f"a Parquet file that cannot be read ({_first_line(error)}): write it again") from error
 
 
@@ -66,7 +66,9 @@ def _to_plain(column: pa.Array) -> pa.Array:
     kind = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
     if pa.types.is_timestamp(kind) or pa.types.is_integer(kind) or pa.types.is_floating(kind):
         return column.cast(kind)
-    return column.cast(pa.string())
+    text = column.cast(pa.string())
+    text.validate(full=True)  # Parquet does not hold its text to be UTF-8
+    return text
 
 
 def _first_line(error: Exception) -> str:

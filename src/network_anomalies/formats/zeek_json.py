@@ -12,19 +12,17 @@ import pyarrow.compute as pc
 
 from network_anomalies.errors import ContractError
 from network_anomalies.formats.base import DEFAULT_OPTIONS, EVENT_COLUMNS, LogFormat, LogOptions, ParsedLines, Rows
-from network_anomalies.formats.json_lines import Fields, find_first_object, is_whole_object, read_objects
+from network_anomalies.formats.json_lines import find_first_object, is_whole_object, read_objects
 from network_anomalies.formats.parsed import merge_parsed, to_parsed_lines
 from network_anomalies.formats.values import add_sides, read_times, to_numbers, to_protocols
 from network_anomalies.formats.zeek import OTHER_LOG
 
 _TEXTS = ("id.orig_h", "id_orig_h", "id.resp_h", "id_resp_h", "proto", "uid", "_path", "community_id")
 _NUMBERS = (
-    *("id.orig_p", "id_orig_p", "id.resp_p", "id_resp_p", "duration", "orig_pkts", "resp_pkts"),
+    *("ts", "id.orig_p", "id_orig_p", "id.resp_p", "id_resp_p", "duration", "orig_pkts", "resp_pkts"),
     *("orig_ip_bytes", "resp_ip_bytes", "orig_bytes", "resp_bytes"),
 )
 _FIELDS = {name: (name, pa.string()) for name in _TEXTS} | {name: (name, pa.float64()) for name in _NUMBERS}
-_EPOCH: Fields = _FIELDS | {"ts": ("ts", pa.float64())}
-_ISO: Fields = _FIELDS | {"ts": ("ts", pa.string())}
 
 
 def matches(block: bytes) -> bool:
@@ -51,7 +49,7 @@ def parse_lines(block: bytes, header: LogOptions) -> ParsedLines:
         Events with src_bytes = orig_ip_bytes (orig_bytes in a record without), dst_bytes alike and bytes their sum,
         packets = orig_pkts + resp_pkts, flow_id = uid, else the community id.
     """
-    return merge_parsed([_parse_part(rows, header) for rows in read_objects(block, _EPOCH, _ISO)])
+    return merge_parsed([_parse_part(rows, header) for rows in read_objects(block, _FIELDS)])
 
 
 FORMAT = LogFormat(EVENT_COLUMNS, matches, read_header, parse_lines, is_whole_object)
@@ -59,7 +57,7 @@ FORMAT = LogFormat(EVENT_COLUMNS, matches, read_header, parse_lines, is_whole_ob
 
 def _parse_part(rows: Rows, header: LogOptions) -> ParsedLines:
     columns = rows.columns
-    numbers = {name: to_numbers(columns[name]) for name in _NUMBERS}
+    numbers = {name: to_numbers(columns[name]) for name in _NUMBERS if name != "ts"}
     with_headers = pc.or_(pc.is_valid(numbers["orig_ip_bytes"]), pc.is_valid(numbers["resp_ip_bytes"]))
     src_bytes, dst_bytes = (
         pc.if_else(with_headers, numbers[f"{side}_ip_bytes"], numbers[f"{side}_bytes"]) for side in ("orig", "resp")
