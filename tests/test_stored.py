@@ -56,6 +56,12 @@ def test_a_log_is_given_as_it_was_before_it_was_packed(pack, text, size):
 
 
 @pytest.mark.parametrize("pack", ["gzip", "zstd"])
+def test_nothing_is_printed_on_the_way(pack, capfd):
+    assert read(PACK[pack](LOG))[0] == LOG
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("pack", ["gzip", "zstd"])
 @given(texts=st.lists(st.binary(max_size=100), min_size=1, max_size=5))
 def test_several_members_or_frames_are_one_log(pack, texts):
     data = b"".join(map(PACK[pack], texts))

@@ -32,6 +32,9 @@ class DigestedFile:
         data, self._ahead = self._ahead[:size], self._ahead[size:]
         return data + self._take(size - len(data)) if len(data) < size else data
 
+    def close(self) -> None:
+        """Do nothing: who opened the file closes it. Arrow calls this when it lets go of a stream."""
+
     def peek(self, size: int) -> bytes:
         """Return the next bytes, and leave them to be read."""
         while len(self._ahead) < size and (data := self._take(size)):
