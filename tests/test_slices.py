@@ -9,11 +9,12 @@ from itertools import chain, pairwise
 import numpy as np
 import pyarrow as pa
 import pytest
-from conftest import DAY
+from conftest import DAY, SHARED
 from hypothesis import given
 from hypothesis import strategies as st
 
 from network_anomalies.errors import ContractError
+from network_anomalies.events.contract import COLUMNS
 from network_anomalies.events.parts import digest_content, to_canonical_table
 from network_anomalies.formats import FORMATS
 from network_anomalies.formats.slices import DAY_SECONDS, SECOND, index_logs, plan_slices, read_slice, start_of
@@ -27,6 +28,8 @@ START = start_of(TODAY)
 END = START + DAY_SECONDS * SECOND
 HEADER = b"#fields\t" + "\t".join((*REQUIRED, "note")).encode() + b"\n"
 INSTANTS = st.sampled_from([START - 1, START, START + 1, START + SECOND, END - 1, END]) | st.integers(START, END - 1)
+REAL_LOGS = SHARED / "data/unlabelled"
+REAL_DIGEST = "48fdcaaf6b5625d703a66f8159ad8b0723b219a87897022a7093e8bbf362ea1f"
 FATES = ("not_a_flow", "unparsable", "early", "late")
 
 
@@ -173,3 +176,13 @@ def test_a_format_that_nobody_wrote_is_named():
 def test_a_day_starts_at_midnight_utc(day):
     since = datetime.combine(day, datetime.min.time(), UTC) - datetime(1970, 1, 1, tzinfo=UTC)
     assert start_of(day) == since.days * DAY_SECONDS * SECOND
+
+
+@pytest.mark.skipif(not REAL_LOGS.is_dir(), reason="no ../shared/data")
+def test_a_real_day_gives_what_it_gave_in_version_1_of_the_contract():
+    paths = [REAL_LOGS / f"zeek-tsv-{day}.conn.log" for day in (DAY, "2024-04-20")]
+    files = {path.name: partial(path.open, "rb") for path in paths}
+    (events,) = to_slices(files, 2**20, 100_000)
+    columns = [*COLUMNS, "src_port", "dst_port", "packets"]
+    assert events.num_rows == 31_377
+    assert digest_content(to_canonical_table(events.select(columns))) == REAL_DIGEST
