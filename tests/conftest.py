@@ -26,6 +26,7 @@ from click.testing import CliRunner
 from filelock import FileLock
 from hypothesis import HealthCheck, settings
 from kedro.framework.project import configure_project
+from kedro.framework.context import KedroContext
 from kedro.framework.session import KedroSession
 from servers import make_room, start_shared_servers, stop_shared_servers
 
@@ -91,16 +92,17 @@ class Project:
     root: Path
     env: str = "embedded"
     variables: dict[str, str] = field(default_factory=dict)
+    contexts: dict[str, KedroContext] = field(default_factory=dict, repr=False)
 
     def session(self, **params: Any) -> KedroSession:
         """Return a session with runtime parameters; ``a__b=1`` means ``a.b=1``."""
         nested: dict[str, Any] = {}
         for name, value in params.items():
-            group, _, key = name.partition("__")
-            if key:
-                nested.setdefault(group, {})[key] = value
-            else:
-                nested[name] = value
+            *groups, key = name.split("__")
+            place = nested
+            for group in groups:
+                place = place.setdefault(group, {})
+            place[key] = value
         session = KedroSession.create(
             self.root, env=self.env, runtime_params=nested, conf_source=str(self.root / "conf")
         )
@@ -117,8 +119,15 @@ class Project:
         return str(self.rows("pipeline_runs").sort_values("started_at")["status"].iloc[-1])
 
     def load(self, dataset: str, **params: Any) -> Any:
-        """Load a dataset of the catalog."""
-        return self.session(**({"logical_date": DAY} | params)).load_context().catalog.load(dataset)
+        """Load a dataset of the catalog; its configuration is read once, since that takes most of the time."""
+        given = {"logical_date": DAY} | params
+        files = sorted((self.root / "conf").rglob("*.yml"))
+        key = repr([sorted(given.items()), self.env, [(path, path.stat().st_mtime_ns) for path in files]])
+        if key not in self.contexts:
+            self.contexts[key] = context = self.session(**given).load_context()
+            for name in ("catalog", "credentials"):
+                context.config_loader[name] = context.config_loader[name]
+        return self.contexts[key].catalog.load(dataset)
 
     def rows(self, table: str) -> pd.DataFrame:
         """Return a table of the registry, by plain SQL."""

@@ -26,7 +26,8 @@ BAD = {
     "protocol": ("x", "protocol_unknown"),
     "src_port": (-1, "src_port_invalid"),
     "dst_port": (-1, "dst_port_invalid"),
-    "packets": (-1, "packets_invalid"),
+    **{name: (-1, f"{name}_invalid") for name in ("packets", "src_bytes", "dst_bytes")},
+    "flow_id": ("", "flow_id_invalid"),
 }
 
 
@@ -35,7 +36,7 @@ def rules(events: pd.DataFrame) -> dict[int, str]:
 
 
 def test_good_events_break_no_rule(make_events):
-    assert rules(make_events(src_port=0, dst_port=65_535, packets=LARGEST_COUNT)) == {}
+    assert rules(make_events(src_port=0, dst_port=65_535, packets=LARGEST_COUNT, src_bytes=0, flow_id="C1")) == {}
 
 
 def test_an_empty_frame_breaks_no_rule_and_has_the_contracts_types(make_events):
@@ -67,11 +68,16 @@ def test_an_empty_frame_breaks_no_rule_and_has_the_contracts_types(make_events):
         ("protocol", None, "protocol_missing"),
         *[("protocol", value, "protocol_unknown") for value in ("tcp", "", "6", "TCP ")],
         *[(port, value, f"{port}_invalid") for port in ("src_port", "dst_port") for value in (-1, 65_536, 0.5)],
-        *[("packets", value, "packets_invalid") for value in (-1, 0.5, LARGEST_COUNT + 1)],
+        *[
+            (name, value, f"{name}_invalid")
+            for name in ("packets", "src_bytes", "dst_bytes")
+            for value in (-1, 0.5, LARGEST_COUNT + 1)
+        ],
+        *[("flow_id", value, "flow_id_invalid") for value in ("", "i" * 256)],
     ],
 )
 def test_a_value_beyond_the_boundary_breaks_just_its_own_rule(make_events, column, bad, rule):
-    good = make_events(src_port=1, dst_port=1, packets=1)
+    good = make_events(**dict.fromkeys(OPTIONAL_COLUMNS, 1)).astype({"flow_id": "str"})
     events = good.assign(**{column: [good[column].iloc[0], bad, good[column].iloc[2]]})
     assert rules(events) == {1: rule}
     reason = find_violations(coerce_events(events), TODAY)["reason"].loc[1]
@@ -88,7 +94,9 @@ def test_a_value_beyond_the_boundary_breaks_just_its_own_rule(make_events, colum
         ("duration", [0.0, -0.0, 1e12]),
         ("protocol", ["TCP", "IPV6-ICMP", "A/N"]),
         *[(port, [0, 65_535, None]) for port in ("src_port", "dst_port")],
-        ("packets", [0, LARGEST_COUNT, None]),
+        *[(name, [0, LARGEST_COUNT, None]) for name in ("packets", "src_bytes", "dst_bytes")],
+        ("flow_id", ["i" * 255, "<b>é</b>", None]),
+        ("flow_id", [7, 2**62, None]),
     ],
 )
 def test_a_value_at_the_boundary_is_good(make_events, column, good):
@@ -214,7 +222,7 @@ def test_a_missing_column_is_named(make_events, column):
 
 @pytest.mark.parametrize("column", [*COLUMNS, *OPTIONAL_COLUMNS])
 def test_a_column_that_comes_twice_is_named(make_events, column):
-    events = make_events(src_port=1, dst_port=1, packets=1)
+    events = make_events(**dict.fromkeys(OPTIONAL_COLUMNS, 1))
     with pytest.raises(ContractError, match=f"{column} twice"):
         coerce_events(pd.concat([events, events[[column]]], axis=1))
 

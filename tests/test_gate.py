@@ -37,10 +37,11 @@ from network_anomalies.pipelines.ingestion.account import (
     preview_batch,
     summarise_quality,
 )
-from network_anomalies.pipelines.ingestion.gate import judge_events, validate_events
+from network_anomalies.pipelines.ingestion.gate import judge_events, validate_events, validate_logs
 from network_anomalies.records.batch import (
     FATES,
     LineCounts,
+    LogPart,
     QualityReport,
     RejectsObject,
     SourceFile,
@@ -51,7 +52,9 @@ from network_anomalies.records.batch import (
 TODAY = date.fromisoformat(DAY)
 GATE = GateParameters(max_rejected_share=0.5, drop_duplicates=False, preview_rows=2)
 SYNTHETIC = SourceReport("synthetic", None, "0" * 64)
-NOTHING_STORED = pd.DataFrame(columns=["part", "content_sha256", "object_sha256", "file_name", "size_bytes"])
+NOTHING_STORED = pd.DataFrame(
+    columns=["part", "content_sha256", "contract_version", "object_sha256", "file_name", "size_bytes"]
+)
 WHO = {"source": "synthetic", "logical_date": TODAY}
 
 START = datetime(2024, 4, 19, tzinfo=UTC)
@@ -207,16 +210,25 @@ def test_a_part_is_offered_to_raw_as_the_same_bytes_as_the_local_copy(make_event
 def test_a_part_stored_under_other_bytes_is_not_stored_again(make_events):
     ((*_, report),) = validate(make_events())
     older = replace(report.object, object_sha256="0" * 64, file_name="old.parquet", size_bytes=9)
-    stored = pd.DataFrame([asdict(older)])
+    stored = pd.DataFrame([asdict(older)]).assign(contract_version=CONTRACT_VERSION)
     ((_, local, raw, again),) = validate(make_events(), stored=stored)
     assert (local, raw) == ({}, {})
     assert again.object == older
 
 
-@pytest.mark.parametrize("change", [{}, {"content_sha256": "other", "object_sha256": "other"}, {"part": 2}])
+@pytest.mark.parametrize(
+    "change",
+    [
+        {},
+        {"content_sha256": "other", "object_sha256": "other"},
+        {"part": 2},
+        {"contract_version": "1.0.0", "object_sha256": "other"},
+    ],
+)
 def test_a_part_with_equal_bytes_or_without_a_stored_twin_is_offered(make_events, change):
     ((_, _, first, report),) = validate(make_events())
-    ((_, local, raw, again),) = validate(make_events(), stored=pd.DataFrame([asdict(report.object) | change]))
+    version = {"contract_version": CONTRACT_VERSION}
+    ((_, local, raw, again),) = validate(make_events(), stored=pd.DataFrame([asdict(report.object) | version | change]))
     assert local == raw == first
     assert again.object == report.object
 
@@ -254,10 +266,21 @@ def report_file(**counts: int) -> SourceReport:
 
 def test_the_account_adds_up_parts_and_files(make_events):
     source_report = report_file(lines=9, not_a_flow=2, unparsable=1, early=1, late=1, imputed=1, truncated=True)
-    _, quality = summarise(make_events(2, bytes=[1, -1]), make_events(2), source_report=source_report)
+    lines = pd.DataFrame(
+        {"file": ["a.log"], "line": [9], "text": ["x"], "reason": ["y"], "format": "zeek", "header": "{}"}
+    )
+    parts = {
+        "1": LogPart(partial(make_events, 2, bytes=[1, -1]), ["a.log"]),
+        "2": LogPart(partial(make_events, 2), ["a.log"]),
+    }
+    parts["3"] = LogPart(lambda: lines, ["a.log"], unparsable=True)
+    judged = list(validate_logs(parts, source_report, NOTHING_STORED, GATE, **WHO))
+    reports = [report for *_, report in judged]
+    assert [report.rejects and report.rejects.record_count for report in reports] == [1, None, 1]
+    quality = summarise_quality(reports, source_report, "synthetic", TODAY, "run-1")
     fates = {"not_a_flow": 2, "unparsable": 1, "early": 1, "late": 1, "rejected": 1, "accepted": 3}
     assert quality.counts == LineCounts(lines_in=9, imputed=1, **fates)
-    assert (quality.rules, quality.rejected_share) == ({"bytes_invalid": 1}, 2 / 5)
+    assert (quality.rules, quality.rejected_share) == ({"bytes_invalid": 1, "unparsable": 1}, 2 / 5)
     assert quality.truncated_files == ["a.log"]
 
 
@@ -299,7 +322,7 @@ def test_the_preview_logs_the_first_events_and_the_account(make_events, caplog):
     with caplog.at_level(logging.INFO, "network_anomalies"):
         preview_batch(reports, replace(quality, truncated_files=["cut.log"]))
     assert len(reports[0].head) == GATE.preview_rows
-    assert all(text in caplog.text for text in ("10.0.0.2", "rule bytes_invalid", "cut.log ends mid-line"))
+    assert all(text in caplog.text for text in ("10.0.0.2", "rule bytes_invalid", "cut.log ends in the middle"))
     assert "10.0.0.4" not in caplog.text
 
 

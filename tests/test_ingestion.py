@@ -29,9 +29,14 @@ TABLES = ("sources", "ingestion_batches", "ingestion_events", "quarantine_object
 
 
 def zeek_line(
-    second: float, duration: str = "0.5", proto: str = "tcp", host: str = "10.0.0.1", server: str = "192.0.2.7"
+    second: float,
+    duration: str = "0.5",
+    proto: str = "tcp",
+    host: str = "10.0.0.1",
+    server: str = "192.0.2.7",
+    tunnel: str = "-",
 ) -> str:
-    return f"{START + second:.6f}\tC1\t{host}\t1234\t{server}\t443\t{proto}\t{duration}\t3\t180\t2\t120\t-\n"
+    return f"{START + second:.6f}\tC1\t{host}\t1234\t{server}\t443\t{proto}\t{duration}\t3\t180\t2\t120\t{tunnel}\n"
 
 
 def write_log(project: Project, name: str, text: str) -> Path:
@@ -183,7 +188,7 @@ def test_zeek_logs_become_events_of_their_day(anywhere):
 
 def test_a_missing_duration_can_be_refused(embedded):
     write_log(embedded, "conn.log", HEADER + zeek_line(1) + zeek_line(5, duration="-"))
-    embedded.run("log_ingestion", source="zeek", logs__missing_duration="reject", gate__max_rejected_share=0.5)
+    embedded.run("log_ingestion", source="zeek", logs__missing__duration="reject", gate__max_rejected_share=0.5)
     assert embedded.load("quarantined_events", source="zeek")["rule"].tolist() == ["duration_missing"]
     assert embedded.rows("ingestion_batches")["imputed"].tolist() == [0]
 
@@ -193,7 +198,7 @@ def test_a_log_that_ends_mid_line_ends_at_its_last_whole_line(embedded, caplog):
     embedded.run("log_ingestion", source="zeek")
     batch = embedded.rows("ingestion_batches").iloc[0]
     assert (batch["accepted"], batch["unparsable"]) == (30, 1)
-    assert "ends mid-line" in caplog.text
+    assert "ends in the middle of a line" in caplog.text
     assert embedded.rows("source_files")["truncated"].tolist() == [1]
 
 

@@ -38,7 +38,8 @@ VALUES = {
     "protocol": st.sampled_from(["TCP", "UDP"]),
     "src_port": PORT,
     "dst_port": PORT,
-    "packets": st.none() | COUNT,
+    **dict.fromkeys(("packets", "src_bytes", "dst_bytes"), st.none() | COUNT),
+    "flow_id": st.none() | st.sampled_from(["C1", "C10", "C2", "é", "\U0001f600"]),
 }
 ROWS = st.lists(st.fixed_dictionaries(VALUES), min_size=1, max_size=12)
 
@@ -116,7 +117,8 @@ def test_a_part_reads_back_as_it_was(rows):
 
 
 def test_a_part_has_the_contracts_types_zstd_and_its_provenance(make_events):
-    events = coerce_events(make_events(src_port=[1, None, 3], dst_port=2, packets=[1, None, 2]))
+    optional = {"src_port": [1, None, 3], "dst_port": 2, "packets": [1, None, 2], "src_bytes": 1, "dst_bytes": 0}
+    events = coerce_events(make_events(**optional, flow_id=["C1", None, "C2"]))
     file = pq.ParquetFile(io.BytesIO(encode_part(to_canonical_table(events), {"source": "zeek", "contract": "1"})))
     types = {field.name: str(field.type) for field in file.schema_arrow}
     text = "dictionary<values=string, indices=int32, ordered=0>"
@@ -129,7 +131,8 @@ def test_a_part_has_the_contracts_types_zstd_and_its_provenance(make_events):
         "protocol": text,
         "src_port": "int32",
         "dst_port": "int32",
-        "packets": "int64",
+        **dict.fromkeys(("packets", "src_bytes", "dst_bytes"), "int64"),
+        "flow_id": "string",
     }
     group = file.metadata.row_group(0)
     assert {group.column(place).compression for place in range(group.num_columns)} == {"ZSTD"}

@@ -1,5 +1,7 @@
 """Quarantine by revision, and its rows put through today's gate again."""
 
+from dataclasses import replace
+
 import pandas as pd
 import pytest
 from click.testing import CliRunner
@@ -9,6 +11,8 @@ from test_ingestion import HEADER, write_log, zeek_line
 from network_anomalies.cli import cli
 from network_anomalies.errors import explain
 from network_anomalies.events import contract
+from network_anomalies.events.contract import OPTIONAL_COLUMNS
+from network_anomalies.formats import FORMATS, zeek
 from network_anomalies.records.batch import FATES
 
 LOGS = {"pipeline": "log_ingestion", "source": "zeek", "gate__max_rejected_share": 1.0}
@@ -25,7 +29,7 @@ def loosen(monkeypatch):
 
 def ingest(project, text=HEADER + GOOD + BAD, **params):
     write_log(project, "conn.log", text)
-    return project.run(**(LOGS | {"logs__missing_duration": "reject"} | params))
+    return project.run(**(LOGS | {"logs__missing__duration": "reject"} | params))
 
 
 def batches(project):
@@ -46,7 +50,7 @@ def refusal(project, **params):
 def test_rows_that_meet_the_contract_by_now_make_a_new_revision(anywhere, loosen):
     ingest(anywhere)
     loosen("NEWPROTO")
-    assert anywhere.run(**REPLAY, logs__missing_duration="reject") == "SUCCESS"
+    assert anywhere.run(**REPLAY, logs__missing__duration="reject") == "SUCCESS"
     before, after = batches(anywhere)
     lines = 17
     assert account(before) == dict(lines_in=lines, rejected=3, accepted=8, duplicates_dropped=0, imputed=0)
@@ -69,7 +73,7 @@ def test_a_replay_is_what_the_ingestion_of_the_same_logs_would_be_today(anywhere
     replayed = batches(anywhere)[-1]
     assert account(replayed)["imputed"] == 1
     objects = anywhere.objects()
-    assert ingest(anywhere, logs__missing_duration="zero") == "UNCHANGED"
+    assert ingest(anywhere, logs__missing__duration="zero") == "UNCHANGED"
     assert anywhere.objects() == objects
     _, replay, again = anywhere.records("stage_events")
     assert [row["stage"] for row in (replay, again)] == ["ingestion", "ingestion"]
@@ -79,7 +83,7 @@ def test_a_replay_is_what_the_ingestion_of_the_same_logs_would_be_today(anywhere
 def test_nothing_that_passes_is_unchanged_and_leaves_no_object_behind(anywhere):
     ingest(anywhere)
     before = [anywhere.objects(), anywhere.objects("quarantine"), batches(anywhere)]
-    assert anywhere.run(**REPLAY, logs__missing_duration="reject") == "UNCHANGED"
+    assert anywhere.run(**REPLAY, logs__missing__duration="reject") == "UNCHANGED"
     assert [anywhere.objects(), anywhere.objects("quarantine"), batches(anywhere)] == before
 
 
@@ -102,7 +106,7 @@ def test_rows_go_into_their_own_part_and_other_parts_keep_their_objects(anywhere
     before = anywhere.rows("current_objects").set_index("part")
     assert len(before) == 3
     loosen("NEWPROTO")
-    assert anywhere.run(**REPLAY, logs__missing_duration="reject", logs__part_events=4) == "SUCCESS"
+    assert anywhere.run(**REPLAY, logs__missing__duration="reject", logs__part_events=4) == "SUCCESS"
     after = anywhere.rows("current_objects").set_index("part").sort_index()
     changed = before["object_sha256"] != after["object_sha256"]
     assert changed.tolist() == [True, False, False] or changed.sum() < 3
@@ -138,7 +142,7 @@ def test_a_contract_that_became_stricter_holds_for_stored_events_too(embedded, l
     monkeypatch.setattr(contract, "LARGEST_PORT", 500)  # the clients' ports are 1234
     monkeypatch.setattr("network_anomalies.pipelines.ingestion.gate.CONTRACT_VERSION", "1.1.0")
     with pytest.raises(Exception, match="src_port_invalid 10"):
-        embedded.run(**REPLAY | {"gate__max_rejected_share": 0.5}, logs__missing_duration="reject")
+        embedded.run(**REPLAY | {"gate__max_rejected_share": 0.5}, logs__missing__duration="reject")
     assert len(batches(embedded)) == 1
 
 
@@ -235,7 +239,7 @@ def test_quarantine_holds_the_rejects_of_the_current_revision_only(anywhere):
     assert rejects["run_id"].unique().tolist() == [batches(anywhere)[-1]["run_id"]]
     columns = ["timestamp", "src_ip", "dst_ip", "bytes", "duration", "protocol"]
     assert list(rejects.columns) == [
-        *columns, "src_port", "dst_port", "packets", "row", "rule", "reason", "part", "run_id"
+        *columns, *OPTIONAL_COLUMNS, "row", "rule", "reason", "part", "run_id"
     ]  # fmt: skip
 
 
@@ -250,3 +254,55 @@ def test_a_day_without_a_batch_has_no_quarantine_to_show(anywhere):
     with pytest.raises(Exception) as raised:
         anywhere.load("quarantined_events", source="zeek")
     assert "run the ingestion or log_ingestion pipeline of that day" in explain(raised.value)
+
+
+BROKEN = [
+    "garbage",
+    zeek_line(3).rstrip().replace("171", "BAD", 1),
+    zeek_line(4, proto="newproto").rstrip().replace("171", "BAD", 1),
+]
+
+
+@pytest.fixture
+def mend(monkeypatch):
+    """Return a function that lets the parser of today read a time that it could not read before."""
+
+    def parse(block, header):
+        return zeek.parse_lines(block.replace(b"BAD", b"171"), header)
+
+    return lambda: monkeypatch.setitem(FORMATS, "zeek", replace(zeek.FORMAT, parse_lines=parse))
+
+
+def test_lines_that_cannot_be_read_are_kept_as_they_stand(anywhere):
+    ingest(anywhere, HEADER + GOOD + "\n".join(BROKEN) + "\n")
+    kept = anywhere.load("quarantined_events", source="zeek")
+    assert kept["text"].tolist() == BROKEN
+    first = HEADER.count("\n") + 9
+    assert kept["line"].tolist() == [first, first + 1, first + 2]
+    assert kept["rule"].tolist() == ["unparsable"] * 3
+    assert kept["file"].str.endswith("/conn.log").all()
+    assert kept["reason"].str.contains("number of values|time").all()
+    (batch,) = batches(anywhere)
+    assert (batch["unparsable"], batch["rejected"]) == (3, 0)
+    assert anywhere.run(**REPLAY) == "UNCHANGED"
+
+
+def test_lines_that_can_be_read_by_now_are_judged_like_any_other(anywhere, mend):
+    ingest(anywhere, HEADER + GOOD + "\n".join(BROKEN) + "\n")
+    mend()
+    assert anywhere.run(**REPLAY, replay__rule="unparsable") == "SUCCESS"
+    after = batches(anywhere)[-1]
+    account(after)
+    assert (after["unparsable"], after["rejected"], after["accepted"]) == (1, 1, 9)
+    kept = anywhere.load("quarantined_events", source="zeek").sort_values("rule")
+    assert kept["rule"].tolist() == ["protocol_unknown", "unparsable"]
+    assert kept["text"].tolist()[1:] == BROKEN[:1]
+    assert anywhere.run(**REPLAY) == "UNCHANGED"
+    assert anywhere.run(**REPLAY, replay__rule="protocol_unknown") == "UNCHANGED"
+
+
+def test_a_line_that_was_cut_short_or_too_long_is_not_read_again(embedded, mend):
+    ingest(embedded, HEADER + GOOD + zeek_line(9, tunnel="x" * 2**20) + BROKEN[1][:40])
+    assert embedded.load("quarantined_events", source="zeek")["rule"].tolist() == ["unparsable"] * 2
+    mend()
+    assert embedded.run(**REPLAY) == "UNCHANGED"

@@ -16,6 +16,7 @@ from kedro.pipeline.node import Node
 
 from network_anomalies.errors import ProjectError, explain
 from network_anomalies.parameters import digest_parameters
+from network_anomalies.records.batch import describe_days
 from network_anomalies.records.run_start import RunStart
 from network_anomalies.runs.signals import raise_on_signals
 from network_anomalies.runs.stages import find_kind
@@ -158,6 +159,8 @@ def _find_status(run: "Run", made: set[str]) -> str:
 
 def _describe_results(run: "Run", made: set[str], catalog: DataCatalog) -> Iterator[str]:
     yield _describe_outcome(run, made)
+    if "quality_report" in made and (days := catalog.load("quality_report").get("other_days")):
+        yield f"not stored, since they are of other days: {describe_days(days)}; `kedro backfill` stores them"
     yield from _describe_models(run, made, catalog)
 
 

@@ -169,12 +169,32 @@ class GeneratorParameters(Strict):
         return self
 
 
+class MissingParameters(Strict):
+    """What becomes of flows that lack a value: it is set to 0, or the flow goes to quarantine."""
+
+    duration: Literal["zero", "reject"]
+    bytes: Literal["zero", "reject"]
+
+
+class MappingParameters(Strict):
+    """Which column of a plain CSV or Parquet file gives which column of an event: see ``formats.mapping``."""
+
+    columns: dict[str, str]
+    time: str = "auto"
+    duration: str = "s"
+    delimiter: str = ","
+
+
 class LogsParameters(Strict):
     """Where flow logs lie and how they are read."""
 
     path: Annotated[str, StringConstraints(min_length=1)]
     format: Name
-    missing_duration: Literal["zero", "reject"]
+    columns: list[Literal["src_port", "dst_port", "packets", "src_bytes", "dst_bytes", "flow_id"]]
+    missing: MissingParameters
+    timezone: Annotated[str, StringConstraints(min_length=1)]
+    mapping: MappingParameters | None
+    skip_foreign: bool
     part_events: PartEvents
     block_bytes: Annotated[int, Field(ge=1_048_576)]
 

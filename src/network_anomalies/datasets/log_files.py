@@ -1,8 +1,11 @@
 """Flow log files: one file, a folder, a glob or an s3:// prefix."""
 
+import os
 import re
+from datetime import date, timedelta
 from functools import partial
 
+from fsspec.implementations.local import LocalFileSystem
 from kedro.io import AbstractDataset, DatasetError
 
 from network_anomalies.datasets.lake import open_lake
@@ -17,7 +20,11 @@ HIDDEN = re.compile(r"(^|/)\.")
 class LogFilesDataset(AbstractDataset[None, dict[str, OpenFile]]):
     """Loads as ``{path: function that opens the file for reading bytes}``, in order of the paths; read only.
 
-    Hidden files and folders are left out, unless the path itself leads there.
+    Hidden files and folders are left out, unless the path itself leads there. A file that several paths lead to, by
+    symbolic links, is loaded once.
+
+    ``{date}`` in the path stands for the logical date, the day before and the day after; their files may hold flows of
+    the logical date. ``{date:%Y%m%d}`` is the date in another form.
 
     Example of a catalog entry:
 
@@ -25,7 +32,8 @@ class LogFilesDataset(AbstractDataset[None, dict[str, OpenFile]]):
 
         log_files:
           type: network_anomalies.datasets.LogFilesDataset
-          path: s3://sensor-logs/2024-04-19/*.log
+          path: s3://sensor-logs/{date}/*.log
+          logical_date: 2024-04-19
           credentials: minio
 
     >>> from pathlib import Path
@@ -36,16 +44,25 @@ class LogFilesDataset(AbstractDataset[None, dict[str, OpenFile]]):
     b'#fields ts'
     """
 
-    def __init__(self, *, path: str, credentials: Credentials | None = None, metadata: object = None) -> None:
+    def __init__(
+        self,
+        *,
+        path: str,
+        logical_date: str | None = None,
+        credentials: Credentials | None = None,
+        metadata: object = None,
+    ) -> None:
         """Create the dataset.
 
         Args:
-            path: a file, a folder (searched with its sub-folders), a glob, or an s3:// prefix.
+            path: a file, a folder (searched with its sub-folders), a glob, or an s3:// prefix; may hold ``{date}``.
+            logical_date: the day, as YYYY-MM-DD, for a path with ``{date}``.
             credentials: arguments of the filesystem of an s3:// prefix.
             metadata: for plug-ins; Kedro ignores it.
         """
         self._given = path
-        self._fs, self._path = open_lake(path, credentials if "://" in path else None)
+        self._fs, root = open_lake(path, credentials if "://" in path else None)
+        self._paths = expand_dates(root, date.fromisoformat(str(logical_date)) if logical_date else None)
         self.metadata = metadata
 
     def load(self) -> dict[str, OpenFile]:
@@ -64,16 +81,43 @@ class LogFilesDataset(AbstractDataset[None, dict[str, OpenFile]]):
         raise DatasetError("log_files is read only")
 
     def _find(self) -> list[str]:
-        pattern = GLOB.search(self._path)
-        folder = self._path[: pattern.start()].rpartition("/")[0] if pattern else self._path
+        found = {self._identify(path): path for given in self._paths for path in self._list(given)}
+        return list(found.values())
+
+    def _list(self, given: str) -> list[str]:
+        pattern = GLOB.search(given)
+        folder = given[: pattern.start()].rpartition("/")[0] if pattern else given
         self._fs.invalidate_cache(folder)
-        found = (
-            [path for path in self._fs.glob(self._path) if self._fs.isfile(path)] if pattern else self._fs.find(folder)
-        )
+        found = [path for path in self._fs.glob(given) if self._fs.isfile(path)] if pattern else self._fs.find(folder)
         return [path for path in found if not HIDDEN.search(path.removeprefix(folder))]
+
+    def _identify(self, path: str) -> str:
+        """Return what a path leads to."""
+        return os.path.realpath(path) if isinstance(self._fs, LocalFileSystem) else path
 
     def _exists(self) -> bool:
         return bool(self._find())
 
     def _describe(self) -> dict[str, str]:
         return {"path": self._given}
+
+
+def expand_dates(path: str, day: date | None) -> list[str]:
+    """Return a path for a day, the day before and the day after; the path itself if it holds no ``{date}``.
+
+    >>> expand_dates("logs/{date:%Y/%m}/conn.{date}.log", date(2024, 4, 1))[:2]
+    ['logs/2024/04/conn.2024-04-01.log', 'logs/2024/03/conn.2024-03-31.log']
+
+    Raises:
+        ProjectError: something else stands in braces.
+    """
+    if "{date" not in path:
+        return [path]
+    if day is None:
+        raise ProjectError(f"logs.path is {path}: {{date}} needs a logical date")
+    try:
+        return list(dict.fromkeys(path.format(date=day + timedelta(days=offset)) for offset in (0, -1, 1)))
+    except (KeyError, IndexError, ValueError) as error:
+        raise ProjectError(
+            f"logs.path is {path}: only {{date}} or a form such as {{date:%Y%m%d}} may stand in braces"
+        ) from error

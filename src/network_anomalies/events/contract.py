@@ -13,13 +13,14 @@ from pandera.errors import SchemaErrors
 from network_anomalies.errors import ContractError
 from network_anomalies.events.protocols import PROTOCOLS
 
-CONTRACT_VERSION = "1.0.0"
+CONTRACT_VERSION = "2.0.0"
 COLUMNS = ("timestamp", "src_ip", "dst_ip", "bytes", "duration", "protocol")
-OPTIONAL_COLUMNS = ("src_port", "dst_port", "packets")
+OPTIONAL_COLUMNS = ("src_port", "dst_port", "packets", "src_bytes", "dst_bytes", "flow_id")
 TEXT_COLUMNS = ("src_ip", "dst_ip", "protocol")
 TIMESTAMP = "datetime64[us, UTC]"
 LARGEST_COUNT = 2**53 - 1  # above it float64, a usual road into pandas, rounds whole numbers
 LARGEST_PORT = 65_535
+LONGEST_ID = 255
 
 _IPV4 = r"^(?:(?:25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)\.){3}(?:25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)$"
 _WANTED = {
@@ -31,7 +32,8 @@ _WANTED = {
     "protocol": "an upper-case IANA keyword",
     "src_port": "a port from 0 to 65535, or nothing",
     "dst_port": "a port from 0 to 65535, or nothing",
-    "packets": "a whole number below 2^53, or nothing",
+    **dict.fromkeys(("packets", "src_bytes", "dst_bytes"), "a whole number below 2^53, or nothing"),
+    "flow_id": f"1 to {LONGEST_ID} characters, or nothing",
 }
 
 
@@ -43,7 +45,7 @@ def coerce_events(events: pd.DataFrame) -> pd.DataFrame:
 
     Returns:
         Frame with a fresh row index: ``timestamp`` datetime64[us, UTC] (naive times are UTC), addresses and
-        protocol categories, numbers as they came if numeric, else float64.
+        protocol categories, ``flow_id`` text, numbers as they came if numeric, else float64.
 
     Raises:
         ContractError: not a frame, a column missing, or a column name twice.
@@ -73,6 +75,9 @@ def event_schema(logical_date: date, columns: tuple[str, ...] = COLUMNS) -> pa.D
         "src_port": pa.Check(_are_ports, error="src_port_invalid"),
         "dst_port": pa.Check(_are_ports, error="dst_port_invalid"),
         "packets": pa.Check(_are_counts, error="packets_invalid"),
+        "src_bytes": pa.Check(_are_counts, error="src_bytes_invalid"),
+        "dst_bytes": pa.Check(_are_counts, error="dst_bytes_invalid"),
+        "flow_id": pa.Check(_are_ids, error="flow_id_invalid"),
     }
     return pa.DataFrameSchema(
         {column: pa.Column(checks=checks[column], nullable=column in OPTIONAL_COLUMNS) for column in columns},
@@ -129,6 +134,8 @@ def _coerce(values: pd.Series) -> pd.Series:
         if isinstance(values.dtype, pd.CategoricalDtype) and isinstance(values.cat.categories.dtype, pd.StringDtype):
             return values
         return to_text(values).astype("str").astype("category")
+    if values.name == "flow_id":
+        return to_text(values).astype("str")
     return _coerce_numbers(values)
 
 
@@ -187,3 +194,7 @@ def _are_counts(values: pd.Series) -> pd.Series:
 
 def _are_ports(values: pd.Series) -> pd.Series:
     return _are_counts(values) & (values <= LARGEST_PORT)
+
+
+def _are_ids(values: pd.Series) -> pd.Series:
+    return values.str.len().between(1, LONGEST_ID)

@@ -22,7 +22,8 @@ _TYPES = {
     "protocol": _DICTIONARY,
     "src_port": pa.int32(),
     "dst_port": pa.int32(),
-    "packets": pa.int64(),
+    **dict.fromkeys(("packets", "src_bytes", "dst_bytes"), pa.int64()),
+    "flow_id": pa.string(),
 }
 ROW_GROUP_ROWS = 262_144
 
@@ -43,23 +44,30 @@ def to_canonical_table(events: pd.DataFrame | pa.Table) -> pa.Table:
 
 def find_duplicates(table: pa.Table) -> np.ndarray:
     """Return, for a canonical table, which rows equal the row before them in every column."""
-    keys = _sort_keys(table)
-    equal = np.ones(max(table.num_rows - 1, 0), dtype=bool)
-    for key in keys:
-        equal &= key[1:] == key[:-1]
-    return np.append(False, equal)[: table.num_rows]
+    duplicates = np.zeros(table.num_rows, dtype=bool)
+    rows = _find_ties(_to_numbers(table["timestamp"].combine_chunks())) if table.num_rows else np.empty(0, dtype=int)
+    if len(rows):
+        keys = _sort_keys(table.take(pa.array(rows)))
+        duplicates[rows[1:]] = np.logical_and.reduce([key[1:] == key[:-1] for key in keys])
+    return duplicates
 
 
 def digest_content(table: pa.Table) -> str:
     """Return the sha256 of a canonical table's rows, independent of Parquet and of any library's version.
 
-    Hashed per column: its name, for text the sorted distinct values (UTF-8, newline between), then the values
-    or the int32 places in that list, little-endian; nulls of optional columns as -1.
+    Hashed per column: its name and number of rows; for addresses and protocols the sorted distinct values (UTF-8,
+    newline between), then the int32 places in that list; for ``flow_id`` the int32 lengths in bytes, then the values;
+    for others the values. Numbers are little-endian; nulls of optional columns are -1.
     """
     digest = hashlib.sha256()
     for name in table.column_names:
         column = table[name].combine_chunks()
         digest.update(f"{name}:{len(column)}\n".encode())
+        if name == "flow_id":
+            lengths = pc.fill_null(pc.binary_length(column), -1).to_numpy(zero_copy_only=False)
+            digest.update(np.ascontiguousarray(lengths).view(np.uint8).data)
+            digest.update("".join(pc.fill_null(column, "").to_pylist()).encode())
+            continue
         if name in TEXT_COLUMNS:
             digest.update("\n".join(column.dictionary.to_pylist()).encode() + b"\n")
         digest.update(_to_numbers(column).view(np.uint8).data)
@@ -74,7 +82,7 @@ def digest_contents(digests: Iterable[str]) -> str:
 def encode_part(table: pa.Table, provenance: Mapping[str, str], repeating: Collection[str] | None = None) -> bytes:
     """Return a table as zstd Parquet bytes whose footer carries ``provenance``.
 
-    Columns of ``repeating`` values are written as dictionaries; None means all but times.
+    Columns of ``repeating`` values are written as dictionaries; None means all but times and ``flow_id``.
     """
     times = [field.name for field in table.schema if pa.types.is_timestamp(field.type)]
     sink = pa.BufferOutputStream()
@@ -83,7 +91,7 @@ def encode_part(table: pa.Table, provenance: Mapping[str, str], repeating: Colle
         sink,
         compression="zstd",
         row_group_size=ROW_GROUP_ROWS,
-        use_dictionary=[name for name in repeating or table.column_names if name not in times],
+        use_dictionary=[name for name in repeating or table.column_names if name not in (*times, "flow_id")],
         column_encoding=dict.fromkeys(times, "DELTA_BINARY_PACKED"),
         write_statistics=times,  # rows stand in order of time, so no other column's range skips anything
     )
@@ -128,17 +136,22 @@ def _sort_dictionary(column: pa.ChunkedArray) -> pa.DictionaryArray:
 
 def _find_order(table: pa.Table) -> pa.Array | None:
     """Return the row order, or None if the rows stand in it already; rows at one instant are few, and sorted apart."""
-    keys = _sort_keys(table)
-    times = keys[0]
+    times = _to_numbers(table["timestamp"].combine_chunks())
     sorted_already = bool((times[1:] >= times[:-1]).all())
     order = np.arange(len(times)) if sorted_already else np.argsort(times, kind="stable")
-    equal = np.diff(times[order]) == 0
-    if not equal.any():
+    tied = _find_ties(times[order])
+    if not len(tied):
         return None if sorted_already else pa.array(order)
-    tied = np.append(False, equal) | np.append(equal, False)
     rows = order[tied]
-    order[tied] = rows[np.lexsort([key[rows] for key in reversed(keys)])]
+    keys = _sort_keys(table.take(pa.array(rows)))
+    order[tied] = rows[np.lexsort(keys[::-1])]
     return pa.array(order)
+
+
+def _find_ties(times: np.ndarray) -> np.ndarray:
+    """Return the places of sorted times that equal one beside them."""
+    equal = np.diff(times) == 0
+    return np.flatnonzero(np.append(False, equal) | np.append(equal, False))
 
 
 def _sort_keys(table: pa.Table) -> list[np.ndarray]:
@@ -147,6 +160,8 @@ def _sort_keys(table: pa.Table) -> list[np.ndarray]:
 
 def _to_numbers(column: pa.Array) -> np.ndarray:
     """Return a canonical column as numbers that order as its values do; sorted dictionaries order by place."""
+    if pa.types.is_string(column.type):
+        column = _sort_dictionary(pa.chunked_array([pc.fill_null(column, "")]))
     if pa.types.is_dictionary(column.type):
         column = column.indices
     elif pa.types.is_timestamp(column.type):

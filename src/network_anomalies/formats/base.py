@@ -1,53 +1,151 @@
-"""What a flow log format gives, and how a log is read within bounded memory."""
+"""What a flow log format is, and what it gives."""
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any, BinaryIO
+from zoneinfo import ZoneInfo
 
+import numpy as np
 import pyarrow as pa
+from pydantic import TypeAdapter, ValidationError
+
+from network_anomalies.errors import ContractError
+from network_anomalies.events.contract import COLUMNS, OPTIONAL_COLUMNS
+from network_anomalies.formats.mapping import ColumnMapping
 
 OpenFile = Callable[[], BinaryIO]
+
+EVENT_COLUMNS = (*COLUMNS, *OPTIONAL_COLUMNS)
+NO_EVENTS = pa.schema(
+    {
+        "timestamp": pa.timestamp("us", "UTC"),
+        **dict.fromkeys(("src_ip", "dst_ip"), pa.string()),
+        **dict.fromkeys(("bytes", "duration"), pa.float64()),
+        "protocol": pa.string(),
+    }
+).empty_table()
+UNPARSABLE = pa.schema([("line", pa.int64()), ("text", pa.string()), ("reason", pa.string()), ("header", pa.string())])
+
+
+@dataclass(frozen=True)
+class LogOptions:
+    """What a log does not say about itself.
+
+    Attributes:
+        timezone: IANA name of the time zone of local times; times with an offset do not need it.
+        mapping: the columns of a plain CSV or Parquet file.
+    """
+
+    timezone: str = "UTC"
+    mapping: ColumnMapping | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse a time zone that nobody knows."""
+        try:
+            ZoneInfo(self.timezone)
+        except (KeyError, ValueError, OSError) as error:
+            raise ContractError(
+                f"logs.timezone is {self.timezone!r}: give an IANA name, such as UTC or Europe/Berlin"
+            ) from error
+
+
+DEFAULT_OPTIONS = LogOptions()
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The rows of a block, before they are events.
+
+    Attributes:
+        block: the block that they are in.
+        columns: the values of each column that was asked for, equally long.
+        numbers: which line of the block each row is, from 0.
+        not_a_flow: lines that are no row, counted by reason.
+        faults: by reason the lines (from 0) that should be a row and are not.
+    """
+
+    block: bytes
+    columns: Mapping[str, pa.Array]
+    numbers: np.ndarray
+    not_a_flow: Counter[str] = field(default_factory=Counter)
+    faults: Mapping[str, np.ndarray] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class ParsedLines:
-    """Lines of a log, told apart.
+    """Lines of a log, told apart: their number is that of events, ``not_a_flow`` and ``unparsable`` together.
 
     Attributes:
-        events: the contract's columns as they stand in the log; ``timestamp`` is never null, other values may be.
-        not_a_flow: lines that hold no flow (headers, comments, blank lines).
-        unparsable: lines that should hold one and cannot be read, or not be placed in time.
+        events: those of ``EVENT_COLUMNS`` that the log gives; ``timestamp`` (microseconds, UTC) is never null, other
+            values are null where they are missing; numbers float64, the others text.
+        not_a_flow: lines that hold no flow, counted by reason.
+        unparsable: lines that should hold one and cannot be read, or not be placed in time, as ``UNPARSABLE``: the
+            number of the line (from 1), the line as it stands (bytes that are no UTF-8 escaped), the reason, and the
+            header that it was parsed with, as ``dump_header`` writes it.
+        header: what the next block of the same file is parsed with.
     """
 
     events: pa.Table
-    not_a_flow: int
-    unparsable: int
+    not_a_flow: Counter[str]
+    unparsable: pa.Table
+    header: Any
+
+    @property
+    def lines(self) -> int:
+        """How many lines they are."""
+        return int(self.events.num_rows + self.not_a_flow.total() + self.unparsable.num_rows)
 
 
 @dataclass(frozen=True)
 class LogFormat:
-    """A flow log format as three pure functions of bytes.
+    """A flow log format whose files are lines of text, as pure functions of bytes.
 
     Attributes:
-        read_header: the first block of a file to the file's header; raises ``ContractError`` if it is no such log.
+        columns: those of ``EVENT_COLUMNS`` that a log of this format can give.
+        matches: whether a file with this first block looks like such a log.
+        read_header: the first block of a file and the options to what its lines are parsed with; raises
+            ``ContractError`` if it is no such log.
         parse_lines: whole lines and the header to ``ParsedLines``.
         is_whole: whether a last line without a line end, and the header, still gives a whole event.
+        header: the type of the header: what ``load_header`` makes again.
     """
 
-    read_header: Callable[[bytes], Any]
+    columns: tuple[str, ...]
+    matches: Callable[[bytes], bool]
+    read_header: Callable[[bytes, LogOptions], Any]
     parse_lines: Callable[[bytes, Any], ParsedLines]
     is_whole: Callable[[bytes, Any], bool]
+    header: type[Any] = LogOptions
 
 
-def iterate_blocks(file: BinaryIO, block_bytes: int) -> Iterator[bytes]:
-    """Yield a file as blocks of whole lines, about ``block_bytes`` each; only the last may lack its line end."""
-    rest = b""
-    while data := file.read(block_bytes):
-        lines, newline, rest_of_data = data.rpartition(b"\n")
-        if newline:
-            yield rest + lines + newline
-            rest = rest_of_data
-        else:
-            rest += data
-    if rest:
-        yield rest
+def dump_header(header: Any) -> str | None:
+    """Return a header as JSON text, so that a line of the log can be parsed again without its file."""
+    return None if header is None else TypeAdapter(type(header)).dump_json(header).decode()
+
+
+def load_header(log_format: LogFormat, text: str) -> Any:
+    """Return the header that ``dump_header`` wrote.
+
+    Raises:
+        ContractError: this version has another header for the format.
+    """
+    try:
+        return TypeAdapter(log_format.header).validate_json(text)
+    except ValidationError as error:
+        raise ContractError("the header of its lines was written by another version: ingest the file again") from error
+
+
+@dataclass(frozen=True)
+class TableFormat:
+    """A format whose files are tables that are read at random, not line by line.
+
+    Attributes:
+        columns: those of ``EVENT_COLUMNS`` that a file of this format can give.
+        matches: whether a file with these first bytes looks like one.
+        parse_table: a file, the options and a number of rows to ``ParsedLines`` of at most so many rows.
+    """
+
+    columns: tuple[str, ...]
+    matches: Callable[[bytes], bool]
+    parse_table: Callable[[BinaryIO, LogOptions, int], Iterator[ParsedLines]]

@@ -1,38 +1,54 @@
-"""From log files to time slices: a first pass finds what lies where, a second reads slice by slice.
+"""From log files to time slices: one pass parses them and keeps the day's events on disk, a second makes the slices.
 
 Slices do not overlap in time, whatever the files do, so an exact duplicate meets its twin inside one slice and equal
 events give equal parts however the files were cut.
 """
 
-import hashlib
 from collections import Counter
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from datetime import UTC, date, datetime
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from network_anomalies.errors import ContractError
-from network_anomalies.formats.base import LogFormat, OpenFile, iterate_blocks
+from network_anomalies.events.contract import COLUMNS, OPTIONAL_COLUMNS, TEXT_COLUMNS
+from network_anomalies.formats.log_file import LogFile, ParsedFile, Reading
+from network_anomalies.formats.spool import EventSpool, SpooledBlock
 from network_anomalies.records.batch import SourceFile
 
+EPOCH = date(1970, 1, 1)
 SECOND = 1_000_000
+HOUR = 3_600 * SECOND
 DAY_SECONDS = 86_400
+DAY = DAY_SECONDS * SECOND
+UNPARSABLE_PART_BYTES = 67_108_864
+"""How much text of unparsable lines makes a part; a line may have up to 1 MiB."""
 
 
 @dataclass(frozen=True)
-class Block:
-    """Whole lines of a file: where they lie and which instants (microseconds since 1970) they span."""
+class Fragment:
+    """Events of one file and one hour: where they are kept, and which instants (microseconds since 1970) they span."""
 
     path: str
-    header: Any
-    offset: int
-    length: int
+    place: SpooledBlock
     first: int
     last: int
+
+
+@dataclass(frozen=True)
+class UnparsableLines:
+    """Lines of one file that cannot be read: where they are kept, and how many they are."""
+
+    path: str
+    place: SpooledBlock
+    lines: int
+    size_bytes: int
 
 
 @dataclass
@@ -40,26 +56,36 @@ class LogIndex:
     """What a day's log files hold.
 
     Attributes:
-        blocks: the blocks that have flows of the day.
+        spool: the day's events and the unparsable lines.
+        fragments: where the events of the day are.
+        unparsable: where the unparsable lines are.
+        columns: those of the contract that the events have.
         seconds: flows in each of the day's 86,400 seconds.
-        files: what each file is; ``imputed`` is how many flows of the day lack their duration.
+        files: what each file is.
+        imputed: values that are missing and to be set to 0, by column.
+        other_days: flows of other days, by day.
     """
 
-    blocks: list[Block] = field(default_factory=list)
+    spool: EventSpool = field(default_factory=EventSpool)
+    fragments: list[Fragment] = field(default_factory=list)
+    unparsable: list[UnparsableLines] = field(default_factory=list)
+    columns: tuple[str, ...] = COLUMNS
     seconds: np.ndarray = field(default_factory=lambda: np.zeros(DAY_SECONDS, dtype=np.int64))
     files: list[SourceFile] = field(default_factory=list)
+    imputed: Counter[str] = field(default_factory=Counter)
+    other_days: Counter[date] = field(default_factory=Counter)
 
 
-def index_logs(files: Mapping[str, OpenFile], log_format: LogFormat, logical_date: date, block_bytes: int) -> LogIndex:
-    """Read every file once and say what is where.
+def index_logs(files: Mapping[str, LogFile], reading: Reading) -> LogIndex:
+    """Read every file once, keep the events of the day and the unparsable lines, and count the others.
 
     Raises:
-        ContractError: a file is empty, or not of this format; names the file.
+        ContractError: a file is empty, or not of its format; names the file.
     """
     index = LogIndex()
-    for path, open_file in files.items():
+    for path, file in files.items():
         try:
-            _index_file(index, path, open_file, log_format, logical_date, block_bytes)
+            _index_file(index, path, file, reading)
         except ContractError as error:
             raise ContractError(f"{path} is {error}") from error
     return index
@@ -75,23 +101,46 @@ def plan_slices(seconds: np.ndarray, slice_events: int) -> list[tuple[int, int]]
     return [(start, end) for start, end in pairwise(cuts) if running[end] > running[start]]
 
 
-def read_slice(
-    files: Mapping[str, OpenFile], blocks: list[Block], log_format: LogFormat, span: tuple[int, int]
-) -> pa.Table:
-    """Return the events from ``span[0]`` up to before ``span[1]`` (microseconds since 1970), text as dictionaries."""
+def plan_unparsable(index: LogIndex, part_lines: int) -> list[list[UnparsableLines]]:
+    """Return the unparsable lines in groups of at most ``part_lines`` lines, or ``UNPARSABLE_PART_BYTES``."""
+    groups: list[list[UnparsableLines]] = []
+    lines = size = 0
+    for block in index.unparsable:
+        lines, size = lines + block.lines, size + block.size_bytes
+        if not groups or lines > part_lines or size > UNPARSABLE_PART_BYTES:
+            groups.append([])
+            lines, size = block.lines, block.size_bytes
+        groups[-1].append(block)
+    return groups
+
+
+def find_fragments(index: LogIndex, span: tuple[int, int]) -> list[Fragment]:
+    """Return the fragments with events from ``span[0]`` up to before ``span[1]`` (microseconds since 1970)."""
+    return [part for part in index.fragments if part.first < span[1] and part.last >= span[0]]
+
+
+def read_slice(index: LogIndex, imputed: Sequence[str], span: tuple[int, int]) -> pd.DataFrame:
+    """Return the events of a span, in the index's columns.
+
+    Args:
+        index: the logs.
+        imputed: the columns whose missing values become 0.
+        span: half-open, in microseconds since 1970.
+    """
     tables = []
-    for block in blocks:
-        if block.first < span[1] and block.last >= span[0]:
-            with files[block.path]() as file:
-                file.seek(block.offset)
-                events = log_format.parse_lines(file.read(block.length), block.header).events
-            micros = _to_micros(events)
-            tables.append(events.filter(pa.array((micros >= span[0]) & (micros < span[1]))))
-    events = pa.concat_tables(tables, promote_options="default")
-    for place, column in enumerate(events.schema):
-        if pa.types.is_string(column.type):
-            events = events.set_column(place, column.name, events.column(place).dictionary_encode())
-    return events
+    for fragment in find_fragments(index, span):
+        events = index.spool.read(fragment.place)
+        if fragment.first < span[0] or fragment.last >= span[1]:
+            micros = to_micros(events)
+            events = events.filter(pa.array((micros >= span[0]) & (micros < span[1])))
+        tables.append(events)
+    return _to_frame(pa.concat_tables(tables, promote_options="default"), index.columns, imputed)
+
+
+def read_unparsable(index: LogIndex, group: Sequence[UnparsableLines]) -> pd.DataFrame:
+    """Return unparsable lines: ``file``, ``line`` (from 1), ``text``, ``reason``, ``format``, ``header``."""
+    lines: pd.DataFrame = pa.concat_tables([index.spool.read(block.place) for block in group]).to_pandas()
+    return lines
 
 
 def start_of(logical_date: date) -> int:
@@ -100,60 +149,90 @@ def start_of(logical_date: date) -> int:
     return int(midnight.timestamp()) * SECOND
 
 
-def _index_file(
-    index: LogIndex, path: str, open_file: OpenFile, log_format: LogFormat, logical_date: date, block_bytes: int
-) -> None:
-    counts: Counter[str] = Counter()
-    digest, offset, header, truncated = hashlib.sha256(), 0, None, False
-    with open_file() as opened:
-        for data in iterate_blocks(opened, block_bytes):
-            digest.update(data)
-            header = log_format.read_header(data) if offset == 0 else header
-            lines = _drop_partial_line(data, log_format, header)
-            truncated = len(lines) < len(data)
-            counts += Counter(lines=data.count(b"\n") + (not data.endswith(b"\n")), unparsable=int(truncated))
-            if lines:
-                parsed = log_format.parse_lines(lines, header)
-                counts += Counter(not_a_flow=parsed.not_a_flow, unparsable=parsed.unparsable)
-                place = Block(path, header, offset, len(lines), 0, 0)
-                counts += _index_block(index, place, parsed.events, start_of(logical_date))
-            offset += len(data)
-    if offset == 0:
-        raise ContractError("empty: remove it, or give the log that was meant")
-    file = SourceFile(
-        path=path,
-        size_bytes=offset,
-        sha256=digest.hexdigest(),
-        lines=counts["lines"],
-        not_a_flow=counts["not_a_flow"],
-        unparsable=counts["unparsable"],
-        early=counts["early"],
-        late=counts["late"],
-        imputed=counts["imputed"],
-        truncated=truncated,
+def count_days(micros: np.ndarray) -> Counter[date]:
+    """Count instants by UTC day."""
+    days, counts = np.unique(micros // DAY, return_counts=True)
+    return Counter(
+        {EPOCH + timedelta(days=int(day)): int(count) for day, count in zip(days, counts, strict=True)},
     )
-    index.files.append(file)
 
 
-def _index_block(index: LogIndex, place: Block, events: pa.Table, start: int) -> Counter[str]:
-    """Add a block's events of the day to the index; count the others, and the durations to be imputed."""
-    end = start + DAY_SECONDS * SECOND
-    micros = _to_micros(events)
-    today = (micros >= start) & (micros < end)
-    inside = micros[today]
-    if len(inside):
-        index.seconds += np.bincount((inside - start) // SECOND, minlength=DAY_SECONDS)
-        index.blocks.append(replace(place, first=int(inside.min()), last=int(inside.max())))
-    imputed = int((today & events["duration"].is_null().to_numpy()).sum())
-    return Counter(early=int((micros < start).sum()), late=int((micros >= end).sum()), imputed=imputed)
-
-
-def _drop_partial_line(data: bytes, log_format: LogFormat, header: Any) -> bytes:
-    """Drop a last line that ends in the middle; only a file's last block can have one."""
-    lines, newline, last = data.rpartition(b"\n")
-    return data if not last or log_format.is_whole(last, header) else lines + newline
-
-
-def _to_micros(events: pa.Table) -> np.ndarray:
+def to_micros(events: pa.Table) -> np.ndarray:
+    """Return the times of events, in microseconds since 1970."""
     micros: np.ndarray = events["timestamp"].cast(pa.int64()).to_numpy()
     return micros
+
+
+def _index_file(index: LogIndex, path: str, file: LogFile, reading: Reading) -> None:
+    counts: Counter[str] = Counter()
+    parsed_file = ParsedFile(file, reading.options, reading.block_bytes)
+    for parsed in parsed_file:
+        counts.update(lines=parsed.lines, not_a_flow=parsed.not_a_flow.total(), unparsable=parsed.unparsable.num_rows)
+        if parsed.unparsable.num_rows:
+            _keep_unparsable(index, path, file.format, parsed.unparsable)
+        if parsed.events.num_rows:
+            counts.update(_keep_events(index, path, parsed.events, reading))
+    numbers = {name: counts[name] for name in ("lines", "not_a_flow", "unparsable", "early", "late", "imputed")}
+    facts: dict[str, Any] = {**parsed_file.facts, **numbers}
+    index.files.append(SourceFile(path=path, **facts, truncated=parsed_file.truncated))
+
+
+def _keep_unparsable(index: LogIndex, path: str, log_format: str, lines: pa.Table) -> None:
+    named = {"file": path, "format": log_format}
+    for name, value in named.items():
+        lines = lines.append_column(name, pa.repeat(value, lines.num_rows))
+    index.unparsable.append(UnparsableLines(path, index.spool.append(lines), lines.num_rows, lines.nbytes))
+
+
+def _keep_events(index: LogIndex, path: str, events: pa.Table, reading: Reading) -> Counter[str]:
+    """Keep a block's events of the day by the hour; count the others, and the values to be imputed."""
+    start = start_of(reading.logical_date)
+    micros = to_micros(events)
+    early, late = micros < start, micros >= start + DAY
+    counts = Counter(early=int(np.count_nonzero(early)), late=int(np.count_nonzero(late)))
+    if counts.total():
+        others = early | late
+        index.other_days.update(count_days(micros[others]))
+        events, micros = events.filter(pa.array(~others)), micros[~others]
+    if not len(micros):
+        return counts
+    events = events.select([name for name in events.column_names if name in (*COLUMNS, *reading.columns)])
+    index.columns = _unite_columns(index.columns, events.column_names)
+    index.seconds += np.bincount((micros - start) // SECOND, minlength=DAY_SECONDS)
+    for name in reading.imputed:
+        index.imputed[name] += events[name].null_count
+        counts["imputed"] += events[name].null_count
+    for fragment, first, last in _cut_at_hours(events, micros):
+        index.fragments.append(Fragment(path, index.spool.append(fragment), first, last))
+    return counts
+
+
+def _cut_at_hours(events: pa.Table, micros: np.ndarray) -> Iterator[tuple[pa.Table, int, int]]:
+    """Yield events hour by hour, so that a slice need not read all blocks that hold one of its flows."""
+    if micros.min() // HOUR == micros.max() // HOUR:
+        yield events, int(micros.min()), int(micros.max())
+        return
+    hours = micros // HOUR
+    for hour in np.unique(hours):
+        chosen = hours == hour
+        yield events.filter(pa.array(chosen)), int(micros[chosen].min()), int(micros[chosen].max())
+
+
+def _unite_columns(known: Sequence[str], found: Sequence[str]) -> tuple[str, ...]:
+    return tuple(name for name in (*COLUMNS, *OPTIONAL_COLUMNS) if name in known or name in found)
+
+
+def _to_frame(events: pa.Table, columns: Sequence[str], imputed: Sequence[str]) -> pd.DataFrame:
+    for name in columns:
+        if name not in events.column_names:
+            kind = pa.string() if name == "flow_id" else pa.float64()
+            events = events.append_column(name, pa.nulls(events.num_rows, kind))
+    for place, column in enumerate(events.column_names):
+        values = events.column(place)
+        if column in TEXT_COLUMNS:
+            values = values.dictionary_encode()
+        elif column in imputed:
+            values = pc.fill_null(values, 0.0)
+        events = events.set_column(place, column, values)
+    frame: pd.DataFrame = events.select(list(columns)).to_pandas()
+    return frame

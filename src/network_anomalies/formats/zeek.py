@@ -1,152 +1,181 @@
-"""Zeek's ``conn.log``, tab-separated with its ``#`` header (https://docs.zeek.org/en/current/logs/conn.html)."""
+"""Zeek's ``conn.log``, tab-separated with its ``#`` header.
 
-from dataclasses import dataclass
-from io import BytesIO
-from typing import Any
+Documentation: https://docs.zeek.org/en/current/logs/conn.html (columns) and
+https://docs.zeek.org/en/current/log-formats.html (header). IoT-23 joins its last three columns by three spaces, in the
+header as in the rows, so they are one column here.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
-from pyarrow import csv
 
 from network_anomalies.errors import ContractError
-from network_anomalies.formats.base import LogFormat, ParsedLines
+from network_anomalies.formats.base import DEFAULT_OPTIONS, EVENT_COLUMNS, LogFormat, LogOptions, ParsedLines
+from network_anomalies.formats.delimited import Columns, Shape, choose_columns, is_whole_row, parse_rows
+from network_anomalies.formats.lines import starts_with
+from network_anomalies.formats.parsed import count_no_flows, merge_parsed, shift_lines
+from network_anomalies.formats.values import add_sides, read_epoch, to_numbers, to_protocols
 
 REQUIRED = ("ts", "id.orig_h", "id.resp_h", "proto", "duration", "orig_ip_bytes", "resp_ip_bytes")
-OPTIONAL = ("id.orig_p", "id.resp_p", "orig_pkts", "resp_pkts")
-_INSTANT = r"^-?\d{1,11}(\.\d+)?$"
-_NUMBER = r"^-?\d+(\.\d+)?([eE][-+]?\d+)?$"
+OPTIONAL = ("uid", "id.orig_p", "id.resp_p", "orig_pkts", "resp_pkts")
+IP_BYTES = ("orig_ip_bytes", "resp_ip_bytes")
+PAYLOAD_BYTES = ("orig_bytes", "resp_bytes")  # without headers; only where the others are not logged
+_NEEDED = tuple(field for field in REQUIRED if field not in IP_BYTES)
+OTHER_LOG = "line of another Zeek log"
+_OTHER_SEPARATOR = re.compile(rb"#separator (?!\\x09\s)")
+_COMMENTS = re.compile(rb"(?m)(?:^#.*\n?)+")
 
 
 @dataclass(frozen=True)
 class ZeekHeader:
-    """The names of a log's columns, and the text that stands for a value that was not set."""
+    """What the ``#`` lines say.
 
-    fields: tuple[str, ...]
-    unset: str
+    Attributes:
+        fields: the names of the columns.
+        unset: the text that stands for a value that was not set.
+        path: the name of the log; the lines of another log than ``conn`` are no flows.
+    """
+
+    fields: tuple[str, ...] = ()
+    unset: str = "-"
+    path: str = "conn"
+
+    @property
+    def sizes(self) -> tuple[str, str]:
+        """The columns of each side's bytes."""
+        return IP_BYTES if set(IP_BYTES) <= set(self.fields) else PAYLOAD_BYTES
+
+    @property
+    def shape(self) -> Shape:
+        """How the rows are written."""
+        wanted = choose_columns(self.fields, (*_NEEDED, *OPTIONAL, *self.sizes))
+        return Shape(self.fields, wanted, "\t", unset=(self.unset,))
 
 
-def read_header(block: bytes) -> ZeekHeader:
+def matches(block: bytes) -> bool:
+    """Tell whether a file begins with the header of a conn.log."""
+    header = _update_header(ZeekHeader(), block)
+    return bool(header.fields) and header.path == "conn"
+
+
+def read_header(block: bytes, options: LogOptions = DEFAULT_OPTIONS) -> ZeekHeader:
     """Read the ``#`` lines at the start of a log.
 
     Raises:
         ContractError: they are not those of a ``conn.log`` with the columns that an event needs.
     """
-    entries: dict[str, list[str]] = {}
-    for line in block.split(b"\n"):
-        if not line.startswith(b"#"):
-            break
-        name, *values = line.decode("utf-8", "replace").rstrip("\r").split("\t")
-        entries[name] = values
-    if "#fields" not in entries or entries.get("#path", ["conn"]) != ["conn"]:
+    if _OTHER_SEPARATOR.match(block):
+        raise ContractError("a Zeek log that is not separated by tabs: set LogAscii::separator to its default")
+    if not matches(block):
         raise ContractError("not a Zeek conn.log: it does not begin with the # header of one")
-    fields = tuple(entries["#fields"])
-    if missing := [field for field in REQUIRED if field not in fields]:
-        raise ContractError(f"a Zeek conn.log without {', '.join(missing)}: log these columns (policy/protocols/conn)")
-    return ZeekHeader(fields, unset=entries.get("#unset_field", ["-"])[0])
+    return _require_columns(_update_header(ZeekHeader(), block))
 
 
 def parse_lines(block: bytes, header: ZeekHeader) -> ParsedLines:
-    """Parse whole lines of a log.
+    """Parse whole lines of a log; a header inside them counts from there on.
 
     Returns:
-        Events with bytes = orig_ip_bytes + resp_ip_bytes and packets = orig_pkts + resp_pkts (one side unset counts
-        as 0, both as missing), duration in seconds, the protocol in upper case.
+        Events with src_bytes = orig_ip_bytes, dst_bytes = resp_ip_bytes and bytes their sum, packets = orig_pkts +
+        resp_pkts (one side unset counts as 0, both as missing), flow_id = uid.
 
     Raises:
-        ContractError: a second header inside the block names other columns.
+        ContractError: a second header lacks a column that an event needs.
     """
-    skipped = _SkippedLines(header)
-    wanted = [field for field in (*REQUIRED, *OPTIONAL) if field in header.fields]
-    rows = csv.read_csv(
-        BytesIO(_clean(block)),
-        read_options=csv.ReadOptions(column_names=list(header.fields), use_threads=False, block_size=2**30),
-        parse_options=csv.ParseOptions(
-            delimiter="\t", quote_char=False, ignore_empty_lines=False, invalid_row_handler=skipped
-        ),
-        convert_options=csv.ConvertOptions(
-            include_columns=wanted, column_types=dict.fromkeys(wanted, pa.string()), strings_can_be_null=False
-        ),
-    )
-    if skipped.columns_change or pc.any(pc.equal(rows["ts"], "#fields")).as_py():
-        raise ContractError("a Zeek log whose columns change half-way: split it at its second # header")
-    blank = pc.and_(*(pc.equal(rows[name], "") for name in ("ts", "proto")))
-    comments = pc.or_(pc.starts_with(rows["ts"], "#"), blank)
-    seconds = _to_numbers(rows["ts"], _INSTANT)
-    unparsable = pc.and_(pc.is_null(seconds), pc.invert(comments))
-    events = _to_events(rows, seconds, header).filter(pc.is_valid(seconds))
-    return ParsedLines(events, skipped.not_a_flow + _count(comments), skipped.unparsable + _count(unparsable))
+    parts, lines = [], 0
+    for piece, piece_header in _cut_at_headers(block, header):
+        parts.append(shift_lines(_parse_piece(piece, piece_header), lines))
+        lines += parts[-1].lines
+    return merge_parsed(parts)
 
 
 def is_whole(line: bytes, header: ZeekHeader) -> bool:
     """Tell whether a line without an end is whole: a comment, or all columns begin and the last is not read."""
-    if line.startswith(b"#"):
-        return True
-    return line.count(b"\t") == len(header.fields) - 1 and header.fields[-1] not in (*REQUIRED, *OPTIONAL)
+    return line.startswith(b"#") or is_whole_row(line, header.shape)
 
 
-FORMAT = LogFormat(read_header, parse_lines, is_whole)
+FORMAT = LogFormat(EVENT_COLUMNS, matches, read_header, parse_lines, is_whole, ZeekHeader)
 
 
-class _SkippedLines:
-    """Counts the lines that do not have the header's number of columns."""
-
-    def __init__(self, header: ZeekHeader) -> None:
-        self._header = header
-        self.not_a_flow = 0
-        self.unparsable = 0
-        self.columns_change = False
-
-    def __call__(self, row: Any) -> str:
-        text = row.text.rstrip("\r")
-        if text.startswith("#fields"):
-            self.columns_change |= tuple(text.split("\t")[1:]) != self._header.fields
-        if not text or text.startswith("#"):
-            self.not_a_flow += 1
-        else:
-            self.unparsable += 1
-        return "skip"
+def _update_header(header: ZeekHeader, block: bytes) -> ZeekHeader:
+    """Return a header as the ``#`` lines at the start of a block change it."""
+    comments = _COMMENTS.match(block)
+    for line in comments[0].split(b"\n") if comments else ():
+        name, *values = line.decode("utf-8", "replace").rstrip("\r").split("\t")
+        if name == "#fields":
+            header = replace(header, fields=tuple(values))
+        elif name == "#path":
+            header = replace(header, path=(values or [""])[0])
+        elif name == "#unset_field":
+            header = replace(header, unset=(values or [""])[0])
+    return header
 
 
-def _clean(block: bytes) -> bytes:
-    """Return UTF-8 whose lines end where Zeek ends them; Arrow would end one at a lone carriage return too."""
-    if b"\r" in block:
-        block = block.replace(b"\r\n", b"\n").replace(b"\r", b" ")
-    return block.decode("utf-8", "replace").encode()
+def _require_columns(header: ZeekHeader) -> ZeekHeader:
+    sizes = PAYLOAD_BYTES if set(PAYLOAD_BYTES) <= set(header.fields) else IP_BYTES
+    if missing := [field for field in (*_NEEDED, *sizes) if field not in header.fields]:
+        raise ContractError(f"a Zeek conn.log without {', '.join(missing)}: log these columns (policy/protocols/conn)")
+    return header
 
 
-def _to_events(rows: pa.Table, seconds: pa.ChunkedArray, header: ZeekHeader) -> pa.Table:
-    micros = pc.round(pc.multiply(seconds, 1e6)).cast(pa.int64())
-    columns = {
-        "timestamp": micros.cast(pa.timestamp("us")).cast(pa.timestamp("us", "UTC")),
-        "src_ip": _to_text(rows["id.orig_h"], header),
-        "dst_ip": _to_text(rows["id.resp_h"], header),
-        "bytes": _add_sides(rows, "orig_ip_bytes", "resp_ip_bytes"),
-        "duration": _to_numbers(rows["duration"], _NUMBER),
-        "protocol": pc.utf8_upper(_to_text(rows["proto"], header)),
+def _cut_at_headers(block: bytes, header: ZeekHeader) -> Iterator[tuple[bytes, ZeekHeader]]:
+    """Yield a block in pieces, and the header that holds for each.
+
+    ``#`` lines are a piece of their own where they change the header, and at the block's start and end; others, which
+    are rare, stay among the rows.
+    """
+    start = at = 0
+    while b"#" in block and (comments := _find_comments(block, at)):
+        changed, at = _update_header(header, comments[0]), comments.end()
+        if changed == header and comments.start() > 0 and at < len(block):
+            continue
+        if comments.start() > start:
+            yield block[start : comments.start()], header
+        if changed != header:
+            header = _require_columns(changed) if changed.path == "conn" else changed
+        yield comments[0], header
+        start = at
+    if start < len(block):
+        yield block[start:], header
+
+
+def _find_comments(block: bytes, at: int) -> re.Match[bytes] | None:
+    """Return the next ``#`` lines that follow each other."""
+    begins = at if block.startswith(b"#", at) else block.find(b"\n#", at) + 1
+    return _COMMENTS.match(block, begins) if begins or at == 0 else None
+
+
+def _parse_piece(piece: bytes, header: ZeekHeader) -> ParsedLines:
+    if piece.startswith(b"#"):
+        return count_no_flows(piece, "header", header)
+    if header.path != "conn":
+        return count_no_flows(piece, OTHER_LOG, header)
+    return parse_rows(piece, header.shape, header, partial(_to_events, header), find_others=_find_comment_lines)
+
+
+def _find_comment_lines(text: bytes) -> dict[str, np.ndarray]:
+    return {"header": starts_with(text, "#")}
+
+
+def _to_events(header: ZeekHeader, columns: Columns) -> Columns:
+    sizes = header.sizes
+    src_bytes, dst_bytes = (to_numbers(columns[name]) for name in sizes)
+    events = {
+        "timestamp": read_epoch(columns["ts"]),
+        "src_ip": columns["id.orig_h"],
+        "dst_ip": columns["id.resp_h"],
+        "bytes": add_sides(src_bytes, dst_bytes),
+        "duration": to_numbers(columns["duration"]),
+        "protocol": to_protocols(columns["proto"]),
+        "src_bytes": src_bytes,
+        "dst_bytes": dst_bytes,
     }
-    if {"id.orig_p", "id.resp_p"} <= set(header.fields):
-        columns["src_port"] = _to_numbers(rows["id.orig_p"], _NUMBER)
-        columns["dst_port"] = _to_numbers(rows["id.resp_p"], _NUMBER)
-    if {"orig_pkts", "resp_pkts"} <= set(header.fields):
-        columns["packets"] = _add_sides(rows, "orig_pkts", "resp_pkts")
-    return pa.table(columns)
-
-
-def _to_text(column: pa.ChunkedArray, header: ZeekHeader) -> pa.ChunkedArray:
-    return pc.if_else(pc.equal(column, header.unset), pa.scalar(None, pa.string()), column)
-
-
-def _to_numbers(column: pa.ChunkedArray, pattern: str) -> pa.ChunkedArray:
-    readable = pc.match_substring_regex(column, pattern)
-    return pc.if_else(readable, column, pa.scalar(None, pa.string())).cast(pa.float64())
-
-
-def _add_sides(rows: pa.Table, first: str, second: str) -> pa.ChunkedArray:
-    sides = [_to_numbers(rows[name], _NUMBER) for name in (first, second)]
-    total = pc.add(*(pc.fill_null(side, 0.0) for side in sides))
-    return pc.if_else(pc.or_(*(pc.is_valid(side) for side in sides)), total, pa.scalar(None, pa.float64()))
-
-
-def _count(mask: pa.ChunkedArray) -> int:
-    return int(np.count_nonzero(mask.to_numpy()))
+    if {"id.orig_p", "id.resp_p"} <= set(columns):
+        events |= {"src_port": to_numbers(columns["id.orig_p"]), "dst_port": to_numbers(columns["id.resp_p"])}
+    if {"orig_pkts", "resp_pkts"} <= set(columns):
+        events["packets"] = add_sides(to_numbers(columns["orig_pkts"]), to_numbers(columns["resp_pkts"]))
+    if "uid" in columns:
+        events["flow_id"] = columns["uid"]
+    return events

@@ -1,6 +1,6 @@
 """A batch: what became of its lines, part by part and in all, and the objects and files that it is made of."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import date, datetime
 
@@ -17,14 +17,14 @@ class LineCounts:
     Attributes:
         lines_in: that came in. Each has one of the seven fates that follow.
         not_a_flow: headers, comments and blank lines of logs.
-        unparsable: lines of logs that cannot be read.
+        unparsable: lines of logs that cannot be read; they are in quarantine.
         early: flows of an earlier day.
         late: flows of a later day.
         rejected: flows that break the contract; they are in quarantine.
         duplicates_dropped: exact duplicates that were left out.
         accepted: events in RAW.
         duplicates: exact duplicates, left out or not.
-        imputed: flows whose missing duration was set to 0.
+        imputed: missing values that were set to 0.
     """
 
     lines_in: int = 0
@@ -41,6 +41,8 @@ class LineCounts:
 
 NOTED = ("duplicates", "imputed")
 """Counts of lines that have one of the fates as well."""
+UNPARSABLE_RULE = "unparsable"
+"""What quarantine gives as the rule of a line that cannot be read."""
 FATES = tuple(item.name for item in fields(LineCounts) if item.name not in ("lines_in", *NOTED))
 """The fates of a batch's lines. They add up to ``lines_in``, and the registry's table holds them to it."""
 
@@ -55,19 +57,49 @@ def add_counts(counts: Iterable[LineCounts]) -> LineCounts:
     return LineCounts(**{name.name: sum(getattr(item, name.name) for item in items) for name in fields(LineCounts)})
 
 
+def describe_days(days: Mapping[date, int] | Mapping[str, int], most: int = 5) -> str:
+    """Return the days with the most flows, in order of time; and how many days more there are.
+
+    >>> describe_days({"2024-04-18": 4, "2024-04-20": 39059})
+    '4 flows of 2024-04-18, 39059 flows of 2024-04-20'
+    """
+    named = sorted(sorted(days.items(), key=lambda item: -item[1])[:most], key=lambda item: str(item[0]))
+    text = ", ".join(f"{count} flows of {day}" for day, count in named)
+    return f"{text} and those of {len(days) - most} more days" if len(days) > most else text
+
+
+@dataclass(frozen=True)
+class LogPart:
+    """A part of a day's logs.
+
+    Attributes:
+        read: gives its events, or with ``unparsable`` its lines: ``file``, ``line``, ``text``, ``reason``, ``format``,
+            ``header``.
+        files: the log files that it came from.
+        unparsable: whether it holds lines that cannot be read.
+    """
+
+    read: Callable[[], pd.DataFrame]
+    files: Sequence[str]
+    unparsable: bool = False
+
+
 @dataclass(frozen=True)
 class JudgedPart:
     """A part that was held to the contract.
 
     Attributes:
         accepted: its accepted events, a canonical table.
-        rejects: its rejected rows as text, as they came, with ``row``, ``rule`` and ``reason``.
+        rejects: its rejected rows as text, as they came, or lines that cannot be read, as they stand; with ``row``,
+            ``rule`` and ``reason``.
+        files: the log files that its events came from.
         counts: what became of its rows; ``lines_in`` is their number.
     """
 
     accepted: pa.Table
     rejects: pd.DataFrame
     counts: LineCounts
+    files: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -150,8 +182,8 @@ class SourceFile:
         unparsable: of them lines that cannot be read.
         early: of them flows of an earlier day.
         late: of them flows of a later day.
-        imputed: flows of the day whose missing duration was set to 0.
-        truncated: whether its last line ends in the middle.
+        imputed: missing values of flows of the day that were set to 0.
+        truncated: whether it ends in the middle of a line, or is packed and cut off.
     """
 
     path: str
@@ -167,11 +199,10 @@ class SourceFile:
 
     @property
     def counts(self) -> LineCounts:
-        """All its lines, and the fates of those that are in no part."""
+        """All its lines, and the fates of those that are in no part: unparsable lines are in parts of their own."""
         return LineCounts(
             lines_in=self.lines,
             not_a_flow=self.not_a_flow,
-            unparsable=self.unparsable,
             early=self.early,
             late=self.late,
             imputed=self.imputed,
@@ -189,6 +220,8 @@ class SourceReport:
         files: the log files, none for synthetic events.
         left_out: the fates of lines that are in no part, with all lines that came in as ``lines_in``. None if every
             line is in a part.
+        imputed: missing values that were set to 0, by column.
+        other_days: flows of other days in the files, by day.
     """
 
     kind: Kind
@@ -196,6 +229,8 @@ class SourceReport:
     params_sha256: str
     files: Sequence[SourceFile] = ()
     left_out: LineCounts | None = None
+    imputed: Mapping[str, int] = field(default_factory=dict)
+    other_days: Mapping[date, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -211,6 +246,8 @@ class QualityReport:
         rules: how many rows were rejected by each rule, the most frequent first.
         rejected_share: rejected and unparsable flows as a share, 0 to 1, of the day's flows.
         truncated_files: paths of the log files that end in the middle of a line.
+        imputed: missing values that were set to 0, by column.
+        other_days: flows of other days in the log files, by day as YYYY-MM-DD.
     """
 
     run_id: str
@@ -221,6 +258,8 @@ class QualityReport:
     rules: Mapping[str, int]
     rejected_share: float
     truncated_files: Sequence[str]
+    imputed: Mapping[str, int] = field(default_factory=dict)
+    other_days: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,7 @@ from network_anomalies.records.receipt import StageReceipt
 
 Facts = dict[str, str]
 
-METHODS = {"transformation": 1, "training": 1, "evaluation": 1, "registration": 1, "scoring": 1}
+METHODS = {"transformation": 1, "training": 1, "evaluation": 1, "registration": 1, "scoring": 2}
 """Versions of the stages' methods. Raise one when its code gives other results for equal inputs."""
 
 NOTHING = "none"
@@ -47,7 +47,7 @@ def digest_synthetic_choices(generator: GeneratorParameters, gate: GateParameter
 
 def digest_log_choices(logs: LogsParameters, gate: GateParameters) -> str:
     """Digest the parameters that decide a batch of logs, wherever the logs lie and however they are read."""
-    return _digest_choices(logs.model_dump(exclude={"path", "block_bytes"}), gate)
+    return _digest_choices(logs.model_dump(exclude={"path", "block_bytes", "skip_foreign"}), gate)
 
 
 def extend_allowlist(alerts: AlertsParameters, generator: GeneratorParameters, kind: str) -> AlertsParameters:

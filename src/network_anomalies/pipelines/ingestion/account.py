@@ -11,7 +11,15 @@ import pandas as pd
 from network_anomalies.errors import ContractError
 from network_anomalies.events.contract import CONTRACT_VERSION
 from network_anomalies.parameters import GateParameters
-from network_anomalies.records.batch import FATES, Batch, PartReport, QualityReport, SourceReport, add_counts
+from network_anomalies.records.batch import (
+    FATES,
+    UNPARSABLE_RULE,
+    Batch,
+    PartReport,
+    QualityReport,
+    SourceReport,
+    add_counts,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -47,6 +55,8 @@ def summarise_quality(
         rules=dict(rules.most_common()),
         rejected_share=refused / judged if judged else 0.0,
         truncated_files=[file.path for file in source_report.files if file.truncated],
+        imputed=source_report.imputed,
+        other_days={str(day): count for day, count in sorted(source_report.other_days.items())},
     )
 
 
@@ -59,7 +69,7 @@ def preview_batch(part_reports: Sequence[PartReport], quality_summary: QualityRe
     rows = pd.Series(asdict(quality_summary.counts) | rules, dtype="int64")
     logger.info("What became of the lines:\n%s", rows.to_string())
     for path in quality_summary.truncated_files:
-        logger.warning("%s ends mid-line: its last line is left out and counted as unparsable", path)
+        logger.warning("%s ends in the middle of a line: that line is counted as unparsable", path)
 
 
 def check_quality(
@@ -119,5 +129,5 @@ def _list_quarantine(part_reports: Sequence[PartReport]) -> str:
 
 
 def _list_rules(quality: QualityReport) -> str:
-    counts = {"unparsable": quality.counts.unparsable, **quality.rules}
+    counts = {UNPARSABLE_RULE: quality.counts.unparsable, **quality.rules}
     return ", ".join(f"{rule} {count}" for rule, count in counts.items() if count)

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from network_anomalies.events.contract import CONTRACT_VERSION
 from network_anomalies.events.parts import digest_content, encode_part, name_part
 from network_anomalies.records.batch import PartObject, RejectsObject
 
@@ -41,10 +42,13 @@ def prefer_stored(made: PartObject, stored: pd.DataFrame) -> PartObject:
 
     Args:
         made: the object as it would be stored now.
-        stored: the current objects, indexed by part: ``content_sha256``, ``file_name``, ``object_sha256``,
-            ``size_bytes``.
+        stored: the current objects, indexed by part: ``content_sha256``, ``contract_version``, ``file_name``,
+            ``object_sha256``, ``size_bytes``. One of another version of the contract is not named again: a batch has
+            one version.
     """
-    if made.part not in stored.index or stored.at[made.part, "content_sha256"] != made.content_sha256:
+    kept = ("content_sha256", "contract_version")
+    wanted = (made.content_sha256, CONTRACT_VERSION)
+    if made.part not in stored.index or tuple(stored.loc[made.part, list(kept)]) != wanted:
         return made
     return replace(
         made,

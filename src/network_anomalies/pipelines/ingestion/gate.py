@@ -1,7 +1,8 @@
 """Nodes of the gate: what meets the contract becomes RAW, what does not goes to quarantine, everything is counted."""
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import date
 from functools import partial
 
@@ -14,7 +15,14 @@ from network_anomalies.events.parts import encode_part, find_duplicates, to_cano
 from network_anomalies.parameters import GateParameters
 from network_anomalies.pipelines.ingestion.encoding import describe_part, encode_rejects, prefer_stored
 from network_anomalies.pipelines.ingestion.sources import Parts
-from network_anomalies.records.batch import JudgedPart, LineCounts, PartReport, SourceReport
+from network_anomalies.records.batch import (
+    UNPARSABLE_RULE,
+    JudgedPart,
+    LineCounts,
+    LogPart,
+    PartReport,
+    SourceReport,
+)
 
 Objects = dict[str, Callable[[], bytes]]
 """Names of objects, without a suffix, to functions that return their bytes."""
@@ -60,6 +68,33 @@ def validate_events(
     yield from store_parts(judges, source_report, current_objects, gate, source, logical_date)
 
 
+def validate_logs(
+    log_parts: Mapping[str, LogPart],
+    source_report: SourceReport,
+    current_objects: pd.DataFrame,
+    gate: GateParameters,
+    source: str,
+    logical_date: date,
+) -> Iterator[tuple[Objects, Objects, Objects, PartReport]]:
+    """Hold the parts of logs to the contract, one at a time; lines that cannot be read go to quarantine.
+
+    Args:
+        log_parts: the parts, by their numbers.
+        source_report: of the node that read the logs.
+        current_objects: the objects of the current revision; a part whose rows they hold is not stored anew.
+        gate: the gate's parameters.
+        source: whose events.
+        logical_date: the UTC day.
+
+    Yields:
+        What ``validate_events`` does.
+    """
+    judges = {
+        number: partial(_judge_log_part, part, logical_date, gate.drop_duplicates) for number, part in log_parts.items()
+    }
+    yield from store_parts(judges, source_report, current_objects, gate, source, logical_date)
+
+
 def store_parts(
     judges: Judges,
     source_report: SourceReport,
@@ -86,6 +121,7 @@ def store_parts(
         "source": source,
         "logical_date": str(logical_date),
         "params_sha256": source_report.params_sha256,
+        **_name_files([file.path for file in source_report.files]),
     }
     encode = partial(_encode_part, current_objects.set_index("part"), gate.preview_rows, provenance)
     contents: Mapping[str, bytes] = {}
@@ -109,6 +145,11 @@ def _read_and_judge(read_events: Callable[[], pd.DataFrame], day: date, drop_dup
     return judge_events(read_events(), day, drop_duplicates)
 
 
+def _judge_log_part(part: LogPart, day: date, drop_duplicates: bool) -> JudgedPart:
+    read = part.read()
+    return judge_lines(read) if part.unparsable else replace(judge_events(read, day, drop_duplicates), files=part.files)
+
+
 def _encode_part(
     stored: pd.DataFrame, preview_rows: int, provenance: Mapping[str, str], part: int, judge: Callable[[], JudgedPart]
 ) -> _EncodedPart:
@@ -118,17 +159,21 @@ def _encode_part(
     rejects: dict[str, bytes] = {}
     raw = quarantine = None
     if accepted.num_rows:
-        data = encode_part(accepted, provenance)
+        data = encode_part(accepted, {**provenance, **_name_files(judged.files)})
         made = describe_part(accepted, data, part, counts.rejected)
         raw = prefer_stored(made, stored)
         if raw.object_sha256 == made.object_sha256:
             events = {_to_name(made.file_name): data}
-    if counts.rejected:
+    if len(judged.rejects):
         quarantine, rejected = encode_rejects(judged.rejects, part, provenance)
         rejects = {_to_name(quarantine.file_name): rejected}
     head = accepted.slice(0, preview_rows).to_pandas() if part == 1 else None
     rules = judged.rejects["rule"].value_counts().to_dict()
     return _EncodedPart(rejects, events, PartReport(part, counts, rules, raw, quarantine, head))
+
+
+def _name_files(files: Sequence[str]) -> dict[str, str]:
+    return {"source_files": json.dumps(files)} if files else {}
 
 
 def _to_name(file_name: str) -> str:
@@ -166,3 +211,13 @@ def judge_events(events: pd.DataFrame, logical_date: date, drop_duplicates: bool
         accepted=accepted.num_rows,
     )
     return JudgedPart(accepted, rejects, counts)
+
+
+def judge_lines(lines: pd.DataFrame) -> JudgedPart:
+    """Put lines that cannot be read into quarantine, as they stand.
+
+    Args:
+        lines: ``file``, ``line``, ``text``, ``reason``, ``format``, ``header``.
+    """
+    rejects = lines.assign(row=lines.index, rule=UNPARSABLE_RULE)
+    return JudgedPart(pa.table({}), rejects, LineCounts(lines_in=len(lines), unparsable=len(lines)))

@@ -8,10 +8,11 @@ from network_anomalies.pipelines.ingestion.account import (
     preview_batch,
     summarise_quality,
 )
-from network_anomalies.pipelines.ingestion.gate import store_parts, validate_events
-from network_anomalies.pipelines.ingestion.replay import describe_replay, plan_replay
+from network_anomalies.pipelines.ingestion.gate import store_parts, validate_events, validate_logs
+from network_anomalies.pipelines.ingestion.replay import count_rejects, describe_replay, plan_replay
 from network_anomalies.pipelines.ingestion.sources import (
     assemble_truth,
+    choose_log_formats,
     index_log_files,
     label_events,
     plan_events,
@@ -25,7 +26,7 @@ STORED = ["quarantined_events", "ingested_events", "raw_parts", "part_reports"]
 
 def create_pipeline() -> Pipeline:
     """Take the synthetic events of a day to RAW and the registry."""
-    return _create_gate() + Pipeline(
+    return _create_commit() + Pipeline(
         [
             Node(
                 plan_events,
@@ -38,6 +39,12 @@ def create_pipeline() -> Pipeline:
                 inputs=["synthetic_day", "params:generator", "params:gate"],
                 outputs=["event_parts", "source_report"],
                 name="plan_parts",
+            ),
+            Node(
+                validate_events,
+                inputs=["event_parts", "source_report", "current_objects", "params:gate", *DAY],
+                outputs=STORED,
+                name="validate_events",
             ),
             Node(
                 label_events,
@@ -57,19 +64,31 @@ def create_pipeline() -> Pipeline:
 
 def create_log_pipeline() -> Pipeline:
     """Take the flow logs of a day to RAW and the registry."""
-    return _create_gate() + Pipeline(
+    return _create_commit() + Pipeline(
         [
             Node(
+                choose_log_formats,
+                inputs=["log_files", "params:logs"],
+                outputs="known_files",
+                name="choose_log_formats",
+            ),
+            Node(
                 index_log_files,
-                inputs=["log_files", "params:logs", "params:gate", "params:logical_date"],
+                inputs=["known_files", "params:logs", "params:gate", "params:logical_date"],
                 outputs=["log_index", "source_report"],
                 name="index_log_files",
             ),
             Node(
                 slice_logs,
-                inputs=["log_files", "log_index", "params:logs", "params:logical_date"],
-                outputs="event_parts",
+                inputs=["log_index", "params:logs", "params:logical_date"],
+                outputs="log_parts",
                 name="slice_logs",
+            ),
+            Node(
+                validate_logs,
+                inputs=["log_parts", "source_report", "current_objects", "params:gate", *DAY],
+                outputs=STORED,
+                name="validate_logs",
             ),
         ]
     )
@@ -80,9 +99,15 @@ def create_replay_pipeline() -> Pipeline:
     return _create_commit() + Pipeline(
         [
             Node(
+                count_rejects,
+                inputs=["rejected_parts", "params:replay"],
+                outputs="reject_counts",
+                name="count_rejects",
+            ),
+            Node(
                 describe_replay,
                 inputs=[
-                    *("current_batch", "source_record", "batch_files"),
+                    *("current_batch", "source_record", "batch_files", "reject_counts"),
                     *("params:replay", "params:logs", "params:gate"),
                 ],
                 outputs="source_report",
@@ -91,7 +116,7 @@ def create_replay_pipeline() -> Pipeline:
             Node(
                 plan_replay,
                 inputs=[
-                    *("current_parts", "rejected_parts"),
+                    *("current_parts", "rejected_parts", "reject_counts"),
                     *("params:replay", "params:logs", "params:gate", "params:logical_date"),
                 ],
                 outputs="replayed_parts",
@@ -102,19 +127,6 @@ def create_replay_pipeline() -> Pipeline:
                 inputs=["replayed_parts", "source_report", "current_objects", "params:gate", *DAY],
                 outputs=STORED,
                 name="store_parts",
-            ),
-        ]
-    )
-
-
-def _create_gate() -> Pipeline:
-    return _create_commit() + Pipeline(
-        [
-            Node(
-                validate_events,
-                inputs=["event_parts", "source_report", "current_objects", "params:gate", *DAY],
-                outputs=STORED,
-                name="validate_events",
             ),
         ]
     )

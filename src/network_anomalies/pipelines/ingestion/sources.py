@@ -1,8 +1,8 @@
 """Nodes that make a day's events, as lazy parts: synthetic ones, and those of real logs."""
 
 import hashlib
-from collections.abc import Callable, Iterator
-from dataclasses import replace
+import logging
+from collections.abc import Callable, Iterator, Sequence
 from datetime import date
 from functools import partial
 
@@ -11,13 +11,29 @@ import pyarrow as pa
 
 from network_anomalies.errors import ContractError
 from network_anomalies.events.parts import digest_contents, encode_part
-from network_anomalies.formats import FORMATS, OpenFile
-from network_anomalies.formats.slices import SECOND, LogIndex, index_logs, plan_slices, read_slice, start_of
+from network_anomalies.formats import LogFile, LogOptions, OpenFile, choose_formats
+from network_anomalies.formats.log_file import Reading
+from network_anomalies.formats.mapping import ColumnMapping
+from network_anomalies.formats.slices import (
+    SECOND,
+    Fragment,
+    LogIndex,
+    UnparsableLines,
+    find_fragments,
+    index_logs,
+    plan_slices,
+    plan_unparsable,
+    read_slice,
+    read_unparsable,
+    start_of,
+)
 from network_anomalies.generator import PlannedDay, draw_part, label_parts, plan_day
 from network_anomalies.parameters import GateParameters, GeneratorParameters, LogsParameters
-from network_anomalies.records.batch import SourceReport, add_counts
+from network_anomalies.records.batch import LogPart, SourceReport, add_counts, describe_days
 from network_anomalies.records.receipt import LakeObject, StageReceipt
 from network_anomalies.runs.inputs import digest_log_choices, digest_synthetic_choices, list_truth_facts
+
+logger = logging.getLogger(__name__)
 
 Parts = dict[str, Callable[[], pd.DataFrame]]
 
@@ -70,52 +86,82 @@ def assemble_truth(truth_reports: list[LakeObject], ingestion_events: pd.DataFra
     )
 
 
+def choose_log_formats(log_files: dict[str, OpenFile], logs: LogsParameters) -> dict[str, LogFile]:
+    """Find out which format each log file is in.
+
+    Raises:
+        ContractError: there is no such format, or files are in no format or in two.
+    """
+    known, foreign = choose_formats(log_files, logs.format, logs.skip_foreign)
+    if foreign:
+        logger.warning("%s files are in no flow log format and are left out: %s", len(foreign), ", ".join(foreign))
+    return known
+
+
 def index_log_files(
-    log_files: dict[str, OpenFile], logs: LogsParameters, gate: GateParameters, logical_date: date
+    known_files: dict[str, LogFile], logs: LogsParameters, gate: GateParameters, logical_date: date
 ) -> tuple[LogIndex, SourceReport]:
-    """Read every log file once: what lies where, and what each file is.
+    """Read every log file once: keep what is of the day, count the rest, and say what each file is.
 
     Returns:
         The index of the day's flows; and what the batch is made of.
 
     Raises:
-        ContractError: there is no such format, or a file is not of it.
+        ContractError: a file is not of its format.
     """
-    if logs.format not in FORMATS:
-        raise ContractError(f"logs.format is {logs.format!r}: this project reads {', '.join(sorted(FORMATS))}")
-    index = index_logs(log_files, FORMATS[logs.format], logical_date, logs.block_bytes)
-    impute = logs.missing_duration == "zero"
-    files = [file if impute else replace(file, imputed=0) for file in index.files]
-    left_out = add_counts(file.counts for file in files)
-    return index, SourceReport("logs", logs.format, digest_log_choices(logs, gate), files, left_out)
+    index = index_logs(known_files, _describe_reading(logs, logical_date))
+    left_out = add_counts(file.counts for file in index.files)
+    report = SourceReport(
+        kind="logs",
+        format=", ".join(sorted({file.format for file in known_files.values()})),
+        params_sha256=digest_log_choices(logs, gate),
+        files=index.files,
+        left_out=left_out,
+        imputed=dict(index.imputed),
+        other_days=dict(index.other_days),
+    )
+    return index, report
 
 
-def slice_logs(log_files: dict[str, OpenFile], log_index: LogIndex, logs: LogsParameters, logical_date: date) -> Parts:
-    """Cut the day's flows into parts that do not overlap in time, each read only when it is asked for.
+def slice_logs(log_index: LogIndex, logs: LogsParameters, logical_date: date) -> dict[str, LogPart]:
+    """Cut the day's flows into parts that do not overlap in time; parts with the unparsable lines follow.
 
     Raises:
         ContractError: the logs hold no flow of the day.
     """
-    if not log_index.blocks:
+    if not log_index.fragments:
         seen = add_counts(file.counts for file in log_index.files)
+        days = describe_days(log_index.other_days) or "no flow at all"
         raise ContractError(
-            f"no flows of {logical_date} among {seen.lines_in} lines ({seen.early} early, {seen.late} late): "
+            f"no flows of {logical_date} among {seen.lines_in} lines, which hold {days}: "
             "check logical_date and logs.path"
         )
-    start = start_of(logical_date)
+    start, imputed = start_of(logical_date), list_imputed(logs)
     spans = [
         (start + first * SECOND, start + last * SECOND)
         for first, last in plan_slices(log_index.seconds, logs.part_events)
     ]
-    return {
-        f"{part:04d}": partial(_read_part, log_files, log_index, logs, span) for part, span in enumerate(spans, start=1)
-    }
+    parts = [
+        LogPart(partial(read_slice, log_index, imputed, span), _list_paths(find_fragments(log_index, span)))
+        for span in spans
+    ]
+    groups = plan_unparsable(log_index, logs.part_events)
+    parts += [
+        LogPart(partial(read_unparsable, log_index, group), _list_paths(group), unparsable=True) for group in groups
+    ]
+    return {f"{number:04d}": part for number, part in enumerate(parts, start=1)}
 
 
-def _read_part(
-    log_files: dict[str, OpenFile], log_index: LogIndex, logs: LogsParameters, span: tuple[int, int]
-) -> pd.DataFrame:
-    events = read_slice(log_files, log_index.blocks, FORMATS[logs.format], span).to_pandas()
-    if logs.missing_duration == "zero":
-        events["duration"] = events["duration"].fillna(0.0)
-    return events
+def _list_paths(found: Sequence[Fragment | UnparsableLines]) -> list[str]:
+    return sorted({item.path for item in found})
+
+
+def list_imputed(logs: LogsParameters) -> list[str]:
+    """Return the columns whose missing values are set to 0."""
+    return [column for column, policy in logs.missing if policy == "zero"]
+
+
+def _describe_reading(logs: LogsParameters, logical_date: date) -> Reading:
+    mapping = ColumnMapping(**logs.mapping.model_dump()) if logs.mapping else None
+    options = LogOptions(logs.timezone, mapping)
+    return Reading(logical_date, logs.columns, list_imputed(logs), options, logs.block_bytes)

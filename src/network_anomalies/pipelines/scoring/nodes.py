@@ -20,6 +20,7 @@ from network_anomalies.detection import (
 )
 from network_anomalies.detection.alerts.triage import allow_findings, rate_severity, take_budget
 from network_anomalies.events.ahead import work_ahead
+from network_anomalies.events.contract import COLUMNS, OPTIONAL_COLUMNS
 from network_anomalies.events.parts import encode_part
 from network_anomalies.parameters import AlertsParameters
 from network_anomalies.pipelines.scoring.report import render_report
@@ -30,7 +31,6 @@ from network_anomalies.records.silver_day import Slices
 from network_anomalies.records.transformation import TransformationReceipt
 from network_anomalies.runs.inputs import list_scoring_facts
 
-KEPT_COLUMNS = ["timestamp", "src_ip", "dst_ip", "bytes", "duration", "protocol"]
 REPEATING = ("src_ip", "dst_ip", "protocol", "facet_1", "facet_2", "facet_3", "model_sha256")
 """Columns of scores that are written as dictionaries; numbers hardly repeat."""
 ALERT_COLUMNS = [
@@ -171,4 +171,5 @@ def _judge(model: Model, model_sha256: str, read: Callable[[], pd.DataFrame]) ->
     scores, flagged = judge_slice(events, model)
     # One value in all rows: as a category it is neither held nor written once per flow.
     sha256 = pd.Categorical.from_codes(np.zeros(len(events), dtype=np.int8), [model_sha256])
-    return pd.concat([events[KEPT_COLUMNS], scores], axis=1).assign(model_sha256=sha256), flagged
+    kept = [name for name in (*COLUMNS, *OPTIONAL_COLUMNS) if name in events.columns]
+    return pd.concat([events[kept], scores], axis=1).assign(model_sha256=sha256), flagged

@@ -1,0 +1,58 @@
+"""Lines of a block of bytes: counted, left out, and written down as they stand."""
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+_NEWLINE = ord("\n")
+
+
+def count_lines(block: bytes) -> int:
+    """Return how many lines a block has; the last may lack its end."""
+    return int(np.count_nonzero(np.frombuffer(block, np.uint8) == _NEWLINE)) + (not block.endswith(b"\n"))
+
+
+def find_lines(block: bytes) -> np.ndarray:
+    """Return where the lines of a block begin, and last where the block ends."""
+    ends = np.flatnonzero(np.frombuffer(block, np.uint8) == _NEWLINE) + 1
+    closed = len(ends) > 0 and ends[-1] == len(block)
+    return np.concatenate([[0], ends, [] if closed else [len(block)]]).astype(np.int32)
+
+
+def to_lines(block: bytes) -> pa.Array:
+    """Return the lines of a block of UTF-8, each with its line end."""
+    edges = find_lines(block)
+    return pa.StringArray.from_buffers(len(edges) - 1, pa.py_buffer(edges), pa.py_buffer(block))
+
+
+def keep_lines(block: bytes, kept: np.ndarray) -> bytes:
+    """Return the lines of a block for which ``kept`` is true."""
+    if kept.all():
+        return block
+    data: bytes = np.frombuffer(block, np.uint8)[np.repeat(kept, np.diff(find_lines(block)))].tobytes()
+    return data
+
+
+def quote_lines(block: bytes, numbers: np.ndarray) -> pa.Array:
+    """Return lines of a block (numbers from 0) as they stand, without the line end; bytes that are no UTF-8 escaped."""
+    if not len(numbers):
+        return pa.array([], pa.string())
+    lines = to_lines(block if block.isascii() else block.decode("utf-8", "backslashreplace").encode())
+    return pc.replace_substring_regex(lines.take(pa.array(numbers)), r"\n$", "")
+
+
+def to_utf8(block: bytes) -> bytes:
+    """Return UTF-8 with as many lines, ended by a newline alone; Arrow would end one at a lone carriage return too."""
+    if b"\r" in block:
+        block = block.replace(b"\r\n", b"\n").replace(b"\r", b" ")
+    return block if block.isascii() else block.decode("utf-8", "replace").encode()
+
+
+def starts_with(block: bytes, prefix: str) -> np.ndarray:
+    """Tell which lines of a block of UTF-8 begin with ``prefix``."""
+    return np.asarray(pc.starts_with(to_lines(block), prefix), dtype=bool)
+
+
+def are_blank(block: bytes) -> np.ndarray:
+    """Tell which lines of a block of UTF-8 hold nothing but white space."""
+    return np.asarray(pc.equal(pc.utf8_trim_whitespace(to_lines(block)), ""), dtype=bool)
