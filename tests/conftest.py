@@ -25,8 +25,8 @@ import yaml
 from click.testing import CliRunner
 from filelock import FileLock
 from hypothesis import HealthCheck, settings
-from kedro.framework.project import configure_project
 from kedro.framework.context import KedroContext
+from kedro.framework.project import configure_project
 from kedro.framework.session import KedroSession
 from servers import make_room, start_shared_servers, stop_shared_servers
 

@@ -17,7 +17,7 @@ from test_ingestion import HEADER, write_log, zeek_line
 from network_anomalies.datasets import CollectedDataset, CurrentObjectsDataset, LogFilesDataset
 from network_anomalies.datasets.objects import CheckedObjects
 from network_anomalies.errors import ProjectError, explain
-from network_anomalies.events.contract import COLUMNS
+from network_anomalies.events.contract import COLUMNS, OPTIONAL_COLUMNS
 from network_anomalies.registry.engine import connect
 from network_anomalies.registry.tables import ingestion_events
 
@@ -70,7 +70,7 @@ def test_a_quarantine_loads_as_one_frame_of_the_current_revision(anywhere):
     run_id = ingest_lines(anywhere, *lines)
     assert len(former) == 1 and len(anywhere.objects("quarantine")) == 2
     rejects = anywhere.load("quarantined_events", source="zeek")
-    assert set(rejects.columns) == set(REJECTS) | {"src_port", "dst_port", "packets"}
+    assert set(rejects.columns) == set(REJECTS) | set(OPTIONAL_COLUMNS)
     assert rejects["protocol"].str.lower().tolist() == ["odd", "bad"]
     assert (rejects["rule"].nunique(), set(rejects["run_id"]), set(rejects["part"])) == (1, {run_id}, {1})
     assert rejects.index.tolist() == [0, 1]
@@ -204,6 +204,29 @@ def test_no_log_files_is_an_error_that_names_the_path(logs, path):
     with pytest.raises(DatasetError, match=re.escape(f"logs{path}: put them there")) as raised:
         logs.dataset(path).load()
     assert isinstance(raised.value.__cause__, ProjectError)
+
+
+def test_links_lead_to_each_file_once_and_a_loop_of_links_is_named(tmp_path, caplog):
+    logs = Logs(str(tmp_path / "logs"), None)
+    before = logs.names("")
+    for name, target in {"a.log": "day/conn.log", "day/loop": "../day", "self": "self", "none.log": "nowhere"}.items():
+        os.symlink(target, f"{logs.base}/{name}")
+    names = logs.names("")
+    assert [*names] == sorted({*before, "a.log"} - {"day/conn.log"})
+    assert all(name in caplog.text for name in ("day/loop", "self", "none.log"))
+    assert logs.names("/**/conn.log") == ["day/conn.log"]
+    for name in ("/self", "/none.log"):
+        assert not logs.dataset(name).exists()
+
+
+def test_the_date_in_a_path_stands_for_a_day_and_its_neighbours(logs):
+    for day in ("18", "19", "20", "21"):
+        logs.write(f"dated/2024/04-{day}/conn.{day}.log")
+    path = f"{logs.root}/dated/{{date:%Y}}/{{date:%m-%d}}/*.log"
+    dataset = LogFilesDataset(path=path, logical_date="2024-04-19", credentials=logs.credentials)
+    assert [name[-6:-4] for name in dataset.load()] == ["18", "19", "20"]
+    with pytest.raises(ProjectError, match="needs a logical date"):
+        LogFilesDataset(path=path, credentials=logs.credentials)
 
 
 def test_log_files_that_arrive_later_are_found(logs):

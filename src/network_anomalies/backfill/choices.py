@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from network_anomalies.datasets.places import Credentials
 from network_anomalies.errors import ProjectError
 from network_anomalies.parameters import Parameters
 from network_anomalies.runs.progress import Choices
@@ -21,6 +22,7 @@ class Project:
         env: Kedro's environment, None for the default.
         params: the runtime parameters that were given.
         registry: URL of the registry.
+        lake: credentials of the lake.
         choices: what a run of now would use.
     """
 
@@ -28,6 +30,7 @@ class Project:
     env: str | None
     params: RuntimeParameters
     registry: str
+    lake: Credentials
     choices: Choices
 
 
@@ -41,12 +44,11 @@ def open_project(root: Path, env: str | None, params: RuntimeParameters) -> Proj
         raise ProjectError(f"{', '.join(sorted(fixed))} differs from day to day: leave it out of --params")
     with start_session(root, env, params) as session:
         config = session.load_context().config_loader
-        parameters, registry = config["parameters"], config["credentials"]["postgres"]["con"]
+        parameters, credentials = config["parameters"], config["credentials"]
     from network_anomalies.detection.scoring.storage import feature_spec_sha256
 
-    return Project(
-        root, env, params, registry, Choices(Parameters.model_construct(**parameters), feature_spec_sha256())
-    )
+    choices = Choices(Parameters.model_construct(**parameters), feature_spec_sha256())
+    return Project(root, env, params, credentials["postgres"]["con"], credentials["minio"], choices)
 
 
 def format_params(params: RuntimeParameters) -> str:

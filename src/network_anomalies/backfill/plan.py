@@ -1,10 +1,11 @@
 """Which stages of which days a backfill runs."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 
 from network_anomalies.backfill.choices import Project
+from network_anomalies.backfill.log_days import count_logged_flows
 from network_anomalies.backfill.workers import RunSettings
 from network_anomalies.errors import ProjectError
 from network_anomalies.records.source_history import INGESTION_OF, Kind, SourceRecords
@@ -24,7 +25,7 @@ class Request:
     """What a person asks for.
 
     Attributes:
-        days: None for every day that the registry knows of the source.
+        days: None for every day that the log files hold flows of, or with ``stale`` that the registry knows.
         names: pipelines; None for the source's ingestion, or with ``stale`` for the stages that a day was run with.
         stale: whether stale stages run too.
         jobs: how many days are at work at once.
@@ -87,7 +88,8 @@ def check_request(request: Request) -> None:
         ProjectError: there is no range; a pipeline is not one that a day goes through; both ingestions are named; jobs
             is below 1.
     """
-    if request.days is None and not request.stale:
+    reads_logs = "log_ingestion" in list_stages(request.names or ())
+    if request.days is None and not request.stale and not reads_logs:
         raise ProjectError("give either --start and --end, or --last; or --stale for every day that was run before")
     if request.jobs < 1:
         raise ProjectError(f"--jobs {request.jobs}: give the number of days to run at once, 1 or more")
@@ -116,10 +118,15 @@ def plan_backfill(request: Request, project: Project) -> Plan:
     if set(INGESTION) & set(stages):
         kind = "logs" if "log_ingestion" in stages else "synthetic"
         check_kind(engine, source, kind)
-    if request.days is None:
+    if request.days is None and request.stale:
         require_source(source, known)
     records = read_source(engine, source, kind)
     days = records.list_days() if request.days is None else request.days
+    if "log_ingestion" in stages:
+        logged = count_logged_flows(project, request.days, datetime.now(UTC).date())
+        project = replace(project, choices=replace(project.choices, logged=logged))
+        if request.days is None:
+            days = sorted({*logged, *(days if request.stale else ())})
     if stages or not request.stale:
         wanted = dict.fromkeys(days, stages or (INGESTION_OF[kind],))
     else:

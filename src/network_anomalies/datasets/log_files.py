@@ -1,5 +1,6 @@
 """Flow log files: one file, a folder, a glob or an s3:// prefix."""
 
+import logging
 import os
 import re
 from datetime import date, timedelta
@@ -13,6 +14,8 @@ from network_anomalies.datasets.places import Credentials
 from network_anomalies.errors import ProjectError
 from network_anomalies.formats import OpenFile
 
+logger = logging.getLogger(__name__)
+
 GLOB = re.compile(r"[*?\[]")
 HIDDEN = re.compile(r"(^|/)\.")
 
@@ -21,7 +24,7 @@ class LogFilesDataset(AbstractDataset[None, dict[str, OpenFile]]):
     """Loads as ``{path: function that opens the file for reading bytes}``, in order of the paths; read only.
 
     Hidden files and folders are left out, unless the path itself leads there. A file that several paths lead to, by
-    symbolic links, is loaded once.
+    symbolic links, is loaded once. Links to folders, and links that lead nowhere, are left out and named.
 
     ``{date}`` in the path stands for the logical date, the day before and the day after; their files may hold flows of
     the logical date. ``{date:%Y%m%d}`` is the date in another form.
@@ -63,6 +66,7 @@ class LogFilesDataset(AbstractDataset[None, dict[str, OpenFile]]):
         self._given = path
         self._fs, root = open_lake(path, credentials if "://" in path else None)
         self._paths = expand_dates(root, date.fromisoformat(str(logical_date)) if logical_date else None)
+        self._is_local = isinstance(self._fs, LocalFileSystem)
         self.metadata = metadata
 
     def load(self) -> dict[str, OpenFile]:
@@ -81,25 +85,40 @@ class LogFilesDataset(AbstractDataset[None, dict[str, OpenFile]]):
         raise DatasetError("log_files is read only")
 
     def _find(self) -> list[str]:
-        found = {self._identify(path): path for given in self._paths for path in self._list(given)}
+        found: dict[str, str] = {}
+        for path in sorted(path for given in self._paths for path in self._list(given)):
+            found.setdefault(self._identify(path), path)
         return list(found.values())
 
     def _list(self, given: str) -> list[str]:
         pattern = GLOB.search(given)
         folder = given[: pattern.start()].rpartition("/")[0] if pattern else given
         self._fs.invalidate_cache(folder)
-        found = [path for path in self._fs.glob(given) if self._fs.isfile(path)] if pattern else self._fs.find(folder)
-        return [path for path in found if not HIDDEN.search(path.removeprefix(folder))]
+        found = self._fs.glob(given) if pattern else self._fs.find(folder)
+        shown = [path for path in found if not HIDDEN.search(path.removeprefix(folder))]
+        files = [path for path in shown if self._fs.isfile(path)] if pattern or self._is_local else shown
+        if not pattern and len(files) < len(shown):
+            logger.warning("links that lead to no file are left out: %s", ", ".join(sorted({*shown} - {*files})))
+        return files
 
     def _identify(self, path: str) -> str:
         """Return what a path leads to."""
-        return os.path.realpath(path) if isinstance(self._fs, LocalFileSystem) else path
+        return os.path.realpath(path) if self._is_local else path
 
     def _exists(self) -> bool:
         return bool(self._find())
 
     def _describe(self) -> dict[str, str]:
         return {"path": self._given}
+
+
+def widen_dates(path: str) -> str:
+    """Return a path that stands for the files of all days.
+
+    >>> widen_dates("logs/{date:%Y/%m}/conn.{date}.log")
+    'logs/*/conn.*.log'
+    """
+    return re.sub(r"\{date[^}]*\}", "*", path)
 
 
 def expand_dates(path: str, day: date | None) -> list[str]:
@@ -117,7 +136,7 @@ def expand_dates(path: str, day: date | None) -> list[str]:
         raise ProjectError(f"logs.path is {path}: {{date}} needs a logical date")
     try:
         return list(dict.fromkeys(path.format(date=day + timedelta(days=offset)) for offset in (0, -1, 1)))
-    except (KeyError, IndexError, ValueError) as error:
+    except (KeyError, IndexError, ValueError, AttributeError) as error:
         raise ProjectError(
             f"logs.path is {path}: only {{date}} or a form such as {{date:%Y%m%d}} may stand in braces"
         ) from error

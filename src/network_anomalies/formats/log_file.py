@@ -11,7 +11,9 @@ from network_anomalies.errors import ContractError
 from network_anomalies.events.contract import OPTIONAL_COLUMNS
 from network_anomalies.formats.base import DEFAULT_OPTIONS, LogFormat, LogOptions, OpenFile, ParsedLines, TableFormat
 from network_anomalies.formats.blocks import CUT_SHORT, parse_log
+from network_anomalies.formats.mapping import ColumnMapping
 from network_anomalies.formats.stored import DigestedFile, open_log, read_beginning
+from network_anomalies.parameters import LogsParameters
 
 TABLE_ROWS = 65_536
 BLOCK_BYTES = 4_194_304
@@ -43,6 +45,21 @@ class Reading:
     imputed: Sequence[str] = ("duration",)
     options: LogOptions = DEFAULT_OPTIONS
     block_bytes: int = BLOCK_BYTES
+
+
+def describe_reading(logs: LogsParameters, logical_date: date) -> Reading:
+    """Return how the parameters want files to be read."""
+    return Reading(logical_date, logs.columns, list_imputed(logs), describe_options(logs), logs.block_bytes)
+
+
+def describe_options(logs: LogsParameters) -> LogOptions:
+    """Return what the parameters say of files that the files do not say themselves."""
+    return LogOptions(logs.timezone, ColumnMapping(**logs.mapping.model_dump()) if logs.mapping else None)
+
+
+def list_imputed(logs: LogsParameters) -> list[str]:
+    """Return the columns whose missing values are set to 0."""
+    return [column for column, policy in logs.missing if policy == "zero"]
 
 
 class ParsedFile:

@@ -18,6 +18,7 @@ import pyarrow.compute as pc
 
 from network_anomalies.errors import ContractError
 from network_anomalies.events.contract import COLUMNS, OPTIONAL_COLUMNS, TEXT_COLUMNS
+from network_anomalies.formats.base import LogOptions
 from network_anomalies.formats.log_file import LogFile, ParsedFile, Reading
 from network_anomalies.formats.spool import EventSpool, SpooledBlock
 from network_anomalies.records.batch import SourceFile
@@ -89,6 +90,22 @@ def index_logs(files: Mapping[str, LogFile], reading: Reading) -> LogIndex:
         except ContractError as error:
             raise ContractError(f"{path} is {error}") from error
     return index
+
+
+def count_flows(files: Mapping[str, LogFile], options: LogOptions, block_bytes: int) -> Counter[date]:
+    """Count the flows of files by UTC day.
+
+    Raises:
+        ContractError: a file is empty, or not of its format; names the file.
+    """
+    days: Counter[date] = Counter()
+    for path, file in files.items():
+        try:
+            for parsed in ParsedFile(file, options, block_bytes):
+                days.update(count_days(to_micros(parsed.events)))
+        except ContractError as error:
+            raise ContractError(f"{path} is {error}") from error
+    return days
 
 
 def plan_slices(seconds: np.ndarray, slice_events: int) -> list[tuple[int, int]]:

@@ -21,10 +21,17 @@ class StageRecord:
 
 @dataclass(frozen=True)
 class BatchRecord:
-    """The current batch of a day: the digest of its content, and how many events it holds."""
+    """The current batch of a day.
+
+    Attributes:
+        content_sha256: digest of its content.
+        accepted: events in it.
+        flows: of the day that came in: accepted, rejected, or dropped as duplicates.
+    """
 
     content_sha256: str
     accepted: int
+    flows: int
 
 
 @dataclass(frozen=True)

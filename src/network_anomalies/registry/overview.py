@@ -47,9 +47,10 @@ def read_source(engine: Engine, source: str, kind: Kind) -> SourceRecords:
 
 def _read_batches(connection: Connection, source: str) -> Mapping[date, BatchRecord]:
     columns = ingestion_batches.c
-    query = select(columns.logical_date, columns.content_sha256, columns.accepted)
+    flows = (columns.accepted + columns.rejected + columns.duplicates_dropped).label("flows")
+    query = select(columns.logical_date, columns.content_sha256, columns.accepted, flows)
     rows = connection.execute(query.where(columns.source == source, columns.status == "SUCCESS"))
-    return {row.logical_date: BatchRecord(row.content_sha256, row.accepted) for row in rows}
+    return {row.logical_date: BatchRecord(row.content_sha256, row.accepted, row.flows) for row in rows}
 
 
 def _read_stages(connection: Connection, source: str) -> Mapping[tuple[str, date], StageRecord]:

@@ -4,7 +4,7 @@ Nothing is run and nothing is read here: the records and the parameters come in 
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from typing import Literal
 
@@ -42,10 +42,17 @@ NOT_RECORDED: Facts = {"recorded": "nothing"}
 
 @dataclass(frozen=True)
 class Choices:
-    """What a run of now would use: its parameters, and the sha256 of the feature specification."""
+    """What a run of now would use.
+
+    Attributes:
+        parameters: its parameters.
+        features: the sha256 of the feature specification.
+        logged: how many flows of each day the log files hold, where they were counted.
+    """
 
     parameters: Parameters
     features: str
+    logged: Mapping[date, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -120,7 +127,7 @@ def _digest_choices(kind: Kind, parameters: Parameters) -> str:
 def _will_silver_change(records: SourceRecords, choices: Choices, day: date) -> bool:
     """Tell whether a day's silver is of other inputs than those of now, or of events that are."""
     facts = list_present_facts(records, choices, day)
-    judged = [_judge_ingestion(records, facts, day), _judge_stage(records, facts, "transformation", day)]
+    judged = [_judge_ingestion(records, choices, facts, day), _judge_stage(records, facts, "transformation", day)]
     return any(state.state != "done" for state in judged)
 
 
@@ -134,7 +141,7 @@ def _judge_day(records: SourceRecords, choices: Choices, day: date, changing: se
         changing: the days whose silver is going to change.
     """
     facts = list_present_facts(records, choices, day)
-    states = [_judge_ingestion(records, facts, day)]
+    states = [_judge_ingestion(records, choices, facts, day)]
     states += [_judge_stage(records, facts, stage, day) for stage in MODELLING]
     window = choices.parameters.training.window_days
     past = [other for other in records.list_silver() if 0 < (day - other).days <= window]
@@ -142,7 +149,9 @@ def _judge_day(records: SourceRecords, choices: Choices, day: date, changing: se
     return _name_failed(records, _let_wait(states, awaited))
 
 
-def _judge_ingestion(records: SourceRecords, facts: Mapping[str, Facts | None], day: date) -> StageState:
+def _judge_ingestion(
+    records: SourceRecords, choices: Choices, facts: Mapping[str, Facts | None], day: date
+) -> StageState:
     """Judge the batch, and the ground truth that belongs to it: one pipeline makes both."""
     stage = INGESTION_OF[records.kind]
     if day not in records.batches:
@@ -150,6 +159,8 @@ def _judge_ingestion(records: SourceRecords, facts: Mapping[str, Facts | None], 
     why = _explain(records.stages.get(("ingestion", day)), facts["ingestion"])
     if why:
         return StageState(records.source, day, stage, "stale", why)
+    if (more := choices.logged.get(day, 0) - records.batches[day].flows) > 0:
+        return StageState(records.source, day, stage, "missing", f"the log files hold {more} more flows of the day")
     if records.kind == "synthetic" and _explain(records.stages.get(("truth", day)), facts["truth"]):
         return StageState(records.source, day, stage, "missing", "the ground truth of this revision is missing")
     return StageState(records.source, day, stage, "done")

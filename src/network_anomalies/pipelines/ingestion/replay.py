@@ -15,9 +15,10 @@ from network_anomalies.events.parts import find_duplicates, to_canonical_table
 from network_anomalies.formats import FORMATS
 from network_anomalies.formats.base import ParsedLines, load_header
 from network_anomalies.formats.blocks import CUT_SHORT, TOO_LONG
+from network_anomalies.formats.log_file import list_imputed
 from network_anomalies.parameters import GateParameters, LogsParameters, ReplayParameters
 from network_anomalies.pipelines.ingestion.gate import Judges, judge_events
-from network_anomalies.pipelines.ingestion.sources import Parts, list_imputed
+from network_anomalies.pipelines.ingestion.sources import Parts
 from network_anomalies.records.batch import (
     UNPARSABLE_RULE,
     JudgedPart,

@@ -11,9 +11,8 @@ import pyarrow as pa
 
 from network_anomalies.errors import ContractError
 from network_anomalies.events.parts import digest_contents, encode_part
-from network_anomalies.formats import LogFile, LogOptions, OpenFile, choose_formats
-from network_anomalies.formats.log_file import Reading
-from network_anomalies.formats.mapping import ColumnMapping
+from network_anomalies.formats import LogFile, OpenFile, choose_formats
+from network_anomalies.formats.log_file import describe_reading, list_imputed
 from network_anomalies.formats.slices import (
     SECOND,
     Fragment,
@@ -109,7 +108,7 @@ def index_log_files(
     Raises:
         ContractError: a file is not of its format.
     """
-    index = index_logs(known_files, _describe_reading(logs, logical_date))
+    index = index_logs(known_files, describe_reading(logs, logical_date))
     left_out = add_counts(file.counts for file in index.files)
     report = SourceReport(
         kind="logs",
@@ -154,14 +153,3 @@ def slice_logs(log_index: LogIndex, logs: LogsParameters, logical_date: date) ->
 
 def _list_paths(found: Sequence[Fragment | UnparsableLines]) -> list[str]:
     return sorted({item.path for item in found})
-
-
-def list_imputed(logs: LogsParameters) -> list[str]:
-    """Return the columns whose missing values are set to 0."""
-    return [column for column, policy in logs.missing if policy == "zero"]
-
-
-def _describe_reading(logs: LogsParameters, logical_date: date) -> Reading:
-    mapping = ColumnMapping(**logs.mapping.model_dump()) if logs.mapping else None
-    options = LogOptions(logs.timezone, mapping)
-    return Reading(logical_date, logs.columns, list_imputed(logs), options, logs.block_bytes)
