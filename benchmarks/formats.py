@@ -40,6 +40,8 @@ READ = (
 TEXTS = ("uid", "id.orig_h", "id.resp_h", "proto")
 UNSET = 0.2
 """The share of flows without a duration."""
+CLIENTS, SERVERS = 2_000, 50_000
+"""How many addresses there are on each side: a network of that size has about a million flows a day."""
 Reader = Callable[[Path], int]
 
 
@@ -119,18 +121,20 @@ def draw_flows(count: int) -> pd.DataFrame:
     """Return flows of a day as text, in the columns of a conn.log."""
     draw = np.random.default_rng(1)
 
-    def address(first: int) -> pd.Series:
-        parts = draw.integers(1, 255, (count, 3)).astype("str")
-        return pd.Series(parts[:, 0]).radd(f"{first}.") + "." + parts[:, 1] + "." + parts[:, 2]
+    def draw_addresses(first: int, hosts: int) -> pd.Series:
+        parts = draw.integers(1, 255, (hosts, 3)).astype("str")
+        known = pd.Series(parts[:, 0]).radd(f"{first}.") + "." + parts[:, 1] + "." + parts[:, 2]
+        busy_first = (hosts * draw.random(count) ** 3).astype("int64")
+        return known.take(busy_first).reset_index(drop=True)
 
     seconds = 1713484800 + np.sort(draw.integers(0, 86_400 * 10**6, count)) / 1e6
     sizes = {name: draw.integers(0, 50_000, count) for name in ("orig_bytes", "resp_bytes")}
     columns = {
         "ts": np.char.mod("%.6f", seconds),
         "uid": np.char.mod("C%017x", draw.integers(0, 2**62, count)),
-        "id.orig_h": address(10),
+        "id.orig_h": draw_addresses(10, CLIENTS),
         "id.orig_p": draw.integers(1024, 65_536, count),
-        "id.resp_h": address(93),
+        "id.resp_h": draw_addresses(93, SERVERS),
         "id.resp_p": draw.choice([22, 53, 80, 443, 8080], count),
         "proto": draw.choice(["tcp", "udp", "icmp"], count, p=[0.7, 0.28, 0.02]),
         "service": draw.choice(["-", "dns", "ssl"], count),

@@ -1,5 +1,6 @@
-"""The project's own parameters, for benchmarks that call its functions."""
+"""The project's own parameters and configuration, for benchmarks that call its functions or its commands."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -15,3 +16,12 @@ def read_generator(**changes: Any) -> GeneratorParameters:
     loader = ProjectConfigLoader(ROOT / "conf", runtime_params={"generator": changes}, **CONFIG_LOADER_ARGS)
     generator: GeneratorParameters = loader["parameters"]["generator"]
     return generator
+
+
+def make_project(folder: Path) -> Path:
+    """Return a new project in ``folder``, with the configuration of this one and no data."""
+    shutil.copytree(ROOT / "conf", folder / "conf", ignore=shutil.ignore_patterns("local"))
+    shutil.copy(ROOT / "pyproject.toml", folder)
+    (folder / "data").mkdir()
+    (folder / "src").mkdir()  # Kedro wants one; the package is the installed one
+    return folder

@@ -135,7 +135,7 @@ def _coerce(values: pd.Series) -> pd.Series:
             return values
         return to_text(values).astype("str").astype("category")
     if values.name == "flow_id":
-        return to_text(values).astype("str")
+        return values if values.dtype == "str" else to_text(values).astype("str")
     return _coerce_numbers(values)
 
 

@@ -1,7 +1,7 @@
 """Rows of delimited text, read by Arrow."""
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,6 +34,7 @@ class Shape:
         unset: the texts that stand for a missing value.
         quoted: whether values may stand in double quotes.
         text: the header line as it stands, if the file has one; files put together hold it again.
+        numbers: columns that hold numbers, or an unset text, in any usual log; a block where they do is read faster.
     """
 
     names: tuple[str, ...]
@@ -42,6 +43,7 @@ class Shape:
     unset: tuple[str, ...] = ()
     quoted: bool = False
     text: str | None = None
+    numbers: tuple[str, ...] = ()
 
 
 Columns = Mapping[str, pa.Array]
@@ -81,7 +83,7 @@ def parse_rows(
         block: whole lines.
         shape: how they are written.
         header: what the next block is parsed with.
-        to_events: the wanted columns (text, null where they are unset) to event columns.
+        to_events: the wanted columns (text, or float64 for ``numbers``; null where they are unset) to event columns.
         find_no_flows: the same columns to the rows, by reason, that are no flow.
         find_others: the block's text to the lines, by reason, that are no row; it must find none in a block whose rows
             all have a time. Blank lines and the header line are found here.
@@ -106,7 +108,11 @@ def _read_even_rows(block: bytes, shape: Shape) -> Rows | None:
     if shape.quoted and b'"' in text:
         return None
     headers = int(shape.text is not None and text.startswith(shape.text.encode() + b"\n"))
-    columns, skipped = _read_columns(text[len((shape.text or "").encode()) + 1 :] if headers else text, shape)
+    rest = text[len((shape.text or "").encode()) + 1 :] if headers else text
+    try:
+        columns, skipped = _read_columns(rest, shape, shape.numbers)
+    except pa.ArrowInvalid:  # a number that is none
+        columns, skipped = _read_columns(rest, shape)
     if len(skipped):
         return None
     rows = len(next(iter(columns.values())))
@@ -150,8 +156,17 @@ def _escape(delimiter: str) -> str:
     return f"\\x{ord(delimiter):02x}"
 
 
-def _read_columns(text: bytes, shape: Shape) -> tuple[dict[str, pa.Array], np.ndarray]:
-    """Return the wanted columns, and which rows (from 0) do not have the header's number of values."""
+def _read_columns(text: bytes, shape: Shape, numbers: Collection[str] = ()) -> tuple[dict[str, pa.Array], np.ndarray]:
+    """Return the wanted columns, and which rows (from 0) do not have the header's number of values.
+
+    Args:
+        text: the rows.
+        shape: how they are written.
+        numbers: the columns that are float64; the others are text.
+
+    Raises:
+        ArrowInvalid: one of the numbers is none.
+    """
     skipped: list[int] = []
     places = {name: str(shape.names.index(name)) for name in shape.wanted}
     if not text:
@@ -176,7 +191,7 @@ def _read_columns(text: bytes, shape: Shape) -> tuple[dict[str, pa.Array], np.nd
         ),
         convert_options=csv.ConvertOptions(
             include_columns=list(places.values()),
-            column_types=dict.fromkeys(places.values(), pa.string()),
+            column_types={place: pa.float64() if name in numbers else pa.string() for name, place in places.items()},
             null_values=list(shape.unset),
             strings_can_be_null=bool(shape.unset),
         ),

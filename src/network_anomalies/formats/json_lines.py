@@ -21,6 +21,7 @@ NO_OBJECT = "not one JSON object"
 _FEW = 512
 _MOST_DIGITS = 400  # more than float64 holds; Python refuses to read whole numbers of thousands
 _FIRST_LINES = 20
+JsonObject = dict[str, Any]
 Fields = Mapping[str, tuple[str, pa.DataType]]
 """Name of a column to the path of its value (``flow/start``: the value ``start`` in the object ``flow``) and type."""
 
@@ -100,7 +101,7 @@ def _read_by_arrow(text: bytes, lines: int, choices: Sequence[Fields]) -> dict[s
 
 
 def _to_schema(fields: Fields) -> pa.Schema:
-    tree: dict[str, Any] = {}
+    tree: JsonObject = {}
     for path, kind in fields.values():
         parent, _, name = path.rpartition("/")
         (tree.setdefault(parent, {}) if parent else tree)[name] = kind
@@ -134,7 +135,7 @@ def _read_by_python(text: bytes, numbers: np.ndarray, fields: Fields, block: byt
     return Rows(block, columns, numbers[whole], faults={NO_OBJECT: numbers[~whole]})
 
 
-def _load(line: bytes) -> dict[str, Any] | None:
+def _load(line: bytes) -> JsonObject | None:
     try:
         found = json.loads(line.decode("utf-8", "replace"), parse_int=_read_whole_number)
     except (ValueError, RecursionError):
@@ -146,14 +147,14 @@ def _read_whole_number(text: str) -> int | float:
     return int(text) if len(text) < _MOST_DIGITS else float(text)
 
 
-def _to_texts(objects: Sequence[dict[str, Any]], fields: Fields) -> dict[str, pa.Array]:
+def _to_texts(objects: Sequence[JsonObject], fields: Fields) -> dict[str, pa.Array]:
     return {
         name: pa.array([_find_text(found, path) for found in objects], pa.string())
         for name, (path, _) in fields.items()
     }
 
 
-def _find_text(found: dict[str, Any], path: str) -> str | None:
+def _find_text(found: JsonObject, path: str) -> str | None:
     value = _find_value(found, path)
     if value is None or isinstance(value, str):
         return value and value.encode("utf-8", "replace").decode()
@@ -161,7 +162,7 @@ def _find_text(found: dict[str, Any], path: str) -> str | None:
     return np.format_float_positional(value, trim="0") if "e" in text else text  # times have no exponent
 
 
-def _find_value(found: dict[str, Any], path: str) -> str | int | float | None:
+def _find_value(found: JsonObject, path: str) -> str | int | float | None:
     parent, _, name = path.rpartition("/")
     inner = found.get(parent) if parent else found
     value = inner.get(name) if isinstance(inner, dict) else None

@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
-from typing import Any
 
 import pyarrow.compute as pc
 
@@ -12,7 +11,7 @@ from network_anomalies.events.contract import OPTIONAL_COLUMNS
 from network_anomalies.formats.base import DEFAULT_OPTIONS, LogFormat, LogOptions, OpenFile, ParsedLines, TableFormat
 from network_anomalies.formats.blocks import CUT_SHORT, parse_log
 from network_anomalies.formats.mapping import ColumnMapping
-from network_anomalies.formats.stored import DigestedFile, open_log, read_beginning
+from network_anomalies.formats.stored import DigestedFile, StoredFacts, open_log, read_beginning
 from network_anomalies.parameters import LogsParameters
 
 TABLE_ROWS = 65_536
@@ -66,14 +65,14 @@ class ParsedFile:
     """The lines of a log file, block by block.
 
     Attributes:
-        facts: ``size_bytes`` and ``sha256`` of the file as it is stored, once it was read to its end.
+        facts: what the file is as it is stored, once it was read to its end.
         truncated: whether the file ends in the middle of a line, or is packed and cut off.
     """
 
     def __init__(self, file: LogFile, options: LogOptions, block_bytes: int = BLOCK_BYTES) -> None:
         """Read nothing yet."""
         self._file, self._options, self._block_bytes = file, options, block_bytes
-        self.facts: dict[str, Any] = {}
+        self.facts = StoredFacts(0, "")
         self.truncated = False
 
     def __iter__(self) -> Iterator[ParsedLines]:

@@ -9,7 +9,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -189,9 +188,19 @@ def _index_file(index: LogIndex, path: str, file: LogFile, reading: Reading) -> 
             _keep_unparsable(index, path, file.format, parsed.unparsable)
         if parsed.events.num_rows:
             counts.update(_keep_events(index, path, parsed.events, reading))
-    numbers = {name: counts[name] for name in ("lines", "not_a_flow", "unparsable", "early", "late", "imputed")}
-    facts: dict[str, Any] = {**parsed_file.facts, **numbers}
-    index.files.append(SourceFile(path=path, **facts, truncated=parsed_file.truncated))
+    described = SourceFile(
+        path=path,
+        size_bytes=parsed_file.facts.size_bytes,
+        sha256=parsed_file.facts.sha256,
+        lines=counts["lines"],
+        not_a_flow=counts["not_a_flow"],
+        unparsable=counts["unparsable"],
+        early=counts["early"],
+        late=counts["late"],
+        imputed=counts["imputed"],
+        truncated=parsed_file.truncated,
+    )
+    index.files.append(described)
 
 
 def _keep_unparsable(index: LogIndex, path: str, log_format: str, lines: pa.Table) -> None:
@@ -251,5 +260,5 @@ def _to_frame(events: pa.Table, columns: Sequence[str], imputed: Sequence[str]) 
         elif column in imputed:
             values = pc.fill_null(values, 0.0)
         events = events.set_column(place, column, values)
-    frame: pd.DataFrame = events.select(list(columns)).to_pandas()
+    frame: pd.DataFrame = events.select(list(columns)).to_pandas(split_blocks=True)
     return frame

@@ -21,7 +21,7 @@ class EventSpool:
     Logs are read twice: to know how many flows lie in which second, and to make parts that do not overlap in time. A
     compressed log cannot be read from its middle, a log in a store would be fetched twice, and a log that grows
     would be another one the second time. So the first pass leaves the events of the day here, block by block, and the
-    second reads those blocks that it needs. Memory stays that of a block; the disk holds the day's flows, about 80
+    second reads those blocks that it needs. Memory stays that of a block; the disk holds the day's flows, about 130
     bytes each. Parsing, which takes longest, is done once.
     """
 
@@ -32,7 +32,7 @@ class EventSpool:
     def append(self, events: pa.Table) -> SpooledBlock:
         """Write events, and return where."""
         sink = pa.BufferOutputStream()
-        with pa.ipc.new_stream(sink, events.schema, options=_OPTIONS) as writer:
+        with pa.ipc.new_stream(sink, events.schema) as writer:
             writer.write_table(events)
         data = sink.getvalue()
         with self._lock:
@@ -46,6 +46,3 @@ class EventSpool:
             self._file.seek(block.offset)
             data = self._file.read(block.length)
         return pa.ipc.open_stream(data).read_all()
-
-
-_OPTIONS = pa.ipc.IpcWriteOptions(compression="lz4")

@@ -4,6 +4,7 @@ import hashlib
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any, BinaryIO
 
 import pyarrow as pa
@@ -17,6 +18,14 @@ _OTHERS = {b"BZh": "bzip2", b"\xfd7zXZ": "xz", b"PK\x03\x04": "zip", b"\x04\x22\
 _DAMAGE = re.compile("Truncated compressed stream|zlib|ZSTD")
 _MAGIC_BYTES = 6
 _CHUNK_BYTES = 65_536
+
+
+@dataclass(frozen=True)
+class StoredFacts:
+    """A file as it is stored: its size, and the sha256 of its bytes."""
+
+    size_bytes: int
+    sha256: str
 
 
 class DigestedFile:
@@ -42,9 +51,9 @@ class DigestedFile:
         return self._ahead[:size]
 
     @property
-    def facts(self) -> dict[str, Any]:
-        """``size_bytes`` and ``sha256`` of the file, once it was read to its end."""
-        return {"size_bytes": self._size, "sha256": self._digest.hexdigest()}
+    def facts(self) -> StoredFacts:
+        """What the file is, once it was read to its end."""
+        return StoredFacts(self._size, self._digest.hexdigest())
 
     def _take(self, size: int) -> bytes:
         data = self._file.read(size)

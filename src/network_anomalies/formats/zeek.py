@@ -24,6 +24,7 @@ OPTIONAL = ("uid", "id.orig_p", "id.resp_p", "orig_pkts", "resp_pkts")
 IP_BYTES = ("orig_ip_bytes", "resp_ip_bytes")
 PAYLOAD_BYTES = ("orig_bytes", "resp_bytes")  # without headers; only where the others are not logged
 _NEEDED = tuple(field for field in REQUIRED if field not in IP_BYTES)
+NUMBERS = ("id.orig_p", "id.resp_p", "duration", "orig_pkts", "resp_pkts")
 OTHER_LOG = "line of another Zeek log"
 _OTHER_SEPARATOR = re.compile(rb"#separator (?!\\x09\s)")
 _COMMENTS = re.compile(rb"(?m)(?:^#.*\n?)+")
@@ -52,7 +53,7 @@ class ZeekHeader:
     def shape(self) -> Shape:
         """How the rows are written."""
         wanted = choose_columns(self.fields, (*_NEEDED, *OPTIONAL, *self.sizes))
-        return Shape(self.fields, wanted, "\t", unset=(self.unset,))
+        return Shape(self.fields, wanted, "\t", unset=(self.unset,), numbers=(*NUMBERS, *self.sizes))
 
 
 def matches(block: bytes) -> bool:

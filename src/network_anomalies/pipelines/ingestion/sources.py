@@ -116,7 +116,7 @@ def index_log_files(
         params_sha256=digest_log_choices(logs, gate),
         files=index.files,
         left_out=left_out,
-        imputed=dict(index.imputed),
+        imputed=dict(+index.imputed),
         other_days=dict(index.other_days),
     )
     return index, report
