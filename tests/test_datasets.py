@@ -206,6 +206,16 @@ def test_no_log_files_is_an_error_that_names_the_path(logs, path):
     assert isinstance(raised.value.__cause__, ProjectError)
 
 
+def test_a_prefix_without_rights_is_one_line_that_says_so(servers):
+    credentials = options(servers) | {"secret": "wrong"}
+    with pytest.raises(Exception) as raised:
+        LogFilesDataset(path="s3://logs/office", credentials=credentials).load()
+    said = explain(raised.value)
+    assert "\n" not in said
+    assert "wrong" not in said
+    assert re.search("MINIO_ACCESS_KEY|access|denied|rights", said), said
+
+
 def test_links_lead_to_each_file_once_and_a_loop_of_links_is_named(tmp_path, caplog):
     logs = Logs(str(tmp_path / "logs"), None)
     before = logs.names("")
