@@ -13,7 +13,7 @@ from prefect.flows import Flow
 from prefect.schedules import Cron, Schedule
 from prefect.settings import PREFECT_API_URL
 
-from network_anomalies.cli import DATE, in_one_line, parse_params
+from network_anomalies.cli.options import DATE, in_one_line, parse_params
 from network_anomalies.errors import ProjectError
 from network_anomalies.orchestration.flows import data_ingestion_flow, full_mlops_flow
 from network_anomalies.runs.session import RuntimeParameters
