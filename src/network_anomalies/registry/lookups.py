@@ -6,9 +6,22 @@ from datetime import date
 from typing import Any
 
 import pandas as pd
-from sqlalchemy import Engine, Select, select
+from sqlalchemy import Engine, Select, case, func, select
 
-from network_anomalies.registry.tables import ingestion_batches, ingestion_events, pipeline_runs, source_files, sources
+from network_anomalies.detection.alerts.triage import SEVERITIES
+from network_anomalies.registry.tables import (
+    alerts,
+    evaluation_events,
+    ingestion_batches,
+    ingestion_events,
+    pipeline_runs,
+    source_files,
+    sources,
+    stage_events,
+)
+
+RECENT = 30
+"""How many evaluations before a day are looked at."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +78,35 @@ def _select_runs(source: str, day: date) -> Select[Any]:
     return select(pipeline_runs).where(*of_day).order_by(columns.started_at)
 
 
+def _select_days(source: str, _day: date) -> Select[Any]:
+    """Choose a row per day of a source: the counts of its current batch and of its alerts, and whether it is scored."""
+    columns, raised, suppressed = ingestion_batches.c, alerts.c.suppressed_by.is_(None), alerts.c.suppressed_by
+    severities = [
+        func.sum(case((raised & (alerts.c.severity == name), 1), else_=0)).label(name) for name in SEVERITIES
+    ]
+    totals = [func.sum(case((raised, 1), else_=0)).label("alerts"), func.count(suppressed).label("suppressed")]
+    of_source = select(alerts.c.logical_date, *totals, *severities).where(alerts.c.source == source)
+    counted = of_source.group_by(alerts.c.logical_date).subquery()
+    is_scored = (stage_events.c.source == source) & (stage_events.c.stage == "scoring")
+    scored = select(stage_events.c.logical_date).where(is_scored).distinct().subquery()
+    of_batch = (columns.logical_date, columns.revision, columns.lines_in, columns.accepted, columns.rejected)
+    of_alerts = [func.coalesce(counted.c[name], 0).label(name) for name in ("alerts", "suppressed", *SEVERITIES)]
+    return (
+        select(*of_batch, columns.unparsable, *of_alerts, scored.c.logical_date.is_not(None).label("is_scored"))
+        .outerjoin(counted, counted.c.logical_date == columns.logical_date)
+        .outerjoin(scored, scored.c.logical_date == columns.logical_date)
+        .where(columns.source == source, columns.status == "SUCCESS")
+        .order_by(columns.logical_date)
+    )
+
+
+def _select_evaluations(source: str, day: date) -> Select[Any]:
+    columns = evaluation_events.c
+    chosen = select(columns.logical_date, columns.model_sha256, columns.metrics)
+    near = chosen.where(columns.source == source, columns.logical_date <= day)
+    return near.order_by(columns.logical_date.desc(), columns.evaluated_at.desc()).limit(RECENT)
+
+
 LOOKUPS = {
     "pipeline_runs": Lookup(_select_runs),
     "current_objects": Lookup(_select_objects),
@@ -72,6 +114,8 @@ LOOKUPS = {
     "batch_files": Lookup(_select_files),
     "source_record": Lookup(_select_source, needed=True),
     "current_revisions": Lookup(_select_revisions),
+    "source_days": Lookup(_select_days),
+    "recent_evaluations": Lookup(_select_evaluations),
 }
 
 

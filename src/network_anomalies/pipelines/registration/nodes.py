@@ -4,8 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
-from io import BytesIO
-from typing import Any
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
@@ -19,7 +18,10 @@ from network_anomalies.records.registration import MlflowRun, ModelRegistration,
 from network_anomalies.records.training import TrainingReceipt, name_card
 from network_anomalies.runs.inputs import list_registration_facts
 
-PLOTS = ("score_distribution.png", "precision_recall.png", "alerts_per_hour.png")
+if TYPE_CHECKING:
+    from plotly.graph_objects import Figure
+
+PLOTS = ("score_distribution.html", "precision_recall.html")
 
 
 def decide_promotion(
@@ -136,7 +138,7 @@ def describe_for_mlflow(
     evaluation_events: EvaluationReceipt,
     training_events: TrainingReceipt,
     anomaly_model: Model,
-    *plots: Any,
+    *plots: "Figure",
 ) -> MlflowRun:
     """Describe the model for MLflow: parameters, metrics, plots and the model; files as functions that give bytes."""
     metrics = evaluation_events.metrics
@@ -152,7 +154,7 @@ def describe_for_mlflow(
             "reason": decision.reason,
         },
         files={"model.arrow": partial(to_bytes, anomaly_model)}
-        | {name: partial(_to_png, plot) for name, plot in zip(PLOTS, plots, strict=True)},
+        | {name: partial(_to_html, plot) for name, plot in zip(PLOTS, plots, strict=True)},
     )
 
 
@@ -225,10 +227,9 @@ def _list_attacks(attacks: Sequence[AttackResult]) -> list[str]:
     return ["", "| attack | kind | stealth | found | delay, s |", "|---|---|---|---|---|", *rows] if rows else []
 
 
-def _to_png(picture: Any) -> bytes:
-    sink = BytesIO()
-    picture.save(sink, format="PNG")
-    return sink.getvalue()
+def _to_html(plot: "Figure") -> bytes:
+    """Return a page that MLflow shows; as MLflow's own figures it loads Plotly from the network."""
+    return str(plot.to_html(include_plotlyjs="cdn")).encode()
 
 
 def _show(value: datetime | float | None) -> str:

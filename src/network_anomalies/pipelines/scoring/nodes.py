@@ -2,8 +2,9 @@
 
 import hashlib
 from collections.abc import Callable, Iterator
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from functools import partial
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -22,14 +23,29 @@ from network_anomalies.detection.alerts.triage import allow_findings, rate_sever
 from network_anomalies.events.ahead import work_ahead
 from network_anomalies.events.contract import COLUMNS, OPTIONAL_COLUMNS
 from network_anomalies.events.parts import encode_part
-from network_anomalies.parameters import AlertsParameters
-from network_anomalies.pipelines.scoring.report import render_report
+from network_anomalies.parameters import AlertsParameters, EvaluationParameters
+from network_anomalies.pipelines.scoring.activity import trace_hosts
+from network_anomalies.pipelines.scoring.comparison import (
+    expect_histograms,
+    find_figures,
+    list_changes,
+    measure_histograms,
+)
+from network_anomalies.pipelines.scoring.figures import draw_hours, draw_protocols, draw_rules, draw_scores, draw_sizes
+from network_anomalies.pipelines.scoring.profile import merge_profiles, profile_flows
+from network_anomalies.pipelines.scoring.report import MOST_ALERTS, DayReport, render_index, render_report
+from network_anomalies.records.alert_counts import count_alerts, count_hours, take_raised
 from network_anomalies.records.champion import Champion
-from network_anomalies.records.receipt import LakeObject
+from network_anomalies.records.day_profile import DayProfile
+from network_anomalies.records.day_report import HABIT_DAYS, Activities, DayChanges
+from network_anomalies.records.receipt import Json, LakeObject
 from network_anomalies.records.scoring import DayAlerts, ScoringReceipt
 from network_anomalies.records.silver_day import Slices
 from network_anomalies.records.transformation import TransformationReceipt
 from network_anomalies.runs.inputs import list_scoring_facts
+
+if TYPE_CHECKING:
+    from plotly.graph_objects import Figure
 
 REPEATING = ("src_ip", "dst_ip", "protocol", "facet_1", "facet_2", "facet_3", "model_sha256")
 """Columns of scores that are written as dictionaries; numbers hardly repeat."""
@@ -41,7 +57,7 @@ ALERT_COLUMNS = [
 
 def score_slices(
     silver_slices: Slices, champion_model: Champion, transformation_events: TransformationReceipt
-) -> Iterator[tuple[dict[str, Callable[[], bytes]], pd.DataFrame, LakeObject]]:
+) -> Iterator[tuple[dict[str, Callable[[], bytes]], pd.DataFrame, LakeObject, DayProfile]]:
     """Score a day's silver with the champion, a slice at a time.
 
     Args:
@@ -53,7 +69,7 @@ def score_slices(
         An object, name to a function that returns Parquet bytes until the next slice is asked for: the slice's flows
         with ``score`` (higher is more anomalous), the three strongest facets and their surprise, and
         ``model_sha256``; the conversation-hours of the slice that reach the
-        model's alert score; and a record of the object.
+        model's alert score; a record of the object; and the histograms of the slice.
     """
     provenance = {"silver": transformation_events.inputs_sha256}
     judge = partial(_judge, champion_model.model, champion_model.model_sha256)
@@ -68,7 +84,8 @@ def score_slices(
         data = encode_part(pa.Table.from_pandas(flows, preserve_index=False), provenance, REPEATING)
         digest = hashlib.sha256(data).hexdigest()
         name = f"scores_{hour}_{digest[:12]}"
-        yield {name: read}, flagged, LakeObject(uri=f"{name}.parquet", sha256=digest)
+        profile = profile_flows(flows, transformation_events, champion_model.model_sha256)
+        yield {name: read}, flagged, LakeObject(uri=f"{name}.parquet", sha256=digest), profile
 
 
 def raise_alerts(
@@ -128,14 +145,102 @@ def format_alerts(alerts: pd.DataFrame) -> pd.DataFrame:
     )
 
 
+def profile_day(slice_profiles: list[DayProfile]) -> Json:
+    """Add up the histograms of the slices.
+
+    Returns:
+        ``DayProfile`` as JSON.
+    """
+    return merge_profiles(slice_profiles).to_json()
+
+
+def trace_entities(alerts: pd.DataFrame, day_summary: Summary) -> Activities:
+    """Collect what the hosts of the day's alerts did: flows by hour, and the conversations behind the alerts."""
+    peers: dict[str, set[str]] = {}
+    for alert in take_raised(alerts).head(MOST_ALERTS).itertuples():
+        peers.setdefault(alert.entity, set()).update([alert.peer] if isinstance(alert.peer, str) else [])
+    return trace_hosts(peers, day_summary)
+
+
+def compare_days(
+    day_profile: Json,
+    past_profiles: dict[str, Callable[[], Json]],
+    source_days: pd.DataFrame,
+    recent_evaluations: pd.DataFrame,
+    champion_model: Champion,
+    alerts: pd.DataFrame,
+    evaluation: EvaluationParameters,
+) -> DayChanges:
+    """Compare the day with up to a week before it: counts, histograms; and find what was measured of its champion.
+
+    Args:
+        day_profile: the day's ``DayProfile`` as JSON.
+        past_profiles: day as YYYY-MM-DD to a function that reads its ``DayProfile`` as JSON.
+        source_days: a row per day of the source: counts of lines and of alerts.
+        recent_evaluations: of the source, the latest first.
+        champion_model: the champion for the day.
+        alerts: the day's.
+        evaluation: from when on drift counts.
+    """
+    today = DayProfile.model_validate(day_profile)
+    week = [str(today.logical_date - timedelta(days=age)) for age in range(HABIT_DAYS, 0, -1)]
+    past = [DayProfile.model_validate(past_profiles[day]()) for day in week if day in past_profiles]
+    measured_on, figures = find_figures(recent_evaluations, champion_model)
+    return DayChanges(
+        changes=list_changes(source_days, count_alerts(alerts), today.logical_date),
+        drift=measure_histograms(today, past, evaluation),
+        expected=expect_histograms(today, past),
+        past_days=[profile.logical_date for profile in past],
+        figures=figures,
+        measured_on=measured_on,
+    )
+
+
+def draw_day(day_profile: Json, quality_report: Json, alerts: pd.DataFrame) -> "tuple[Figure, ...]":
+    """Draw the day as Plotly figures: flows by hour, protocol, bytes, rule and score, and the raised alerts by hour."""
+    profile = DayProfile.model_validate(day_profile)
+    return (
+        draw_hours("Flows by hour (UTC)", profile.hours, "flows"),
+        draw_protocols(profile),
+        draw_sizes(profile),
+        draw_rules(quality_report["rules"]),
+        draw_scores(profile),
+        draw_hours("Alerts by hour of their first flow (UTC)", count_hours(alerts), "alerts"),
+    )
+
+
 def write_report(
     alerts: pd.DataFrame,
+    entity_activity: Activities,
+    day_changes: DayChanges,
+    day_profile: Json,
+    quality_report: Json,
     champion_model: Champion,
     transformation_events: TransformationReceipt,
-    alerts_policy: AlertsParameters,
 ) -> str:
     """Write the day's report as one self-contained HTML page."""
-    return render_report(alerts, champion_model, transformation_events, alerts_policy.budget)
+    return render_report(
+        DayReport(
+            alerts=alerts,
+            activity=entity_activity,
+            changes=day_changes,
+            profile=DayProfile.model_validate(day_profile),
+            quality=quality_report,
+            champion=champion_model,
+            silver=transformation_events,
+        )
+    )
+
+
+def write_index(source_days: pd.DataFrame, daily_report: str, transformation_events: TransformationReceipt) -> str:
+    """Write the list of a source's days as an HTML page with a link to each day's report.
+
+    Args:
+        source_days: a row per day of the source.
+        daily_report: only for the order: the report of the day is there before the link to it.
+        transformation_events: the receipt of the day's silver, for the source and the day.
+    """
+    return render_index(source_days, transformation_events.source, transformation_events.logical_date)
 
 
 def assemble_scoring(

@@ -4,9 +4,14 @@ from kedro.pipeline import Node, Pipeline
 
 from network_anomalies.pipelines.scoring.nodes import (
     assemble_scoring,
+    compare_days,
+    draw_day,
     format_alerts,
+    profile_day,
     raise_alerts,
     score_slices,
+    trace_entities,
+    write_index,
     write_report,
 )
 from network_anomalies.runs.inputs import choose_alerts_policy
@@ -25,7 +30,7 @@ def create_pipeline() -> Pipeline:
             Node(
                 score_slices,
                 inputs=["silver_slices", "champion_model", "transformation_events"],
-                outputs=["scores", "flagged_conversations", "score_reports"],
+                outputs=["scores", "flagged_conversations", "score_reports", "slice_profiles"],
                 name="score_slices",
             ),
             Node(
@@ -44,10 +49,49 @@ def create_pipeline() -> Pipeline:
                 name="format_alerts",
             ),
             Node(
+                profile_day,
+                inputs="slice_profiles",
+                outputs="day_profile",
+                name="profile_day",
+            ),
+            Node(
+                trace_entities,
+                inputs=["alerts", "day_summary"],
+                outputs="entity_activity",
+                name="trace_entities",
+            ),
+            Node(
+                compare_days,
+                inputs=[
+                    *("day_profile", "past_profiles", "source_days", "recent_evaluations"),
+                    *("champion_model", "alerts", "params:evaluation"),
+                ],
+                outputs="day_changes",
+                name="compare_days",
+            ),
+            Node(
+                draw_day,
+                inputs=["day_profile", "quality_report", "alerts"],
+                outputs=[
+                    *("flows_per_hour", "flows_per_protocol", "flow_sizes"),
+                    *("rejects_per_rule", "flow_scores", "alerts_per_hour"),
+                ],
+                name="draw_day",
+            ),
+            Node(
                 write_report,
-                inputs=["alerts", "champion_model", "transformation_events", "alerts_policy"],
+                inputs=[
+                    *("alerts", "entity_activity", "day_changes", "day_profile"),
+                    *("quality_report", "champion_model", "transformation_events"),
+                ],
                 outputs="daily_report",
                 name="write_report",
+            ),
+            Node(
+                write_index,
+                inputs=["source_days", "daily_report", "transformation_events"],
+                outputs="report_index",
+                name="write_index",
             ),
             Node(
                 assemble_scoring,
