@@ -3,19 +3,24 @@
 from network_anomalies.records.day_profile import DURATION_BINS, HOURS, SCORE_BINS, SCORE_STEP, SIZE_BINS
 
 BYTE_UNITS = ("B", "KB", "MB", "GB", "TB")
+BIN_UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
 TIME_UNITS = ((3_600_000, "h"), (60_000, "min"), (1000, "s"), (1, "ms"))
 
 
 def say_bytes(count: float) -> str:
-    """Return a number of bytes with a unit of 1024s.
+    """Return a number of bytes with a unit of 1000s, as the sentences of alerts do.
 
-    >>> [say_bytes(count) for count in (40, 2048, 50_000_000)]
+    >>> [say_bytes(count) for count in (40, 2000, 47_700_000)]
     ['40 B', '2 KB', '47.7 MB']
     """
+    return _scale(count, 1000, BYTE_UNITS)
+
+
+def _scale(count: float, base: int, units: tuple[str, ...]) -> str:
     place = 0
-    while count >= 1024 and place < len(BYTE_UNITS) - 1:
-        count, place = count / 1024, place + 1
-    return f"{count:.3g} {BYTE_UNITS[place]}"
+    while count >= base and place < len(units) - 1:
+        count, place = count / base, place + 1
+    return f"{count:.3g} {units[place]}"
 
 
 def say_milliseconds(count: float) -> str:
@@ -31,8 +36,11 @@ def say_milliseconds(count: float) -> str:
 HOUR_LABELS = tuple(f"{hour:02} h" for hour in range(HOURS))
 SIZE_LABELS = (
     "0 B",
-    *(f"{say_bytes(2 ** (place - 1))} to {say_bytes(2**place)}" for place in range(1, SIZE_BINS - 1)),
-    f"{say_bytes(2 ** (SIZE_BINS - 2))} or more",
+    *(
+        f"{_scale(2 ** (place - 1), 1024, BIN_UNITS)} to {_scale(2**place, 1024, BIN_UNITS)}"
+        for place in range(1, SIZE_BINS - 1)
+    ),
+    f"{_scale(2 ** (SIZE_BINS - 2), 1024, BIN_UNITS)} or more",
 )
 DURATION_LABELS = (
     "under 1 ms",

@@ -11,13 +11,12 @@ def show_hidden(text: str, most: int = 300) -> str:
 
     A terminal obeys control characters, and a mark of direction shows letters in another order than they are in.
 
-    >>> show_hidden("10.0.0.1" + chr(0x202E) + "gpj")
-    '10.0.0.1\\\\u202egpj'
+    >>> print(show_hidden("10.0.0.1" + chr(0x202E) + "gpj"))
+    10.0.0.1<U+202E>gpj
     """
     shown = "".join(_spell(letter) if unicodedata.category(letter) in HIDDEN else letter for letter in text[:most])
     return shown + ("..." if len(text) > most else "")
 
 
 def _spell(letter: str) -> str:
-    code = ord(letter)
-    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+    return f"<U+{ord(letter):04X}>"

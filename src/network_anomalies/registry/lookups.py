@@ -81,9 +81,7 @@ def _select_runs(source: str, day: date) -> Select[Any]:
 def _select_days(source: str, _day: date) -> Select[Any]:
     """Choose a row per day of a source: the counts of its current batch and of its alerts, and whether it is scored."""
     columns, raised, suppressed = ingestion_batches.c, alerts.c.suppressed_by.is_(None), alerts.c.suppressed_by
-    severities = [
-        func.sum(case((raised & (alerts.c.severity == name), 1), else_=0)).label(name) for name in SEVERITIES
-    ]
+    severities = [func.sum(case((raised & (alerts.c.severity == name), 1), else_=0)).label(name) for name in SEVERITIES]
     totals = [func.sum(case((raised, 1), else_=0)).label("alerts"), func.count(suppressed).label("suppressed")]
     of_source = select(alerts.c.logical_date, *totals, *severities).where(alerts.c.source == source)
     counted = of_source.group_by(alerts.c.logical_date).subquery()

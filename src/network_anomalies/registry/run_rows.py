@@ -145,7 +145,7 @@ def _say_who_holds_it(engine: Engine, source: str, logical_date: date) -> None:
         who = (
             f"run {row['run_id']} (pipeline {row['pipeline']}, host {row['host']}, since {row['started_at']:%F %T} UTC)"
         )
-    logger.info("Waiting for %s: it works on source %s, date %s", who, source, logical_date)
+    logger.warning("Waiting for %s: it works on source %s, date %s", who, source, logical_date)
 
 
 def _of_day(source: str, logical_date: date) -> ColumnElement[bool]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from datetime import date
-from typing import TYPE_CHECKING
+from typing import Any
 
 import pandas as pd
 
@@ -33,9 +33,6 @@ from network_anomalies.records.silver_day import Slices
 from network_anomalies.records.training import TrainingReceipt
 from network_anomalies.records.transformation import TransformationReceipt
 from network_anomalies.runs.inputs import list_evaluation_facts
-
-if TYPE_CHECKING:
-    from plotly.graph_objects import Figure
 
 
 def score_test_flows(
@@ -120,7 +117,7 @@ def evaluate_models(
     ).to_json()
 
 
-def plot_evaluation(test_scores: FlowScores, ground_truth: pd.DataFrame) -> tuple["Figure", "Figure"]:
+def plot_evaluation(test_scores: FlowScores, ground_truth: pd.DataFrame) -> tuple[Any, Any]:
     """Plot the scores of attack and other flows, and precision against recall."""
     flows = test_scores.flows
     attacks = ground_truth.loc[ground_truth["attack"].astype("bool"), "event_key"].astype("uint64")

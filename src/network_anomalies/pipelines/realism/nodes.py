@@ -2,7 +2,7 @@
 
 import logging
 from datetime import date, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -45,9 +45,7 @@ def measure_profile(synthetic_days: dict[date, pd.DataFrame], logical_date: date
     return report
 
 
-def plot_profile(
-    synthetic_days: dict[date, pd.DataFrame], realism_report: pd.DataFrame, logical_date: date
-) -> "Figure":
+def plot_profile(synthetic_days: dict[date, pd.DataFrame], realism_report: pd.DataFrame, logical_date: date) -> Any:
     """Plot sizes, hosts, hours and targets of the days, as a Plotly figure of a bounded number of points."""
     from plotly.subplots import make_subplots
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import Any
 
 import pandas as pd
 
@@ -17,9 +17,6 @@ from network_anomalies.records.evaluation import AttackResult, EvaluationReceipt
 from network_anomalies.records.registration import MlflowRun, ModelRegistration, PromotionDecision
 from network_anomalies.records.training import TrainingReceipt, name_card
 from network_anomalies.runs.inputs import list_registration_facts
-
-if TYPE_CHECKING:
-    from plotly.graph_objects import Figure
 
 PLOTS = ("score_distribution.html", "precision_recall.html")
 
@@ -138,7 +135,7 @@ def describe_for_mlflow(
     evaluation_events: EvaluationReceipt,
     training_events: TrainingReceipt,
     anomaly_model: Model,
-    *plots: "Figure",
+    *plots: Any,
 ) -> MlflowRun:
     """Describe the model for MLflow: parameters, metrics, plots and the model; files as functions that give bytes."""
     metrics = evaluation_events.metrics
@@ -227,7 +224,7 @@ def _list_attacks(attacks: Sequence[AttackResult]) -> list[str]:
     return ["", "| attack | kind | stealth | found | delay, s |", "|---|---|---|---|---|", *rows] if rows else []
 
 
-def _to_html(plot: "Figure") -> bytes:
+def _to_html(plot: Any) -> bytes:
     """Return a page that MLflow shows; as MLflow's own figures it loads Plotly from the network."""
     return str(plot.to_html(include_plotlyjs="cdn")).encode()
 

@@ -3,10 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 WIDTH, HEIGHT = 360, 190
-LEFT, RIGHT, TOP, BOTTOM = 46, 6, 8, 40
+LEFT, RIGHT, TOP, BOTTOM = 46, 6, 22, 40
 """Margins of the plot, for the axes."""
 SPARK_WIDTH, SPARK_HEIGHT = 144, 28
+MOST_MARKS = 5
 UNITS = ((1e9, "G"), (1e6, "M"), (1e3, "k"))
 
 
@@ -40,7 +43,7 @@ class BarChart:
         bars: the bars.
         xticks: marks of the x axis.
         yticks: marks of the y axis.
-        reference: points of a line to compare with, as SVG writes them; "" without one.
+        reference: points of a line to compare with; none without one.
         summary: the chart in words, for those who cannot see it.
     """
 
@@ -50,16 +53,15 @@ class BarChart:
     bars: Sequence[Bar]
     xticks: Sequence[Tick]
     yticks: Sequence[Tick]
-    reference: str
+    reference: Sequence[tuple[float, float]]
     summary: str
 
 
 @dataclass(frozen=True)
 class Sparkline:
-    """A small line: its points as SVG writes them, the last point, and the line in words."""
+    """A small line: its points, and the line in words."""
 
-    points: str
-    last: tuple[float, float]
+    points: Sequence[tuple[float, float]]
     summary: str
 
 
@@ -97,7 +99,7 @@ def draw_bars(
         if count
     ]
     steps = [
-        f"{LEFT + (place + side) * step:.1f},{bottom - height * scale:.1f}"
+        (round(LEFT + (place + side) * step, 1), round(bottom - height * scale, 1))
         for place, height in enumerate(reference)
         for side in (0, 1)
     ]
@@ -107,8 +109,8 @@ def draw_bars(
         ylabel=axes[1],
         bars=bars,
         xticks=[Tick(round(LEFT + place * step, 1), label) for place, label in xticks],
-        yticks=[Tick(round(bottom - share * top * scale, 1), shorten(share * top)) for share in (0, 0.5, 1)],
-        reference=" ".join(steps),
+        yticks=[Tick(round(bottom - height * scale, 1), shorten(height)) for height in _choose_heights(top)],
+        reference=steps,
         summary=_describe(title, labels, counts),
     )
 
@@ -121,11 +123,7 @@ def draw_sparkline(values: Sequence[float], about: str) -> Sparkline:
         for place, value in enumerate(values)
     ]
     peak = max(range(len(values)), key=lambda place: values[place])
-    return Sparkline(
-        points=" ".join(f"{x},{y}" for x, y in points),
-        last=points[-1],
-        summary=f"{about}: most is {values[peak]:,.0f}, at {peak} of {len(values) - 1}",
-    )
+    return Sparkline(points, f"{about}: most is {values[peak]:,.0f}, at {peak} of {len(values) - 1}")
 
 
 def shorten(value: float) -> str:
@@ -138,6 +136,17 @@ def shorten(value: float) -> str:
         if value >= size:
             return f"{value / size:.3g}{unit}"
     return f"{value:.3g}"
+
+
+def _choose_heights(top: float) -> list[float]:
+    """Return round heights for marks of an axis from 0 to ``top``, three to six of them.
+
+    >>> _choose_heights(2180)
+    [0, 500, 1000, 1500, 2000]
+    """
+    size = 10.0 ** np.floor(np.log10(top))
+    step = max(next(part * size for part in (0.2, 0.5, 1, 2) if top / (part * size) < MOST_MARKS), 1)
+    return [step * place for place in range(int(top // step) + 1)]
 
 
 def _describe(title: str, labels: Sequence[str], counts: Sequence[int]) -> str:

@@ -17,7 +17,9 @@ def draw_hours(title: str, counts: Sequence[int], what: str) -> "Figure":
 
 def draw_protocols(profile: DayProfile) -> "Figure":
     """Draw the flows by protocol."""
-    return _draw_bars("Flows by protocol", "protocol", "flows", list(profile.protocols), list(profile.protocols.values()))
+    return _draw_bars(
+        "Flows by protocol", "protocol", "flows", list(profile.protocols), list(profile.protocols.values())
+    )
 
 
 def draw_sizes(profile: DayProfile) -> "Figure":

@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -43,9 +43,6 @@ from network_anomalies.records.scoring import DayAlerts, ScoringReceipt
 from network_anomalies.records.silver_day import Slices
 from network_anomalies.records.transformation import TransformationReceipt
 from network_anomalies.runs.inputs import list_scoring_facts
-
-if TYPE_CHECKING:
-    from plotly.graph_objects import Figure
 
 REPEATING = ("src_ip", "dst_ip", "protocol", "facet_1", "facet_2", "facet_3", "model_sha256")
 """Columns of scores that are written as dictionaries; numbers hardly repeat."""
@@ -196,7 +193,7 @@ def compare_days(
     )
 
 
-def draw_day(day_profile: Json, quality_report: Json, alerts: pd.DataFrame) -> "tuple[Figure, ...]":
+def draw_day(day_profile: Json, quality_report: Json, alerts: pd.DataFrame) -> tuple[Any, ...]:
     """Draw the day as Plotly figures: flows by hour, protocol, bytes, rule and score, and the raised alerts by hour."""
     profile = DayProfile.model_validate(day_profile)
     return (

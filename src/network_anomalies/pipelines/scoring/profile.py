@@ -60,7 +60,8 @@ def merge_profiles(profiles: Sequence[DayProfile]) -> DayProfile:
 
 def _double(values: np.ndarray) -> np.ndarray:
     """Return how many times 1 was doubled to reach each value: 0 for less than 1, ``k`` for 2^(k-1) to 2^k."""
-    return np.maximum(np.frexp(values)[1], 0)
+    _, exponents = np.frexp(values)
+    return np.asarray(np.maximum(exponents, 0))
 
 
 def _count(places: np.ndarray, bins: int) -> tuple[int, ...]:
