@@ -5,6 +5,7 @@ from kedro.pipeline import Node, Pipeline
 from network_anomalies.pipelines.scoring.nodes import (
     assemble_scoring,
     format_alerts,
+    group_alerts,
     raise_alerts,
     score_slices,
     write_report,
@@ -32,10 +33,16 @@ def create_pipeline() -> Pipeline:
                 raise_alerts,
                 inputs=[
                     *("flagged_conversations", "day_summary", "champion_model", "transformation_events"),
-                    *("alerts_policy", "params:detectors", "params:run_id"),
+                    *("verdicts", "alerts_policy", "params:detectors", "params:run_id"),
                 ],
                 outputs="alerts",
                 name="raise_alerts",
+            ),
+            Node(
+                group_alerts,
+                inputs=["alerts", "known_alerts", "verdicts", "alerts_policy", "params:source"],
+                outputs="incidents",
+                name="group_alerts",
             ),
             Node(
                 format_alerts,
@@ -52,8 +59,9 @@ def create_pipeline() -> Pipeline:
             Node(
                 assemble_scoring,
                 inputs=[
-                    *("score_reports", "transformation_events", "champion_model", "alerts_policy"),
-                    *("params:detectors", "params:run_id", "alert_lines", "daily_report"),
+                    *("score_reports", "transformation_events", "champion_model", "known_alerts", "verdicts"),
+                    *("alerts_policy", "params:detectors", "params:run_id"),
+                    *("incidents", "alert_lines", "daily_report"),
                 ],
                 outputs="scoring_events",
                 name="assemble_scoring",
