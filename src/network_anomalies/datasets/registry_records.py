@@ -13,10 +13,12 @@ from sqlalchemy import Engine
 from network_anomalies.datasets.files import FileOutputs, read_files
 from network_anomalies.datasets.places import Credentials, RegistryPlace
 from network_anomalies.errors import ProjectError
+from network_anomalies.records.alerts import SourceIncidents
 from network_anomalies.records.receipt import StageReceipt
 from network_anomalies.records.scoring import DayAlerts
-from network_anomalies.registry.alert_rows import read_alerts, record_scoring, replace_alerts
+from network_anomalies.registry.alert_rows import read_alerts, read_source_alerts, record_scoring, replace_alerts
 from network_anomalies.registry.engine import open_registry
+from network_anomalies.registry.incident_rows import read_incidents, replace_incidents
 from network_anomalies.registry.lookups import LOOKUPS, look_up
 from network_anomalies.registry.stage_rows import (
     commit_transformation,
@@ -29,8 +31,10 @@ from network_anomalies.registry.stage_rows import (
     record_training,
     record_truth,
 )
+from network_anomalies.registry.verdict_rows import read_verdicts
 
 Loaded: TypeAlias = StageReceipt | pd.DataFrame | None
+Saved: TypeAlias = StageReceipt | DayAlerts | SourceIncidents
 
 
 @dataclass(frozen=True)
@@ -61,6 +65,9 @@ KINDS = {
     "evaluation": _make_stage_kind("evaluation", read_evaluation, record_evaluation),
     "scoring": _make_stage_kind("scoring", read_scoring, record_scoring),
     "alerts": RecordKind(read_alerts, replace_alerts),
+    "source_alerts": RecordKind(lambda engine, source, _: read_source_alerts(engine, source)),
+    "verdicts": RecordKind(lambda engine, source, _: read_verdicts(engine, source)),
+    "incidents": RecordKind(read_incidents, replace_incidents),
     **{
         name: RecordKind(
             partial(look_up, name),
@@ -70,15 +77,16 @@ KINDS = {
         for name, lookup in LOOKUPS.items()
     },
 }
-"""The receipts of stages, a day's alerts, and rows that runs and their commits write."""
+"""The receipts of stages, alerts, verdicts, incidents, and rows that runs and their commits write."""
 
 
-class RegistryRecordsDataset(AbstractDataset[StageReceipt | DayAlerts, Loaded]):
+class RegistryRecordsDataset(AbstractDataset[Saved, Loaded]):
     """Writes records about a source and date into the registry, and loads them.
 
     A stage's receipt is saved and loaded as the same type, ``network_anomalies.records``. Alerts are saved as
-    ``DayAlerts`` and loaded as a frame, the highest score first and suppressed ones last. The other kinds are frames
-    that can only be loaded.
+    ``DayAlerts`` and loaded as a frame, the highest score first and suppressed ones last. Incidents are saved as
+    ``SourceIncidents``, all of a source, and those of the day are loaded as a frame. The other kinds are frames that
+    can only be loaded.
 
     Example of a catalog entry:
 
@@ -143,7 +151,7 @@ class RegistryRecordsDataset(AbstractDataset[StageReceipt | DayAlerts, Loaded]):
         """The registry, its schema in place."""
         return open_registry(self._url)
 
-    def save(self, data: StageReceipt | DayAlerts) -> None:
+    def save(self, data: Saved) -> None:
         """Write the records in one transaction.
 
         Raises:

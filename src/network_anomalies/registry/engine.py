@@ -13,7 +13,7 @@ from network_anomalies.errors import ProjectError
 from network_anomalies.registry.locks import POLL_SECONDS, make_key
 from network_anomalies.registry.transactions import transaction
 
-HEAD = "0004"
+HEAD = "0005"
 """The newest migration; kept here so that a run need not load Alembic to know that nothing is to be done."""
 CONNECT_SECONDS = 5.0
 ANSWER_SECONDS = 10.0

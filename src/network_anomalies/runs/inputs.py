@@ -6,7 +6,7 @@ of that one's facts: equal facts mean equal output, without reading it.
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import date, timedelta
 from typing import Any
 
@@ -32,6 +32,8 @@ METHODS = {"transformation": 1, "training": 1, "evaluation": 1, "registration": 
 """Versions of the stages' methods. Raise one when its code gives other results for equal inputs."""
 
 NOTHING = "none"
+DECIDING = ("budget", "allowlist")
+"""The parameters of alerts that decide which alerts a day has. The others decide what is made of them later."""
 
 
 def digest_facts(facts: Mapping[str, str]) -> str:
@@ -121,7 +123,8 @@ def list_evaluation_facts(
     features: str,
 ) -> Facts:
     """Return what decides an evaluation: the model, the champion before it, the flows, and the truth about them."""
-    evaluation, alerts, detectors = (values.model_dump() for values in parameters)
+    evaluation, detectors = parameters[0].model_dump(), parameters[2].model_dump()
+    alerts = parameters[1].model_dump(include=set(DECIDING))
     chosen = digest_parameters({"evaluation": evaluation, "alerts": alerts, "detectors": detectors})
     return {
         "method": str(METHODS["evaluation"]),
@@ -141,16 +144,29 @@ def list_registration_facts(evaluation_sha256: str, registration: RegistrationPa
 
 
 def list_scoring_facts(
-    silver_sha256: str, champion_sha256: str, parameters: tuple[AlertsParameters, DetectorLimits], features: str
+    silver_sha256: str,
+    champion_sha256: str,
+    parameters: tuple[AlertsParameters, DetectorLimits],
+    features: str,
+    dismissed: Sequence[str] = (),
 ) -> Facts:
-    """Return what decides a day's scores and alerts."""
-    alerts, detectors = (values.model_dump() for values in parameters)
+    """Return what decides a day's scores and alerts.
+
+    Args:
+        silver_sha256: digest of the transformation's facts.
+        champion_sha256: of the champion for the day.
+        parameters: of the alerts and of the detectors.
+        features: the sha256 of the feature specification.
+        dismissed: ids of the alerts whose dismissal decides which alerts the day has, see ``verdicts.list_dismissed``.
+    """
+    alerts, detectors = parameters[0].model_dump(include=set(DECIDING)), parameters[1].model_dump()
     return {
         "method": str(METHODS["scoring"]),
         "features": features,
         "parameters": digest_parameters({"alerts": alerts, "detectors": detectors}),
         "silver": silver_sha256,
         "champion": champion_sha256,
+        **({"verdicts": digest_facts({"dismissed": ",".join(dismissed)})} if dismissed else {}),
     }
 
 
@@ -182,6 +198,7 @@ _WORDS = {
     "method": "method",
     "contract": "contract",
     "champion": "another champion",
+    "verdicts": "verdicts",
     "truth": "ground truth",
     "silver": "new silver",
     "training": "new model",

@@ -35,6 +35,7 @@ from network_anomalies.pipelines.scoring.figures import draw_hours, draw_protoco
 from network_anomalies.pipelines.scoring.profile import merge_profiles, profile_flows
 from network_anomalies.pipelines.scoring.report import MOST_ALERTS, DayReport, render_index, render_report
 from network_anomalies.records.alert_counts import count_alerts, count_hours, take_raised
+from network_anomalies.records.alerts import Alert, SourceIncidents, find_incidents
 from network_anomalies.records.champion import Champion
 from network_anomalies.records.day_profile import DayProfile
 from network_anomalies.records.day_report import HABIT_DAYS, Activities, DayChanges
@@ -42,13 +43,20 @@ from network_anomalies.records.receipt import Json, LakeObject
 from network_anomalies.records.scoring import DayAlerts, ScoringReceipt
 from network_anomalies.records.silver_day import Slices
 from network_anomalies.records.transformation import TransformationReceipt
+from network_anomalies.records.verdicts import (
+    find_dismissal,
+    list_dismissed,
+    list_subjects,
+    name_alert,
+    read_verdicts,
+)
 from network_anomalies.runs.inputs import list_scoring_facts
 
 REPEATING = ("src_ip", "dst_ip", "protocol", "facet_1", "facet_2", "facet_3", "model_sha256")
 """Columns of scores that are written as dictionaries; numbers hardly repeat."""
 ALERT_COLUMNS = [
     *("kind", "entity", "peer", "first_seen", "last_seen", "flows", "score", "severity", "technique", "sentence"),
-    *("suppressed_by", "transformation_run_id", "model_version"),
+    *("suppressed_by", "transformation_run_id", "model_version", "alert_id", "facts"),
 ]
 
 
@@ -90,23 +98,57 @@ def raise_alerts(
     day_summary: Summary,
     champion_model: Champion,
     transformation_events: TransformationReceipt,
+    verdicts: pd.DataFrame,
     alerts_policy: AlertsParameters,
     detectors: DetectorLimits,
     run_id: str,
 ) -> DayAlerts:
-    """Raise the day's alerts: one per entity and kind, at most ``budget``, and those that somebody answers for."""
-    day = transformation_events.logical_date
+    """Raise the day's alerts: one per entity and kind, at most ``budget``, and those that somebody answers for.
+
+    Dismissed habits take no place in the budget either. Who dismissed them is not stored with the alerts: a verdict may
+    come or end later, so it is looked up when alerts are read.
+    """
+    source, day = transformation_events.source, transformation_events.logical_date
     has_past = _has_past(champion_model, day)
     findings = conclude(flagged_conversations, day_summary, champion_model.model, has_past, detectors)
-    judged = allow_findings(findings, alerts_policy.allowlist, day)
-    rows = pd.concat([take_budget(judged, alerts_policy.budget), judged[judged["suppressed_by"].notna()]])
-    rows = rows.assign(
+    judged = allow_findings(findings, alerts_policy.allowlist, day).replace(
+        {"peer": {"": None}, "technique": {"": None}}
+    )
+    names = zip(judged["kind"], judged["entity"], strict=True)
+    judged = judged.assign(alert_id=[name_alert(source, day, kind, entity) for kind, entity in names])
+    latest = read_verdicts(verdicts)
+    is_dismissed = np.array([bool(find_dismissal(latest, each)) for each in list_subjects(judged, day)], dtype=bool)
+    is_answered = judged["suppressed_by"].notna() | is_dismissed
+    rows = pd.concat([take_budget(judged[~is_dismissed], alerts_policy.budget), judged[is_answered]])
+    alerts = rows.assign(
         severity=rate_severity(rows["score"], detectors.severity),
         transformation_run_id=transformation_events.run_id,
         model_version=champion_model.version,
+        facts=None,
     )
-    alerts = rows[ALERT_COLUMNS].replace({"peer": {"": None}, "technique": {"": None}})
-    return DayAlerts(run_id, transformation_events.source, day, alerts)
+    return DayAlerts(run_id, source, day, alerts[ALERT_COLUMNS])
+
+
+def group_alerts(
+    alerts: pd.DataFrame,
+    known_alerts: pd.DataFrame,
+    verdicts: pd.DataFrame,
+    alerts_policy: AlertsParameters,
+    source: str,
+) -> SourceIncidents:
+    """Group the alerts of all days of the source into incidents, after those of the day were raised.
+
+    Args:
+        alerts: of the day. They are among the known ones; as an input they say that they were saved before.
+        known_alerts: of every day of the source.
+        verdicts: about them.
+        alerts_policy: has ``incident_days``.
+        source: whose alerts.
+    """
+    del alerts
+    known = [Alert.from_row(row) for row in known_alerts.to_dict("records")]
+    days = alerts_policy.incident_days
+    return SourceIncidents(source, find_incidents(known, read_verdicts(verdicts), days), days)
 
 
 def format_alerts(alerts: pd.DataFrame) -> pd.DataFrame:
@@ -244,20 +286,24 @@ def assemble_scoring(
     score_reports: list[LakeObject],
     transformation_events: TransformationReceipt,
     champion_model: Champion,
+    known_alerts: pd.DataFrame,
+    verdicts: pd.DataFrame,
     alerts_policy: AlertsParameters,
     detectors: DetectorLimits,
     run_id: str,
-    after_alert_lines: pd.DataFrame,
-    after_daily_report: str,
+    *after_files: object,
 ) -> ScoringReceipt:
     """Make the receipt of the scoring, after everything that it wrote: objects, what decided them, limits of alerts."""
+    del after_files
     day, chosen = transformation_events.logical_date, (alerts_policy, detectors)
     silver, features = transformation_events.inputs_sha256, feature_spec_sha256()
+    of_day = known_alerts[(known_alerts["logical_date"] == day) & known_alerts["suppressed_by"].isna()]
+    dismissed = list_dismissed(read_verdicts(verdicts), list_subjects(of_day, day), alerts_policy.budget)
     return ScoringReceipt(
         run_id=run_id,
         source=transformation_events.source,
         logical_date=day,
-        inputs=list_scoring_facts(silver, champion_model.model_sha256, chosen, features),
+        inputs=list_scoring_facts(silver, champion_model.model_sha256, chosen, features, dismissed),
         outputs=score_reports,
         limits=list_limits(detectors, champion_model.model, _has_past(champion_model, day)),
     )

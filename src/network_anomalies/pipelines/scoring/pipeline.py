@@ -7,6 +7,7 @@ from network_anomalies.pipelines.scoring.nodes import (
     compare_days,
     draw_day,
     format_alerts,
+    group_alerts,
     profile_day,
     raise_alerts,
     score_slices,
@@ -37,10 +38,16 @@ def create_pipeline() -> Pipeline:
                 raise_alerts,
                 inputs=[
                     *("flagged_conversations", "day_summary", "champion_model", "transformation_events"),
-                    *("alerts_policy", "params:detectors", "params:run_id"),
+                    *("verdicts", "alerts_policy", "params:detectors", "params:run_id"),
                 ],
                 outputs="alerts",
                 name="raise_alerts",
+            ),
+            Node(
+                group_alerts,
+                inputs=["alerts", "known_alerts", "verdicts", "alerts_policy", "params:source"],
+                outputs="incidents",
+                name="group_alerts",
             ),
             Node(
                 format_alerts,
@@ -96,8 +103,9 @@ def create_pipeline() -> Pipeline:
             Node(
                 assemble_scoring,
                 inputs=[
-                    *("score_reports", "transformation_events", "champion_model", "alerts_policy"),
-                    *("params:detectors", "params:run_id", "alert_lines", "daily_report"),
+                    *("score_reports", "transformation_events", "champion_model", "known_alerts", "verdicts"),
+                    *("alerts_policy", "params:detectors", "params:run_id"),
+                    *("incidents", "alert_lines", "daily_report"),
                 ],
                 outputs="scoring_events",
                 name="assemble_scoring",
