@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 
+from network_anomalies.records.day_profile import DayProfile
+
 HABIT_DAYS = 7
 """How many days before a day it is compared with."""
 
@@ -37,7 +39,7 @@ class EntityActivity:
 
     Attributes:
         hours: its flows by hour of the day.
-        conversations: those with the most flows, the one with the alert's peer first.
+        conversations: some of them, first those with the peer of an alert and those in the time of an alert.
         total: how many conversations it had.
     """
 
@@ -98,6 +100,7 @@ class DayChanges:
         past_days: the days that the histograms are compared with.
         figures: what was measured of the champion, name and value in words; empty if nothing was.
         measured_on: the day of that evaluation.
+        profile: the histograms of the day's flows.
     """
 
     changes: Sequence[Change]
@@ -106,3 +109,4 @@ class DayChanges:
     past_days: Sequence[date]
     figures: Sequence[tuple[str, str]]
     measured_on: date | None
+    profile: DayProfile

@@ -6,11 +6,9 @@ from datetime import date
 from typing import Any
 
 import pandas as pd
-from sqlalchemy import Engine, Select, case, func, select
+from sqlalchemy import Engine, Select, select
 
-from network_anomalies.detection.alerts.triage import SEVERITIES
 from network_anomalies.registry.tables import (
-    alerts,
     evaluation_events,
     ingestion_batches,
     ingestion_events,
@@ -79,19 +77,13 @@ def _select_runs(source: str, day: date) -> Select[Any]:
 
 
 def _select_days(source: str, _day: date) -> Select[Any]:
-    """Choose a row per day of a source: the counts of its current batch and of its alerts, and whether it is scored."""
-    columns, raised, suppressed = ingestion_batches.c, alerts.c.suppressed_by.is_(None), alerts.c.suppressed_by
-    severities = [func.sum(case((raised & (alerts.c.severity == name), 1), else_=0)).label(name) for name in SEVERITIES]
-    totals = [func.sum(case((raised, 1), else_=0)).label("alerts"), func.count(suppressed).label("suppressed")]
-    of_source = select(alerts.c.logical_date, *totals, *severities).where(alerts.c.source == source)
-    counted = of_source.group_by(alerts.c.logical_date).subquery()
-    is_scored = (stage_events.c.source == source) & (stage_events.c.stage == "scoring")
-    scored = select(stage_events.c.logical_date).where(is_scored).distinct().subquery()
-    of_batch = (columns.logical_date, columns.revision, columns.lines_in, columns.accepted, columns.rejected)
-    of_alerts = [func.coalesce(counted.c[name], 0).label(name) for name in ("alerts", "suppressed", *SEVERITIES)]
+    """Choose a row per day of a source: the counts of its current batch, and whether it was ever scored."""
+    columns = ingestion_batches.c
+    is_scoring = (stage_events.c.source == source) & (stage_events.c.stage == "scoring")
+    scored = select(stage_events.c.logical_date).where(is_scoring).distinct().subquery()
+    counts = (columns.lines_in, columns.accepted, columns.rejected, columns.unparsable)
     return (
-        select(*of_batch, columns.unparsable, *of_alerts, scored.c.logical_date.is_not(None).label("is_scored"))
-        .outerjoin(counted, counted.c.logical_date == columns.logical_date)
+        select(columns.logical_date, columns.revision, *counts, scored.c.logical_date.is_not(None).label("is_scored"))
         .outerjoin(scored, scored.c.logical_date == columns.logical_date)
         .where(columns.source == source, columns.status == "SUCCESS")
         .order_by(columns.logical_date)

@@ -10,18 +10,19 @@ from pathlib import Path
 from kedro.io import DataCatalog
 from sqlalchemy import Engine
 
-from network_anomalies.records.alert_counts import count_alerts, take_raised
+from network_anomalies.records.alert_counts import count_alerts
 from network_anomalies.records.batch import describe_days
 from network_anomalies.records.plain_text import show_hidden
 from network_anomalies.registry.alert_rows import read_alerts
 from network_anomalies.registry.batches import read_batch, read_current
+from network_anomalies.registry.incident_rows import read_incidents
 from network_anomalies.registry.model_rows import read_champion
 from network_anomalies.registry.run_rows import Run
 
 Row = tuple[str, str]
 """A row of the table: what it is about, and what there is to say."""
 MOST_SHOWN = 5
-"""How many incidents or alerts the table names."""
+"""How many incidents the table names."""
 DEFAULT_ENV = "embedded"
 
 
@@ -83,15 +84,17 @@ def _describe_batch(engine: Engine, source: str, day: date) -> Iterator[Row]:
 
 def _describe_alerts(run: Run, catalog: DataCatalog) -> Iterator[Row]:
     source, day = run.start.source, run.start.logical_date
-    alerts = read_alerts(run.engine, source, day)
-    counts, raised = count_alerts(alerts), take_raised(alerts)
+    counts, incidents = count_alerts(read_alerts(run.engine, source, day)), read_incidents(run.engine, source, day)
     yield "alerts", f"{counts.raised} raised, {counts.suppressed} suppressed"
-    for alert in raised.head(MOST_SHOWN).itertuples():
-        yield f"  {alert.severity}", show_hidden(alert.sentence)
-    if counts.raised > MOST_SHOWN:
-        yield "", f"and {counts.raised - MOST_SHOWN} more"
+    yield "incidents", str(len(incidents))
+    for incident in incidents.head(MOST_SHOWN).itertuples():
+        yield f"  {incident.severity}", show_hidden(f"{incident.incident_id} {incident.sentence}")
+    if len(incidents) > MOST_SHOWN:
+        yield "", f"and {len(incidents) - MOST_SHOWN} more"
     yield "report", _find_path(catalog, "daily_report")
     env = "" if run.start.env == DEFAULT_ENV else f" --env {run.start.env}"
+    for incident in incidents.head(1).itertuples():
+        yield "next", f"kedro alerts show {incident.incident_id}{env}"
     yield "next", f"kedro report --source {source} --date {day}{env} --open"
 
 

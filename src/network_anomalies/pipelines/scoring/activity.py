@@ -14,19 +14,21 @@ MOST_CONVERSATIONS = 5
 ENDS = ("src_ip", "dst_ip")
 
 
-def trace_hosts(peers: dict[str, set[str]], summary: Summary) -> Activities:
-    """Return what some hosts did in a day.
+def trace_hosts(alerts: pd.DataFrame, summary: Summary) -> Activities:
+    """Return what the hosts of some alerts did in a day.
 
     Args:
-        peers: for each host the peers that its alerts name; conversations with them come first.
+        alerts: with ``entity``, ``peer``, ``first_seen`` and ``last_seen``. Conversations with a peer come first, then
+            those in the time of an alert.
         summary: of the day.
     """
     table = summary.conversations
     involved = np.zeros(len(table), dtype=bool)
     for end in ENDS:
-        involved |= np.isin(table[end].cat.codes, _find_codes(table[end], peers))
+        involved |= np.isin(table[end].cat.codes, _find_codes(table[end], alerts["entity"].unique()))
     near = table[involved]
-    return {host: _trace_host(_take_host(near, host), named) for host, named in peers.items()}
+    groups = alerts.groupby("entity", sort=False)
+    return {str(host): _trace_host(_take_host(near, str(host)), own) for host, own in groups}
 
 
 def _find_codes(column: pd.Series, hosts: Iterable[str]) -> np.ndarray:
@@ -40,14 +42,16 @@ def _take_host(table: pd.DataFrame, host: str) -> pd.DataFrame:
     return table[found[0] | found[1]]
 
 
-def _trace_host(table: pd.DataFrame, named: set[str]) -> EntityActivity:
+def _trace_host(table: pd.DataFrame, alerts: pd.DataFrame) -> EntityActivity:
     hours = np.bincount(table["hour"].to_numpy() % HOURS, table["flows"].to_numpy(), HOURS).astype(np.int64)
     grouped = table.groupby([*ENDS, "protocol"], observed=True, sort=False)
     talks = grouped.agg(flows=("flows", "sum"), bytes=("bytes", "sum"), first=("first", "min"), last=("last", "max"))
     talks = talks.reset_index()
-    is_named = talks["src_ip"].astype("str").isin(named) | talks["dst_ip"].astype("str").isin(named)
-    talks = talks.assign(is_named=is_named).sort_values(
-        ["is_named", "flows", "bytes", "first"], ascending=[False, False, False, True], kind="stable"
+    peers, first, last = alerts["peer"].dropna(), to_times(talks["first"]), to_times(talks["last"])
+    is_named = talks["src_ip"].astype("str").isin(peers) | talks["dst_ip"].astype("str").isin(peers)
+    is_during = (last >= alerts["first_seen"].min()) & (first <= alerts["last_seen"].max())
+    talks = talks.assign(is_named=is_named, is_during=is_during).sort_values(
+        ["is_named", "is_during", "flows", "bytes", "first"], ascending=[False] * 4 + [True], kind="stable"
     )
     shown = talks.head(MOST_CONVERSATIONS)
     return EntityActivity(hours.tolist(), _list_conversations(shown), len(talks))

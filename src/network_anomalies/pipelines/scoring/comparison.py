@@ -9,7 +9,6 @@ import pandas as pd
 
 from network_anomalies.detection.drift import measure_stability
 from network_anomalies.parameters import EvaluationParameters
-from network_anomalies.records.alert_counts import AlertCounts
 from network_anomalies.records.champion import Champion
 from network_anomalies.records.day_profile import DayProfile
 from network_anomalies.records.day_report import HABIT_DAYS, Change, HistogramDrift
@@ -42,27 +41,25 @@ FIGURES = {
 SHARES = ("precision_at_budget", "recall_at_budget")
 
 
-def list_changes(source_days: pd.DataFrame, alerts: AlertCounts, day: date) -> list[Change]:
+def list_changes(counted_days: pd.DataFrame, day: date) -> list[Change]:
     """Return the numbers of a day beside those of up to ``HABIT_DAYS`` days before it that are in the registry.
 
     Args:
-        source_days: a row per day with ``logical_date`` and the columns of ``COUNTED``.
-        alerts: the day's, counted.
+        counted_days: a row per day with ``logical_date`` and the columns of ``COUNTED``.
         day: the day.
     """
-    age = np.array([(day - other).days for other in source_days["logical_date"]], dtype=np.int64)
-    near = source_days[(age >= 0) & (age <= HABIT_DAYS)].sort_values("logical_date")
-    own = {"alerts": alerts.raised, "suppressed": alerts.suppressed}
-    changes = []
-    for column, name in COUNTED.items():
-        days = [
-            (row_day, own.get(column, int(count)) if row_day == day else int(count))
-            for row_day, count in zip(near["logical_date"], near[column], strict=True)
-        ]
-        before = [count for other, count in days if other < day]
-        today = days[-1][1] if days and days[-1][0] == day else own.get(column, 0)
-        changes.append(Change(name, today, float(median(before)) if before else None, days))
-    return changes
+    age = np.array([(day - other).days for other in counted_days["logical_date"]], dtype=np.int64)
+    near = counted_days[(age >= 0) & (age <= HABIT_DAYS)].sort_values("logical_date")
+    days, is_past = near["logical_date"].tolist(), (near["logical_date"] < day).to_numpy()
+    return [
+        Change(
+            name=name,
+            today=int(near[column].to_numpy()[~is_past].sum()),
+            usual=float(median(near[column].to_numpy()[is_past])) if is_past.any() else None,
+            days=list(zip(days, near[column].tolist(), strict=True)),
+        )
+        for column, name in COUNTED.items()
+    ]
 
 
 def measure_histograms(
@@ -74,14 +71,14 @@ def measure_histograms(
 
 def expect_histograms(today: DayProfile, past: Sequence[DayProfile]) -> dict[str, list[float]]:
     """Return the histograms of days before, scaled to the flows of the day; empty without such days."""
-    flows = sum(profile.flows for profile in past)
-    if not flows:
-        return {}
-    columns = [column for column in MEASURED if column != "protocols"]
-    return {
-        column: (np.sum([getattr(profile, column) for profile in past], axis=0) * today.flows / flows).tolist()
-        for column in columns
-    }
+    expected = {}
+    for column in MEASURED:
+        alike = _take_comparable(column, today, past)
+        flows = sum(profile.flows for profile in alike)
+        if column != "protocols" and flows:
+            total = np.sum([getattr(profile, column) for profile in alike], axis=0)
+            expected[column] = (total * (today.flows / flows)).tolist()
+    return expected
 
 
 def find_figures(evaluations: pd.DataFrame, champion: Champion) -> tuple[date | None, list[tuple[str, str]]]:
@@ -97,7 +94,8 @@ def find_figures(evaluations: pd.DataFrame, champion: Champion) -> tuple[date | 
         if metrics.champion_sha256 == champion.model_sha256 and metrics.champion:
             return row.logical_date, _list_figures(metrics.champion, metrics.labelled)
         if row.model_sha256 == champion.model_sha256:
-            return row.logical_date, _list_figures(metrics.candidate, metrics.labelled)
+            drift = [("drift of its scores since the training (PSI)", f"{metrics.drift.psi:.3f}")]
+            return row.logical_date, [*_list_figures(metrics.candidate, metrics.labelled), *drift]
     return None, []
 
 
@@ -114,8 +112,7 @@ def _list_figures(measures: ModelMeasures, labelled: bool) -> list[tuple[str, st
 def _measure(
     name: str, column: str, today: DayProfile, past: Sequence[DayProfile], evaluation: EvaluationParameters
 ) -> HistogramDrift:
-    if column == "scores":
-        past = [profile for profile in past if profile.model_sha256 == today.model_sha256]
+    past = _take_comparable(column, today, past)
     if not past:
         why = "no earlier day with the same model" if column == "scores" else "no earlier day"
         return HistogramDrift(name, None, why)
@@ -128,6 +125,11 @@ def _measure(
     psi = measure_stability(np.average(shares[:-1], axis=0, weights=weights), shares[-1])
     verdict = "large" if psi >= evaluation.drift_psi else "moderate" if psi >= MODERATE_PSI else "stable"
     return HistogramDrift(name, psi, verdict)
+
+
+def _take_comparable(column: str, today: DayProfile, past: Sequence[DayProfile]) -> Sequence[DayProfile]:
+    """Return the days whose histogram can be compared: scores of another model cannot."""
+    return [profile for profile in past if column != "scores" or profile.model_sha256 == today.model_sha256]
 
 
 def _to_shares(profile: DayProfile, column: str) -> dict[str, float]:

@@ -34,7 +34,7 @@ from network_anomalies.pipelines.scoring.comparison import (
 from network_anomalies.pipelines.scoring.figures import draw_hours, draw_protocols, draw_rules, draw_scores, draw_sizes
 from network_anomalies.pipelines.scoring.profile import merge_profiles, profile_flows
 from network_anomalies.pipelines.scoring.report import MOST_ALERTS, DayReport, render_index, render_report
-from network_anomalies.records.alert_counts import count_alerts, count_hours, take_raised
+from network_anomalies.records.alert_counts import VerdictCounts, count_by_day, count_hours, count_verdicts, take_raised
 from network_anomalies.records.alerts import Alert, SourceIncidents, find_incidents
 from network_anomalies.records.champion import Champion
 from network_anomalies.records.day_profile import DayProfile
@@ -193,21 +193,45 @@ def profile_day(slice_profiles: list[DayProfile]) -> Json:
     return merge_profiles(slice_profiles).to_json()
 
 
+def count_days(
+    source_days: pd.DataFrame,
+    alerts: pd.DataFrame,
+    known_alerts: pd.DataFrame,
+    verdicts: pd.DataFrame,
+    transformation_events: TransformationReceipt,
+) -> tuple[pd.DataFrame, list[VerdictCounts]]:
+    """Count the alerts of each day of the source, and what people decided about the alerts of each kind.
+
+    Args:
+        source_days: a row per day of the source: the counts of lines, and whether the day was scored before.
+        alerts: of the day. They are among the known ones; as an input they say that they were saved before.
+        known_alerts: of every day of the source.
+        verdicts: about them.
+        transformation_events: the receipt of the day's silver, for the day.
+
+    Returns:
+        ``source_days`` with ``alerts`` (the raised ones), ``suppressed`` and the raised ones by severity; and the
+        verdicts by kind.
+    """
+    del alerts
+    latest, day = read_verdicts(verdicts), transformation_events.logical_date
+    counted = source_days.merge(count_by_day(known_alerts, latest), on="logical_date", how="left")
+    counts = counted.select_dtypes("number").fillna(0).astype("int64")
+    scored = counted["is_scored"].astype("bool") | (counted["logical_date"] == day)
+    return counted.assign(**counts, is_scored=scored), count_verdicts(known_alerts, latest, day)
+
+
 def trace_entities(alerts: pd.DataFrame, day_summary: Summary) -> Activities:
     """Collect what the hosts of the day's alerts did: flows by hour, and the conversations behind the alerts."""
-    peers: dict[str, set[str]] = {}
-    for alert in take_raised(alerts).head(MOST_ALERTS).itertuples():
-        peers.setdefault(alert.entity, set()).update([alert.peer] if isinstance(alert.peer, str) else [])
-    return trace_hosts(peers, day_summary)
+    return trace_hosts(take_raised(alerts).head(MOST_ALERTS), day_summary)
 
 
 def compare_days(
     day_profile: Json,
     past_profiles: dict[str, Callable[[], Json]],
-    source_days: pd.DataFrame,
+    counted_days: pd.DataFrame,
     recent_evaluations: pd.DataFrame,
     champion_model: Champion,
-    alerts: pd.DataFrame,
     evaluation: EvaluationParameters,
 ) -> DayChanges:
     """Compare the day with up to a week before it: counts, histograms; and find what was measured of its champion.
@@ -215,10 +239,9 @@ def compare_days(
     Args:
         day_profile: the day's ``DayProfile`` as JSON.
         past_profiles: day as YYYY-MM-DD to a function that reads its ``DayProfile`` as JSON.
-        source_days: a row per day of the source: counts of lines and of alerts.
+        counted_days: a row per day of the source: counts of lines and of alerts.
         recent_evaluations: of the source, the latest first.
         champion_model: the champion for the day.
-        alerts: the day's.
         evaluation: from when on drift counts.
     """
     today = DayProfile.model_validate(day_profile)
@@ -226,12 +249,13 @@ def compare_days(
     past = [DayProfile.model_validate(past_profiles[day]()) for day in week if day in past_profiles]
     measured_on, figures = find_figures(recent_evaluations, champion_model)
     return DayChanges(
-        changes=list_changes(source_days, count_alerts(alerts), today.logical_date),
+        changes=list_changes(counted_days, today.logical_date),
         drift=measure_histograms(today, past, evaluation),
         expected=expect_histograms(today, past),
         past_days=[profile.logical_date for profile in past],
         figures=figures,
         measured_on=measured_on,
+        profile=today,
     )
 
 
@@ -250,9 +274,10 @@ def draw_day(day_profile: Json, quality_report: Json, alerts: pd.DataFrame) -> t
 
 def write_report(
     alerts: pd.DataFrame,
+    incidents: pd.DataFrame,
     entity_activity: Activities,
     day_changes: DayChanges,
-    day_profile: Json,
+    verdict_counts: list[VerdictCounts],
     quality_report: Json,
     champion_model: Champion,
     transformation_events: TransformationReceipt,
@@ -261,9 +286,10 @@ def write_report(
     return render_report(
         DayReport(
             alerts=alerts,
+            incidents=incidents,
             activity=entity_activity,
             changes=day_changes,
-            profile=DayProfile.model_validate(day_profile),
+            verdicts=verdict_counts,
             quality=quality_report,
             champion=champion_model,
             silver=transformation_events,
@@ -271,15 +297,16 @@ def write_report(
     )
 
 
-def write_index(source_days: pd.DataFrame, daily_report: str, transformation_events: TransformationReceipt) -> str:
+def write_index(counted_days: pd.DataFrame, daily_report: str, source: str) -> str:
     """Write the list of a source's days as an HTML page with a link to each day's report.
 
     Args:
-        source_days: a row per day of the source.
+        counted_days: a row per day of the source: counts of lines and of alerts.
         daily_report: only for the order: the report of the day is there before the link to it.
-        transformation_events: the receipt of the day's silver, for the source and the day.
+        source: whose days.
     """
-    return render_index(source_days, transformation_events.source, transformation_events.logical_date)
+    del daily_report
+    return render_index(counted_days, source)
 
 
 def assemble_scoring(

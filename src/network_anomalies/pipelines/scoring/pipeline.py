@@ -5,6 +5,7 @@ from kedro.pipeline import Node, Pipeline
 from network_anomalies.pipelines.scoring.nodes import (
     assemble_scoring,
     compare_days,
+    count_days,
     draw_day,
     format_alerts,
     group_alerts,
@@ -62,6 +63,12 @@ def create_pipeline() -> Pipeline:
                 name="profile_day",
             ),
             Node(
+                count_days,
+                inputs=["source_days", "alerts", "known_alerts", "verdicts", "transformation_events"],
+                outputs=["counted_days", "verdict_counts"],
+                name="count_days",
+            ),
+            Node(
                 trace_entities,
                 inputs=["alerts", "day_summary"],
                 outputs="entity_activity",
@@ -70,8 +77,8 @@ def create_pipeline() -> Pipeline:
             Node(
                 compare_days,
                 inputs=[
-                    *("day_profile", "past_profiles", "source_days", "recent_evaluations"),
-                    *("champion_model", "alerts", "params:evaluation"),
+                    *("day_profile", "past_profiles", "counted_days"),
+                    *("recent_evaluations", "champion_model", "params:evaluation"),
                 ],
                 outputs="day_changes",
                 name="compare_days",
@@ -88,15 +95,15 @@ def create_pipeline() -> Pipeline:
             Node(
                 write_report,
                 inputs=[
-                    *("alerts", "entity_activity", "day_changes", "day_profile"),
-                    *("quality_report", "champion_model", "transformation_events"),
+                    *("alerts", "incidents", "entity_activity", "day_changes"),
+                    *("verdict_counts", "quality_report", "champion_model", "transformation_events"),
                 ],
                 outputs="daily_report",
                 name="write_report",
             ),
             Node(
                 write_index,
-                inputs=["source_days", "daily_report", "transformation_events"],
+                inputs=["counted_days", "daily_report", "params:source"],
                 outputs="report_index",
                 name="write_index",
             ),

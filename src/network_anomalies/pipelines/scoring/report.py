@@ -2,14 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import datetime
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from network_anomalies.pipelines.scoring.charts import BarChart, draw_bars, draw_sparkline
-from network_anomalies.records.alert_counts import AlertCounts, count_alerts, count_hours, take_raised
+from network_anomalies.records.alert_counts import AlertCounts, VerdictCounts, count_alerts, count_hours, take_raised
 from network_anomalies.records.batch import FATES
 from network_anomalies.records.bins import (
     DURATION_LABELS,
@@ -19,7 +19,6 @@ from network_anomalies.records.bins import (
     say_bytes,
 )
 from network_anomalies.records.champion import Champion
-from network_anomalies.records.day_profile import DayProfile
 from network_anomalies.records.day_report import Activities, DayChanges
 from network_anomalies.records.plain_text import show_hidden
 from network_anomalies.records.receipt import Json
@@ -43,24 +42,38 @@ FATE_WORDS = {
 }
 
 
+Row = Mapping[str, Any]
+"""A row of a table of the registry, by column."""
+
+
+@dataclass(frozen=True)
+class IncidentCard:
+    """An incident and its alerts of the day; None and one alert where an alert belongs to no incident."""
+
+    incident: Row | None
+    alerts: Sequence[Row]
+
+
 @dataclass(frozen=True)
 class DayReport:
     """What the report of a day shows.
 
     Attributes:
         alerts: the day's rows of ``alerts``, the highest score first, suppressed ones last.
+        incidents: those that have alerts of the day, closed ones last, then the highest score first.
         activity: what the hosts of the alerts did.
-        changes: the day beside the days before.
-        profile: the histograms of its flows.
+        changes: the day beside the days before, and the histograms of its flows.
+        verdicts: what people decided, by kind of alert.
         quality: its ``quality_report``.
         champion: the champion for the day.
         silver: the receipt of its silver.
     """
 
     alerts: pd.DataFrame
+    incidents: pd.DataFrame
     activity: Activities
     changes: DayChanges
-    profile: DayProfile
+    verdicts: Sequence[VerdictCounts]
     quality: Json
     champion: Champion
     silver: TransformationReceipt
@@ -71,12 +84,18 @@ class DayReport:
         return count_alerts(self.alerts)
 
     @property
-    def raised(self) -> list[Mapping[str, object]]:
-        """The raised alerts that are listed, as rows."""
-        return _to_rows(take_raised(self.alerts))
+    def cards(self) -> list[IncidentCard]:
+        """The incidents that are listed, each with its alerts of the day; then alerts that belong to none."""
+        left = _to_rows(take_raised(self.alerts))
+        cards = []
+        for incident in _to_rows(self.incidents):
+            own = [alert for alert in left if alert["entity"] in incident["entities"]]
+            left = [alert for alert in left if alert not in own]
+            cards.append(IncidentCard(incident, own))
+        return [*cards, *(IncidentCard(None, [alert]) for alert in left)]
 
     @property
-    def suppressed(self) -> list[Mapping[str, object]]:
+    def suppressed(self) -> list[Row]:
         """The suppressed alerts that are listed, as rows."""
         return _to_rows(self.alerts[self.alerts["suppressed_by"].notna()])
 
@@ -88,7 +107,7 @@ class DayReport:
     @property
     def charts(self) -> list[BarChart]:
         """The histograms of the flows, with those of the days before as a line."""
-        profile, expected = self.profile, self.changes.expected
+        profile, expected = self.changes.profile, self.changes.expected
         return [
             _draw_histogram("Flows by hour (UTC)", "hour", HOUR_LABELS, profile.hours, expected.get("hours", ())),
             _draw_histogram("Flows by bytes", "bytes", SIZE_LABELS, profile.sizes, expected.get("sizes", ())),
@@ -114,24 +133,21 @@ def render_report(report: DayReport) -> str:
     return _make_environment().get_template("report.html").render(report=report)
 
 
-def render_index(source_days: pd.DataFrame, source: str, logical_date: date) -> str:
+def render_index(counted_days: pd.DataFrame, source: str) -> str:
     """Return the page that lists the days of a source.
 
     Args:
-        source_days: a row per day of the source, the earliest first.
+        counted_days: a row per day of the source.
         source: whose days.
-        logical_date: a day that has a report, although the registry may not say so yet.
     """
-    days = source_days.sort_values("logical_date", ascending=False).to_dict("records")
-    busiest = max([int(day["alerts"]) for day in days], default=0)
-    return _make_environment().get_template("index.html").render(
-        source=source, days=days, busiest=max(busiest, 1), today=logical_date
-    )  # fmt: skip
+    days = counted_days.sort_values("logical_date", ascending=False).to_dict("records")
+    busiest = max([1, *counted_days["alerts"]])
+    return _make_environment().get_template("index.html").render(source=source, days=days, busiest=busiest)
 
 
-def _to_rows(alerts: pd.DataFrame) -> list[Mapping[str, object]]:
-    shown = alerts.head(MOST_ALERTS).astype("object")
-    rows: list[Mapping[str, object]] = shown.where(shown.notna(), None).to_dict("records")
+def _to_rows(table: pd.DataFrame) -> list[Row]:
+    shown = table.head(MOST_ALERTS).astype("object")
+    rows: list[Row] = shown.where(shown.notna(), None).to_dict("records")
     return rows
 
 
