@@ -29,6 +29,13 @@ def read_frame(lake: CheckedObjects, folder: str, objects: Sequence[NamedObject]
     return frame.assign(run_id=np.repeat(names, [table.num_rows for table in tables])) if all(names) else frame
 
 
+def read_head(fs: Any, path: str, rows: int) -> pd.DataFrame:
+    """Return the first rows of a Parquet object without reading the others."""
+    with fs.open(path, "rb") as file:
+        batch = next(pq.ParquetFile(file).iter_batches(batch_size=rows), None)
+    return pd.DataFrame() if batch is None else batch.to_pandas()
+
+
 def read_by_object(lake: CheckedObjects, folder: str, objects: Sequence[NamedObject]) -> Slices:
     """Return the key of each object, a part's number or a slice's first hour, and a function that reads it."""
     return {named.key: partial(_read_object, lake, folder, named) for named in objects}

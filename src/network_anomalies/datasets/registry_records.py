@@ -12,6 +12,7 @@ from sqlalchemy import Engine
 
 from network_anomalies.datasets.files import FileOutputs, read_files
 from network_anomalies.datasets.places import Credentials, RegistryPlace
+from network_anomalies.datasets.previews import TablePreview, make_preview
 from network_anomalies.errors import ProjectError
 from network_anomalies.records.alerts import SourceIncidents
 from network_anomalies.records.receipt import StageReceipt
@@ -176,6 +177,13 @@ class RegistryRecordsDataset(AbstractDataset[Saved, Loaded]):
                 f"run the {self._kind.made_by} pipeline of that day, or set logical_date and source"
             )
         return found
+
+    def preview(self) -> TablePreview:
+        """Return the first rows, or the fields of a receipt, for kedro-viz."""
+        found = self.load()
+        if isinstance(found, StageReceipt):
+            found = pd.DataFrame({"field": vars(found).keys(), "value": map(str, vars(found).values())})
+        return make_preview(pd.DataFrame() if found is None else found)
 
     def _read(self) -> Loaded:
         return self._kind.read(self.engine, self._source, self._logical_date)
