@@ -104,9 +104,9 @@ def test_every_command_can_show_a_traceback():
     ("options", "said"),
     [
         (("--async",), "--async does not work here"),
-        (("--runner-params", "is_async=True"), "Leave --async (is_async) out"),
+        (("--runner-params", "is_async=True"), "leave --async (is_async) out"),
         (("--to-nodes", "nowhere"), "Pipeline does not contain nodes named ['nowhere']."),
-        (("--nodes", "validate_events"), "this dataset has content only while a run works"),
+        (("--nodes", "validate_events"), "this dataset has content only during a run"),
         (("--runner", "NoSuchRunner"), "there is no such runner"),
     ],
 )
