@@ -260,8 +260,9 @@ def test_no_two_modules_or_classes_share_a_name(tmp_path):
     assert find_shared_names(PACKAGE) == []
 
 
-LAYERS = ["source", "ingested", "raw", "quarantine", "silver", "truth", "model", "score", "report"]
-"""The layers of `kedro viz`, in the order in which data goes through them."""
+NAMES = ("source", "ingested", "raw", "quarantine", "truth", "silver", "model", "score", "report")
+LAYERS = [f"{place} {name}" for place, name in enumerate(NAMES, start=1)]
+"""The layers of `kedro viz`, in the order in which data goes through them; the number keeps it where it is free."""
 
 
 def find_backward(pipeline: Pipeline, layers: dict[str, str]) -> set[tuple[str, str]]:

@@ -1,4 +1,4 @@
-"""Kedro's hooks: a run's row is opened before work and closed after it, and nothing else."""
+"""Kedro's hooks: they open a run's row in the registry before the work and close it after it."""
 
 import atexit
 import logging
@@ -14,6 +14,7 @@ from kedro.framework.hooks import hook_impl
 from kedro.io import DataCatalog
 from kedro.pipeline import Pipeline
 from kedro.pipeline.node import Node
+from pydantic import BaseModel
 
 from network_anomalies.errors import ProjectError, explain
 from network_anomalies.parameters import digest_parameters
@@ -30,9 +31,9 @@ if TYPE_CHECKING:
 
 logger, shown = logging.getLogger(__name__), logging.getLogger(SHOWN)
 RunParameters = Mapping[str, Any]
-"""What Kedro tells its hooks of a run: the options of `kedro run`."""
+"""The options of `kedro run`, as Kedro gives them to hooks."""
 CONTENT = {"ingestion_events", "transformation_events", "champion_model", "alerts"}
-"""Datasets that take nothing twice: a run that makes some of them and adds to none is ``UNCHANGED``."""
+"""Datasets that ignore equal content. A run that saves some of them and changes none is ``UNCHANGED``."""
 LOGS = "data/logs"
 """Folder of the log files of runs, in the project."""
 SELECTIONS = ("tags", "from_nodes", "to_nodes", "node_names", "from_inputs", "to_outputs", "namespaces")
@@ -40,7 +41,7 @@ SELECTIONS = ("tags", "from_nodes", "to_nodes", "node_names", "from_inputs", "to
 
 @dataclass(frozen=True)
 class _Opened:
-    """An open run, and what closes it."""
+    """An open run, and the stack that closes it."""
 
     run: "Run"
     closing: ExitStack
@@ -48,7 +49,7 @@ class _Opened:
 
 
 class RunHooks:
-    """Opens and closes the run of each thread: a thread runs one pipeline at a time."""
+    """Opens and closes runs. A thread has one run at a time."""
 
     def __init__(self) -> None:
         self._opened: dict[int, _Opened] = {}
@@ -56,12 +57,12 @@ class RunHooks:
 
     @hook_impl
     def after_context_created(self, context: KedroContext) -> None:
-        """Anchor relative paths of the configuration at the project's root, as Kedro does those of the catalog."""
+        """Make relative paths of the configuration relative to the project's root, as Kedro does in the catalog."""
         cast("ProjectConfigLoader", context.config_loader).project_path = context.project_path
 
-    @hook_impl(trylast=True)  # an error of another plug-in's hook then comes before there is a run to close
+    @hook_impl(trylast=True)  # if a hook of another plug-in fails, no run is open yet
     def before_pipeline_run(self, run_params: RunParameters, pipeline: Pipeline, catalog: DataCatalog) -> None:
-        """Open the run: the lock, then the row; refuse events of another kind than the source's before that."""
+        """Check the kind of the source, then open the run: take its lock and write its row."""
         from network_anomalies.registry.batches import check_kind
         from network_anomalies.registry.run_rows import record_run
 
@@ -80,27 +81,27 @@ class RunHooks:
 
     @hook_impl
     def before_dataset_loaded(self, node: Node) -> None:
-        """Remember the node: an error in loading its inputs names none."""
+        """Remember the node: an error while its inputs are loaded does not name it."""
         self._remember(node)
 
     @hook_impl
     def before_node_run(self, node: Node) -> None:
-        """Remember the node: it may have no inputs, and an error raised inside a generator names none."""
+        """Remember the node: it may have no inputs, and an error inside a generator does not name it."""
         self._remember(node)
 
-    @hook_impl(tryfirst=True)  # an error of another plug-in's hook leaves nothing open
+    @hook_impl(tryfirst=True)  # if a hook of another plug-in fails, the run is closed already
     def after_pipeline_run(self, pipeline: Pipeline, catalog: DataCatalog) -> None:
         """Close the run, and show in a short table what it did."""
         opened = self._opened.pop(threading.get_ident())
-        run, made = opened.run, pipeline.all_outputs()
+        run, outputs = opened.run, pipeline.all_outputs()
         with opened.closing:
-            run.status = _find_status(run, made)
+            run.status = _find_status(run, outputs)
         try:
             from network_anomalies.terminal.closing_table import describe_run, format_rows
 
-            shown.info("%s", format_rows(list(describe_run(run, made, catalog, opened.log))))
+            shown.info("%s", format_rows(list(describe_run(run, outputs, catalog, opened.log))))
         except Exception as error:
-            logger.warning("Run %s is %s; what it did cannot be shown: %s", run.run_id, run.status, explain(error))
+            logger.warning("Run %s is %s; its results cannot be shown: %s", run.run_id, run.status, explain(error))
 
     @hook_impl(tryfirst=True)
     def on_pipeline_error(self, error: Exception) -> None:
@@ -108,7 +109,7 @@ class RunHooks:
         self._close(threading.get_ident(), error)
 
     def _remember(self, node: Node) -> None:
-        # Threads of a runner have no run of their own: theirs is the process's, if there is only one.
+        # Threads of a runner have no run. If the process has only one run, it is theirs.
         only = next(iter(self._opened.values())) if len(self._opened) == 1 else None
         if opened := self._opened.get(threading.get_ident(), only):
             opened.run.node = node.name
@@ -118,10 +119,8 @@ class RunHooks:
             opened.closing.__exit__(type(error), error, error.__traceback__)
 
     def _close_left_open(self, thread: int) -> None:
-        """Close a thread's run that ended without any hook, as with a SystemExit in a node."""
-        self._close(
-            thread, ProjectError("the run was ended by no error that Kedro reports, such as sys.exit in a node")
-        )
+        """Close a thread's run that ended without a hook, for example by a SystemExit in a node."""
+        self._close(thread, ProjectError("the run ended without an error that Kedro reports, such as by sys.exit"))
 
     def _close_all(self) -> None:
         for thread in list(self._opened):
@@ -129,7 +128,7 @@ class RunHooks:
 
 
 def _describe_start(run_params: RunParameters, parameters: Mapping[str, Any]) -> RunStart:
-    """Return what the run's row says from the start."""
+    """Return the columns of the run's row that are known at its start."""
     return RunStart(
         run_id=parameters["run_id"],
         parent_run_id=parameters["parent_run_id"],
@@ -144,7 +143,7 @@ def _describe_start(run_params: RunParameters, parameters: Mapping[str, Any]) ->
 
 
 def describe_selection(run_params: RunParameters) -> str | None:
-    """Say which part of its pipelines a run was asked for; None for the whole.
+    """Return the options that select a part of the pipelines, as text; None if they run whole.
 
     >>> describe_selection({"to_nodes": ["plan_events"], "tags": (), "only_missing_outputs": True})
     'to_nodes=plan_events; only_missing_outputs'
@@ -157,13 +156,16 @@ def describe_selection(run_params: RunParameters) -> str | None:
     return "; ".join(parts) or None
 
 
-def _find_status(run: "Run", made: set[str]) -> str:
+def _find_status(run: "Run", outputs: set[str]) -> str:
     from network_anomalies.registry.stage_rows import has_made_content
 
-    return "UNCHANGED" if made & CONTENT and not has_made_content(run.engine, run.run_id) else "SUCCESS"
+    return "UNCHANGED" if outputs & CONTENT and not has_made_content(run.engine, run.run_id) else "SUCCESS"
 
 
 def _to_plain(parameters: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the parameters without the run's own ids, models as dicts."""
-    chosen = {name: value for name, value in parameters.items() if name not in ("run_id", "parent_run_id")}
-    return {name: getattr(value, "model_dump", lambda value=value: value)() for name, value in chosen.items()}
+    """Return the parameters without the ids of runs, with models as dicts."""
+    return {
+        name: value.model_dump() if isinstance(value, BaseModel) else value
+        for name, value in parameters.items()
+        if name not in ("run_id", "parent_run_id")
+    }

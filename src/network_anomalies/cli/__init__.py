@@ -1,4 +1,4 @@
-"""The project's commands: Kedro's `run` with one-line errors, and what the registry and the lake need."""
+"""The project's commands: Kedro's `run` with errors in one line, and commands for the registry and the lake."""
 
 import click
 from kedro.framework.cli.hooks import get_cli_hook_manager
@@ -15,7 +15,7 @@ COMMANDS = (run, setup, models, report, doctor, verify, restore, replay, status,
 
 @click.group(context_settings=CONTEXT_SETTINGS)
 def cli() -> None:
-    """Ingest network events, prove what was stored, find the anomalies."""
+    """Ingest network events, prove what was stored, find anomalies."""
 
 
 for command in COMMANDS:

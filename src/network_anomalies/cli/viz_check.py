@@ -12,14 +12,14 @@ from network_anomalies.errors import ProjectError
 
 
 class VizCheck:
-    """Reads the credentials before ``kedro viz`` does: it reads them in another process, which ends in a traceback.
+    """Reads the credentials before ``kedro viz``, which reads them in another process and prints a traceback.
 
     It also counts the rows of the last run, which ``kedro viz`` shows beside the datasets.
     """
 
     @cli_hook_impl
     def before_command_run(self, command_args: list[str]) -> None:
-        """End with the cause in one line if the environment of a ``kedro viz`` command cannot be used."""
+        """End a ``kedro viz`` command with the cause in one line if its environment cannot be used."""
         if command_args[:1] != ["viz"] or {"-h", "--help"} & set(command_args):
             return
         options = ArgumentParser(add_help=False)

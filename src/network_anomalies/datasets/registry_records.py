@@ -1,4 +1,4 @@
-"""Records of the registry, as a dataset."""
+"""A dataset of the registry's records."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -43,10 +43,10 @@ class RecordKind:
     """How records of a kind are read and written.
 
     Attributes:
-        read: reads those of a source and date; None or an empty frame if there are none.
-        write: writes them in one transaction; None where only runs and their commits write them.
-        content: what is missing where there are none.
-        made_by: the pipeline to run then; empty where a source may have none, and loading gives none.
+        read: returns the records of a source and date; None or an empty frame if there are none.
+        write: writes records in one transaction; None if the dataset may only load this kind.
+        content: what the error calls missing records.
+        made_by: the pipeline that the error names; empty if missing records are no error.
     """
 
     read: Callable[[Engine, str, date], Loaded]
@@ -78,16 +78,16 @@ KINDS = {
         for name, lookup in LOOKUPS.items()
     },
 }
-"""The receipts of stages, alerts, verdicts, incidents, and rows that runs and their commits write."""
+"""Receipts of stages, alerts, verdicts, incidents, and rows that runs and commits write."""
 
 
 class RegistryRecordsDataset(AbstractDataset[Saved, Loaded]):
-    """Writes records about a source and date into the registry, and loads them.
+    """Writes records of a source and date into the registry, and loads them.
 
-    A stage's receipt is saved and loaded as the same type, ``network_anomalies.records``. Alerts are saved as
-    ``DayAlerts`` and loaded as a frame, the highest score first and suppressed ones last. Incidents are saved as
-    ``SourceIncidents``, all of a source, and those of the day are loaded as a frame. The other kinds are frames that
-    can only be loaded.
+    A stage's receipt is saved and loaded as the same class of ``network_anomalies.records``. Alerts are saved as
+    ``DayAlerts`` and loaded as a frame, the highest score first and suppressed alerts last. Incidents are saved as
+    ``SourceIncidents``, all of a source, and loaded as a frame of those of the day. The other kinds can only be loaded,
+    as frames.
 
     Example of a catalog entry:
 
@@ -128,13 +128,13 @@ class RegistryRecordsDataset(AbstractDataset[Saved, Loaded]):
         """Create the dataset.
 
         Args:
-            records: which, a name of ``KINDS``.
-            source: whose events.
+            records: a name of ``KINDS``.
+            source: name of the source.
             logical_date: the day, as YYYY-MM-DD.
             registry: ``credentials`` with ``con``, the registry's SQLAlchemy URL.
             object_root: URL of the folder that the outputs of a receipt are relative to.
-            files: what the stage writes beside the objects that its node names, see ``datasets.files``.
-            credentials: of the filesystem of ``files``.
+            files: files that the stage writes and its receipt does not name, see ``datasets.files``.
+            credentials: options of the filesystem of ``files``.
             metadata: for plug-ins; Kedro ignores it.
         """
         self._records = records
@@ -149,14 +149,14 @@ class RegistryRecordsDataset(AbstractDataset[Saved, Loaded]):
 
     @property
     def engine(self) -> Engine:
-        """The registry, its schema in place."""
+        """The registry's engine, after a check of its schema."""
         return open_registry(self._url)
 
     def save(self, data: Saved) -> None:
         """Write the records in one transaction.
 
         Raises:
-            ProjectError: only runs and their commits write records of this kind.
+            ProjectError: records of this kind can only be loaded.
         """
         if self._kind.write is None:
             raise ProjectError(f"{self._records} is read only: runs and their commits write these rows")
@@ -168,15 +168,15 @@ class RegistryRecordsDataset(AbstractDataset[Saved, Loaded]):
         """Return the latest receipt, or the rows as a frame.
 
         Raises:
-            ProjectError: there is none, and what asks needs it.
+            ProjectError: there is none, and a source without any cannot be worked on.
         """
-        found = self._read()
-        if self._kind.made_by and _is_missing(found):
+        records = self._read()
+        if self._kind.made_by and _is_missing(records):
             raise ProjectError(
                 f"source {self._source} has no {self._kind.content} on {self._logical_date}: "
                 f"run the {self._kind.made_by} pipeline of that day, or set logical_date and source"
             )
-        return found
+        return records
 
     def preview(self) -> TablePreview:
         """Return the first rows, or the fields of a receipt, for kedro-viz."""
@@ -195,5 +195,5 @@ class RegistryRecordsDataset(AbstractDataset[Saved, Loaded]):
         return {"records": self._records, "source": self._source, "logical_date": str(self._logical_date)}
 
 
-def _is_missing(found: Loaded) -> bool:
-    return found.empty if isinstance(found, pd.DataFrame) else found is None
+def _is_missing(records: Loaded) -> bool:
+    return records.empty if isinstance(records, pd.DataFrame) else records is None

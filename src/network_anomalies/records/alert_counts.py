@@ -1,7 +1,6 @@
 """How many alerts a day has: the one count that terminal, report, plots and Prefect show."""
 
 from dataclasses import dataclass
-from datetime import date
 
 import numpy as np
 import pandas as pd
@@ -10,8 +9,6 @@ from network_anomalies.detection.alerts.triage import SEVERITIES
 from network_anomalies.records.verdicts import Latest, find_dismissal, list_subjects
 
 HOURS = 24
-VERDICT_DAYS = 30
-"""How many days the shares of verdicts are about."""
 
 
 @dataclass(frozen=True)
@@ -25,23 +22,6 @@ class AlertCounts:
 
     raised: int
     suppressed: int
-
-
-@dataclass(frozen=True)
-class VerdictCounts:
-    """What people decided about the alerts of a kind.
-
-    Attributes:
-        kind: of the alerts.
-        alerts: how many there were, without those that an exception suppressed.
-        confirmed: how many of them are incidents.
-        dismissed: how many of them are none, or are suppressed by an earlier dismissal.
-    """
-
-    kind: str
-    alerts: int
-    confirmed: int
-    dismissed: int
 
 
 def take_raised(alerts: pd.DataFrame) -> pd.DataFrame:
@@ -76,18 +56,6 @@ def count_by_day(known_alerts: pd.DataFrame, latest: Latest) -> pd.DataFrame:
     columns |= {name: ~suppressed & (known_alerts["severity"] == name).to_numpy() for name in SEVERITIES}
     counted = pd.DataFrame(columns, index=known_alerts["logical_date"]).astype("int64")
     return counted.groupby(level=0).sum().rename_axis("logical_date").reset_index()
-
-
-def count_verdicts(known_alerts: pd.DataFrame, latest: Latest, day: date) -> list[VerdictCounts]:
-    """Count what was decided about the alerts of ``VERDICT_DAYS`` days up to a day, by kind."""
-    age = np.array([(day - other).days for other in known_alerts["logical_date"]], dtype=np.int64)
-    near = known_alerts[(age >= 0) & (age < VERDICT_DAYS) & known_alerts["suppressed_by"].isna().to_numpy()]
-    confirmed = [
-        (verdict := latest.get(name)) is not None and verdict.verdict == "confirmed" for name in near["alert_id"]
-    ]
-    columns = {"alerts": 1, "confirmed": confirmed, "dismissed": _find_dismissed(near, latest)}
-    counted = pd.DataFrame(columns, index=near["kind"]).astype("int64").groupby(level=0).sum()
-    return [VerdictCounts(str(row.Index), row.alerts, row.confirmed, row.dismissed) for row in counted.itertuples()]
 
 
 def _find_dismissed(alerts: pd.DataFrame, latest: Latest) -> np.ndarray:

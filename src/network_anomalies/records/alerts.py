@@ -3,15 +3,18 @@
 import hashlib
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import date, datetime, timedelta
 from typing import Any, Literal, Self
 
 from network_anomalies.detection.alerts.triage import SEVERITIES
-from network_anomalies.records.verdicts import Latest, Subject, find_dismissal
+from network_anomalies.records.verdicts import Latest, Subject, Verdict, find_dismissal, list_latest
 
 IncidentState = Literal["open", "confirmed", "closed"]
+AlertState = Literal["open", "confirmed", "dismissed", "closed", "suppressed"]
 SHOWN_ENTITIES = 3
+ENOUGH_VERDICTS, MOSTLY = 5, 0.5
+"""From so many verdicts on, a kind of which more than this share was dismissed is called mostly dismissed."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,6 +70,47 @@ class Alert:
     def from_row(cls, row: Mapping[Any, Any]) -> Self:
         """Return the alert of a row; columns that this class does not have are left out."""
         return cls(**{each.name: row[each.name] for each in fields(cls)})
+
+
+@dataclass(frozen=True)
+class JudgedAlert:
+    """An alert with what people say about it.
+
+    Attributes:
+        alert: the alert; its ``suppressed_by`` is what suppresses it now.
+        state: ``open`` if nobody has said anything, ``suppressed`` if an exception or an earlier dismissal answers for
+            it, else its verdict.
+        verdict: the verdict about this alert that counts, None if there is none.
+    """
+
+    alert: Alert
+    state: AlertState
+    verdict: Verdict | None
+
+
+@dataclass(frozen=True)
+class KindShares:
+    """How many alerts of a kind there are, and what people said about them.
+
+    Attributes:
+        kind: of the alerts.
+        alerts: how many, without those that an exception or an earlier dismissal suppresses.
+        confirmed: how many were confirmed.
+        dismissed: how many were dismissed.
+        suppressed: how many more an exception or an earlier dismissal suppresses.
+    """
+
+    kind: str
+    alerts: int
+    confirmed: int
+    dismissed: int
+    suppressed: int
+
+    @property
+    def is_mostly_dismissed(self) -> bool:
+        """Whether people dismiss most alerts of the kind that they judge."""
+        judged = self.confirmed + self.dismissed
+        return judged >= ENOUGH_VERDICTS and self.dismissed > MOSTLY * judged
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -162,6 +206,37 @@ def takes_part(alert: Alert, latest: Latest) -> bool:
         return False
     cause = find_dismissal(latest, alert.subject)
     return cause is None or cause.alert_id == alert.alert_id
+
+
+def judge_alert(alert: Alert, latest: Latest) -> JudgedAlert:
+    """Return an alert, as the table has it, with what people say about it now."""
+    own = latest.get(alert.alert_id)
+    cause = find_dismissal(latest, alert.subject) if alert.suppressed_by is None else None
+    shown = replace(alert, suppressed_by=cause.name) if cause else alert
+    state: AlertState = own.verdict if own else "suppressed" if shown.suppressed_by else "open"
+    return JudgedAlert(shown, state, own)
+
+
+def count_by_kind(alerts: Iterable[Alert], verdicts: Sequence[Verdict]) -> list[KindShares]:
+    """Return the shares of each kind, by kind. What was decided before an alert was closed still counts.
+
+    Args:
+        alerts: as the table has them.
+        verdicts: every verdict about them.
+    """
+    latest = list_latest(verdicts)
+    decided = list_latest(verdict for verdict in verdicts if verdict.verdict != "closed")
+    by_kind: defaultdict[str, list[str]] = defaultdict(list)
+    for alert in alerts:
+        own = decided.get(alert.alert_id)
+        by_kind[alert.kind].append(own.verdict if own else judge_alert(alert, latest).state)
+    return [
+        KindShares(kind, len(states) - states.count("suppressed"), *(states.count(name) for name in _COUNTED))
+        for kind, states in sorted(by_kind.items())
+    ]
+
+
+_COUNTED = ("confirmed", "dismissed", "suppressed")
 
 
 def is_settled(alert_id: str, latest: Latest) -> bool:

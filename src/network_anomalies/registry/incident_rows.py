@@ -43,7 +43,7 @@ def replace_incidents(engine: Engine, grouped: SourceIncidents) -> None:
 
 def regroup(connection: Connection, source: str, most_days: int) -> list[Incident]:
     """Make the incidents of a source anew from its alerts and verdicts; rows that stay the same are left alone."""
-    _lock_incidents(connection)
+    lock_incidents(connection)
     stored = _find_stored(connection, source)
     found = _group(connection, source, most_days)
     _delete(connection, sorted(incident_id for incident_id, known in stored.items() if found.get(incident_id) != known))
@@ -79,6 +79,12 @@ def find_stored_incidents(connection: Connection, source: str) -> list[Incident]
     return list(_find_stored(connection, source).values())
 
 
+def lock_incidents(connection: Connection) -> None:
+    """Let one grouping follow the other, as SQLite does by itself; readers do not wait."""
+    if connection.dialect.name == "postgresql":
+        connection.exec_driver_sql("LOCK TABLE incidents IN SHARE ROW EXCLUSIVE MODE")
+
+
 def _group(connection: Connection, source: str, most_days: int) -> dict[str, Incident]:
     found = find_incidents(find_alerts(connection, source), find_latest(connection, source), most_days)
     return {incident.incident_id: incident for incident in found}
@@ -101,9 +107,3 @@ def _delete(connection: Connection, names: Sequence[str]) -> None:
         some = names[start : start + AT_ONCE]
         for table in (incident_alerts, incidents):
             connection.execute(delete(table).where(table.c.incident_id.in_(some)))
-
-
-def _lock_incidents(connection: Connection) -> None:
-    """Let one grouping follow the other, as SQLite does by itself; readers do not wait."""
-    if connection.dialect.name == "postgresql":
-        connection.exec_driver_sql("LOCK TABLE incidents IN SHARE ROW EXCLUSIVE MODE")

@@ -12,7 +12,7 @@ MOST_POINTS = 300
 
 
 def draw_distribution(scores: np.ndarray, label: np.ndarray) -> "Figure":
-    """Draw how the scores of attack flows and of all others are distributed."""
+    """Draw the distribution of the scores of attack flows and of other flows."""
     import plotly.graph_objects as go
 
     edges = np.linspace(scores.min(), max(scores.max(), scores.min() + 1), BINS + 1)
@@ -24,7 +24,7 @@ def draw_distribution(scores: np.ndarray, label: np.ndarray) -> "Figure":
 
 
 def draw_precision_recall(scores: dict[str, np.ndarray], label: np.ndarray) -> "Figure":
-    """Draw precision against recall of each model; without truth an empty frame that says so."""
+    """Draw precision against recall of each model; without ground truth an empty plot with a note."""
     import plotly.graph_objects as go
 
     figure = go.Figure(layout=_make_layout("Precision and recall of test flows", "recall", "precision"))

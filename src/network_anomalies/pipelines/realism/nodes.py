@@ -1,4 +1,4 @@
-"""Nodes that draw a week's synthetic days, measure them and plot them."""
+"""Nodes that draw synthetic days of a week, measure them and plot them."""
 
 import logging
 from datetime import date, timedelta
@@ -22,10 +22,10 @@ MOST_POINTS = 300
 
 
 def draw_days(generator: GeneratorParameters, logical_date: date) -> dict[date, pd.DataFrame]:
-    """Draw the date, the day before it, and two working days and the weekend of its week; date to events.
+    """Draw the events of the date, of the day before it, and of two working days and the weekend of its week.
 
     Raises:
-        ContractError: too few events for shares of a thousandth to mean anything.
+        ContractError: there are too few events to measure shares of a thousandth.
     """
     if generator.n_events < FEWEST_EVENTS:
         raise ContractError(
@@ -36,7 +36,7 @@ def draw_days(generator: GeneratorParameters, logical_date: date) -> dict[date, 
 
 
 def measure_profile(synthetic_days: dict[date, pd.DataFrame], logical_date: date) -> pd.DataFrame:
-    """Measure the days against every target; columns as of ``generator.realism.measure_realism``."""
+    """Compare the days with every target; columns as in ``generator.realism_measures.measure_realism``."""
     working_days, weekend = _split_week(synthetic_days, logical_date)
     before = logical_date - timedelta(days=1)
     report = measure_realism(synthetic_days[logical_date], synthetic_days[before], working_days, weekend)
@@ -73,7 +73,7 @@ def _add_line(figure: "Figure", place: tuple[int, int], x: np.ndarray, y: np.nda
 
 
 def _add_targets(figure: "Figure", report: pd.DataFrame) -> None:
-    """Show where each measure lies between the ends of its target, 0 and 1."""
+    """Plot the position of each measure between the lowest and the highest value of its target, 0 and 1."""
     place = (report["measured"] - report["low"]) / (report["high"] - report["low"])
     marker = {"color": np.where(report["within"], "green", "red").tolist()}
     points = {"x": place.clip(-0.1, 1.1).tolist(), "y": report["target"].tolist()}
@@ -94,4 +94,4 @@ def _split_week(days: dict[date, pd.DataFrame], logical_date: date) -> tuple[lis
 def _list_week(logical_date: date) -> list[date]:
     """Return Tuesday, Wednesday, Saturday and Sunday of a date's week."""
     monday = logical_date - timedelta(days=logical_date.weekday())
-    return [monday + timedelta(days=place) for place in (1, 2, 5, 6)]
+    return [monday + timedelta(days=days) for days in (1, 2, 5, 6)]

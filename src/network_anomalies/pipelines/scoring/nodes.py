@@ -34,8 +34,8 @@ from network_anomalies.pipelines.scoring.comparison import (
 from network_anomalies.pipelines.scoring.figures import draw_hours, draw_protocols, draw_rules, draw_scores, draw_sizes
 from network_anomalies.pipelines.scoring.profile import merge_profiles, profile_flows
 from network_anomalies.pipelines.scoring.report import MOST_ALERTS, DayReport, render_index, render_report
-from network_anomalies.records.alert_counts import VerdictCounts, count_by_day, count_hours, count_verdicts, take_raised
-from network_anomalies.records.alerts import Alert, SourceIncidents, find_incidents
+from network_anomalies.records.alert_counts import count_by_day, count_hours, take_raised
+from network_anomalies.records.alerts import Alert, KindShares, SourceIncidents, count_by_kind, find_incidents
 from network_anomalies.records.champion import Champion
 from network_anomalies.records.day_profile import DayProfile
 from network_anomalies.records.day_report import HABIT_DAYS, Activities, DayChanges
@@ -44,6 +44,7 @@ from network_anomalies.records.scoring import DayAlerts, ScoringReceipt
 from network_anomalies.records.silver_day import Slices
 from network_anomalies.records.transformation import TransformationReceipt
 from network_anomalies.records.verdicts import (
+    Verdict,
     find_dismissal,
     list_dismissed,
     list_subjects,
@@ -199,7 +200,7 @@ def count_days(
     known_alerts: pd.DataFrame,
     verdicts: pd.DataFrame,
     transformation_events: TransformationReceipt,
-) -> tuple[pd.DataFrame, list[VerdictCounts]]:
+) -> tuple[pd.DataFrame, list[KindShares]]:
     """Count the alerts of each day of the source, and what people decided about the alerts of each kind.
 
     Args:
@@ -218,7 +219,9 @@ def count_days(
     counted = source_days.merge(count_by_day(known_alerts, latest), on="logical_date", how="left")
     counts = counted.select_dtypes("number").fillna(0).astype("int64")
     scored = counted["is_scored"].astype("bool") | (counted["logical_date"] == day)
-    return counted.assign(**counts, is_scored=scored), count_verdicts(known_alerts, latest, day)
+    known = [Alert.from_row(row) for row in known_alerts.to_dict("records")]
+    shares = count_by_kind(known, [Verdict(**row) for row in verdicts.to_dict("records")])
+    return counted.assign(**counts, is_scored=scored), shares
 
 
 def trace_entities(alerts: pd.DataFrame, day_summary: Summary) -> Activities:
@@ -277,7 +280,7 @@ def write_report(
     incidents: pd.DataFrame,
     entity_activity: Activities,
     day_changes: DayChanges,
-    verdict_counts: list[VerdictCounts],
+    verdict_counts: list[KindShares],
     quality_report: Json,
     champion_model: Champion,
     transformation_events: TransformationReceipt,

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from network_anomalies.pipelines.scoring.charts import BarChart, draw_bars, draw_sparkline
-from network_anomalies.records.alert_counts import AlertCounts, VerdictCounts, count_alerts, count_hours, take_raised
+from network_anomalies.records.alert_counts import AlertCounts, count_alerts, count_hours, take_raised
+from network_anomalies.records.alerts import KindShares
 from network_anomalies.records.batch import FATES
 from network_anomalies.records.bins import (
     DURATION_LABELS,
@@ -73,7 +74,7 @@ class DayReport:
     incidents: pd.DataFrame
     activity: Activities
     changes: DayChanges
-    verdicts: Sequence[VerdictCounts]
+    verdicts: Sequence[KindShares]
     quality: Json
     champion: Champion
     silver: TransformationReceipt
