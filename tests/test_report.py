@@ -303,6 +303,7 @@ flows = st.fixed_dictionaries(
 
 def make_flows(rows):
     table = pd.DataFrame(rows, columns=["second", "bytes", "duration", "protocol", "score"])
+    table = table.astype({"second": "int64", "bytes": "int64", "duration": "float64", "score": "float64"})
     times = pd.Timestamp(DAY, tz="UTC") + pd.to_timedelta(table["second"], unit="s")
     return table.assign(timestamp=times.astype("datetime64[us, UTC]"), protocol=table["protocol"].astype("category"))
 
@@ -364,7 +365,8 @@ def test_the_pages_stay_small_however_much_there_is():
 
 
 def read_tile(page, name):
-    (found,) = re.findall(rf"<dt>{name}</dt><dd>([\d,]+)</dd>", page)
+    tiles = page.partition('class="tiles"')[2].partition("</dl>")[0]
+    (found,) = re.findall(rf"<dt>{name}</dt><dd>([\d,]+)</dd>", tiles)
     return int(found.replace(",", ""))
 
 
