@@ -71,9 +71,9 @@ class Alert:
 
     @classmethod
     def from_row(cls, row: Mapping[Any, Any]) -> Self:
-        """Return the alert of a row; columns that this class does not have are left out."""
-        values = {each.name: row[each.name] for each in fields(cls)}
-        return cls(**values | {"facts": tuple(Fact.model_validate(fact) for fact in row["facts"] or ())})
+        """Return the alert of a row; columns that this class does not have are left out, and the row may lack facts."""
+        values = {each.name: row[each.name] for each in fields(cls) if each.name != "facts"}
+        return cls(**values, facts=tuple(Fact.model_validate(fact) for fact in row.get("facts") or ()))
 
 
 @dataclass(frozen=True)

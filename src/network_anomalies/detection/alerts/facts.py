@@ -90,8 +90,10 @@ def find_facts(
         measured = [
             fact for measure in _MEASURES if (fact := _measure(row, measure, near, today, history, normal.get(measure)))
         ]
-        measured.sort(key=lambda fact: -_judge(fact))
-        found.append([_state_limit(row, int(hosts), limits), *measured][:FACTS])
+        # An hour that has all of the day's gives the same number twice.
+        distinct = {fact.value: fact for fact in sorted(measured, key=_judge)}
+        strongest = sorted(distinct.values(), key=_judge, reverse=True)
+        found.append([_state_limit(row, int(hosts), limits), *strongest][:FACTS])
     return found
 
 
