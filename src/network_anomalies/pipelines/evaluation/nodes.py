@@ -45,9 +45,7 @@ def score_test_flows(
     detectors: DetectorLimits,
     logical_date: date,
 ) -> FlowScores:
-    """Score the flows of the date that the model was not trained on, with the model and with the champion before it.
-
-    The champion was chosen for an earlier day, so it was not trained on the date.
+    """Score the flows of the date that neither the model nor the champion before it was trained on, with both.
 
     Raises:
         ContractError: the model was trained on every slice of the date.
