@@ -12,7 +12,6 @@ The properties are copied to a folder of their own, since the fixtures of this p
 
 import argparse
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -21,6 +20,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from hypofuzz.database import FatalFailure, Report
+from hypothesis.internal.conjecture.data import Status
 
 ROOT = Path(__file__).parent.parent
 COPIED = ("test_formats.py", "flow_logs.py")
@@ -91,9 +91,7 @@ def describe_search(folder: Path) -> int:
     crashed = list(filter(None, map(FatalFailure.from_json, stored)))
     for failure in crashed:
         print(failure.nodeid, failure.traceback, sep="\n")
-    return len(crashed) + sum(
-        count > 0 for report in reports.values() for status, count in report.status_counts.items() if status.value == 3
-    )
+    return len(crashed) + sum(report.status_counts[Status.INTERESTING] > 0 for report in reports.values())
 
 
 def _count(report: Report) -> int:

@@ -239,7 +239,8 @@ def test_files_of_which_none_is_a_log_are_refused_in_any_case():
 
 def test_files_that_are_empty_or_damaged_are_foreign_and_the_error_says_why():
     damaged = {"b_log": b"", "c_gz": gzip.compress(log_of("zeek"))[:15], "d_gz": gzip.compress(b"")}
-    with pytest.raises(ContractError, match=r"b\.log \(empty\), c\.gz \(a gzip file that is cut off.*, d\.gz \(empty\)\."):
+    said = r"b\.log \(empty\), c\.gz \(a gzip file that is cut off.*, d\.gz \(empty\)\."
+    with pytest.raises(ContractError, match=said):
         choose(a_log=log_of("zeek"), **damaged)
     known, foreign = choose(skip_foreign=True, a_log=log_of("zeek"), **damaged)
     assert (list(known), len(foreign)) == (["a.log"], 3)
