@@ -57,7 +57,7 @@ def test_a_first_day_of_a_few_flows_is_stored_and_the_days_after_it_are_modelled
     code, output, _ = backfill(embedded, "--pipelines", "log_full", "--params", "source=office")
     assert code == 0, output
     assert {day: words[:2] for day, words in table_of(output).items()} == {
-        "2024-04-18": ["NOT_MODELLED", "2"],
+        "2024-04-18": ["UNMODELLED", "2"],
         DAYS[0]: ["SUCCESS", "144"],
     }
     assert "nothing is left to test" in output

@@ -11,7 +11,7 @@ import pandas as pd
 
 from network_anomalies.backfill.plan import Plan, choose_stages, judge_plan, narrow
 from network_anomalies.backfill.status import format_command
-from network_anomalies.backfill.workers import NOT_MODELLED, BackfilledDay, DayRun, run_days
+from network_anomalies.backfill.workers import UNMODELLED, BackfilledDay, DayRun, run_days
 from network_anomalies.errors import ProjectError
 from network_anomalies.records.source_history import SourceRecords
 from network_anomalies.runs.signals import raise_on_signals
@@ -21,7 +21,7 @@ logger = logging.getLogger(__name__)
 
 MAKING = (*INGESTION, MODELLING[0])
 """Stages that depend on no other day."""
-SUCCEEDED = ("SUCCESS", "UNCHANGED", NOT_MODELLED)
+SUCCEEDED = ("SUCCESS", "UNCHANGED", UNMODELLED)
 
 
 @dataclass

@@ -27,7 +27,7 @@ PRELOADED = [
     *("network_anomalies.backfill.workers", "network_anomalies.settings", "network_anomalies.pipeline_registry"),
     *("network_anomalies.datasets", "network_anomalies.registry.batches", "network_anomalies.registry.run_rows"),
 ]
-NOT_MODELLED = "NOT_MODELLED"
+UNMODELLED = "UNMODELLED"
 """The status of a day whose events are stored, and which is too short to be modelled."""
 STOP_SECONDS = 5
 """How long a day that is told to stop may take to close its run before its process is killed."""
@@ -172,6 +172,6 @@ def run_day(day: DayRun, settings: RunSettings) -> BackfilledDay:
     except Exception as error:
         if not is_expected(error):
             logger.exception("The run of %s ended with a defect of the program", day.logical_date)
-        status = NOT_MODELLED if isinstance(error, NothingToTest) else "FAILED"
+        status = UNMODELLED if isinstance(error, NothingToTest) else "FAILED"
         return BackfilledDay(day.logical_date, status, None, time.monotonic() - started, explain(error))
     return BackfilledDay(day.logical_date, status, batch["accepted"] if batch else None, time.monotonic() - started)

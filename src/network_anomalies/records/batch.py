@@ -69,18 +69,18 @@ def describe_days(days: Mapping[date, int] | Mapping[str, int], most: int = 5) -
 
 
 @dataclass(frozen=True)
-class LogPart:
-    """A part of a day's logs.
+class EventPart:
+    """A part of a day, which is read when its turn comes.
 
     Attributes:
         read: gives its events, or with ``unparsable`` its lines: ``file``, ``line``, ``text``, ``reason``, ``format``,
             ``header``.
-        files: the log files that it came from.
+        files: the log files that it came from, none for synthetic events.
         unparsable: whether it holds lines that cannot be read.
     """
 
     read: Callable[[], pd.DataFrame]
-    files: Sequence[str]
+    files: Sequence[str] = ()
     unparsable: bool = False
 
 
