@@ -165,6 +165,7 @@ def _describe_outcome(run: "Run", outputs: set[str]) -> str:
     uris = read_current(run.engine, source, day)["object_uri"]
     where = uris.iloc[0] if len(uris) == 1 else f"{len(uris)} objects in {uris.iloc[0].rpartition('/')[0]}"
     counts = f"{batch['lines_in']} lines in, {batch['accepted']} accepted, {batch['rejected']} rejected"
+    counts += f", {batch['unparsable']} unparsable" if batch["unparsable"] else ""
     return f"{subject}: {counts}, {where}: {run.status}"
 
 

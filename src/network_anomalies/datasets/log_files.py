@@ -77,7 +77,10 @@ class LogFilesDataset(AbstractDataset[None, dict[str, OpenFile]]):
         """
         paths = self._find()
         if not paths:
-            raise ProjectError(f"no log files at {self._given}: put them there, or set logs.path to where they are")
+            hint = " (a pattern names files, not their folder)" if GLOB.search(self._given) else ""
+            raise ProjectError(
+                f"no log files at {self._given}: put them there, or set logs.path to where they are{hint}"
+            )
         return {path: partial(self._fs.open, path, "rb") for path in paths}
 
     def save(self, data: None) -> None:

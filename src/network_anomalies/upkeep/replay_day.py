@@ -36,7 +36,7 @@ def require_rejects(engine: Engine, source: str, day: date) -> None:
     batch = read_batch(engine, source, day)
     if batch is None:
         raise ProjectError(_describe_missing(_read_days(engine), source, day))
-    if not batch["rejected"]:
+    if not batch["rejected"] + batch["unparsable"]:
         raise ProjectError(f"nothing of source {source} on {day} is in quarantine: there is nothing to replay")
 
 
