@@ -121,7 +121,14 @@ class BurstParameters(ScenarioParameters):
     """A scenario of flows that come one upon the other."""
 
     kind: Literal[
-        "horizontal_scan", "brute_force", "ddos", "lateral_movement", "new_service", "allowed_scanner", "morning_crowd"
+        "horizontal_scan",
+        "brute_force",
+        "ddos",
+        "lateral_movement",
+        "new_service",
+        "allowed_scanner",
+        "morning_crowd",
+        "visitors",
     ]
 
 
@@ -155,6 +162,7 @@ class GeneratorParameters(Strict):
     profile: Name
     profiles: dict[Name, ProfileParameters]
     lookalikes: Scenarios
+    attack_spread: Annotated[float, Field(ge=1, le=10)]
     attacks: Scenarios
 
     @model_validator(mode="after")
