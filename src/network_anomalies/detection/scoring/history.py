@@ -7,7 +7,7 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 
-from network_anomalies.detection.scoring.columns import SIZE_BINS, Coded, Groups, group_rows
+from network_anomalies.detection.scoring.columns import SERVICES, SIZE_BINS, UNKNOWN, Coded, Groups, group_rows
 from network_anomalies.detection.scoring.summary import Summary, sort_by_keys, stack
 
 PROBE_BYTES = 200
@@ -21,13 +21,20 @@ KEYS = {
     "source_protocol": ["src_ip", "protocol"],
     "protocol_size": ["protocol", "size_bin"],
     "source_protocol_size": ["src_ip", "protocol", "size_bin"],
+    "service": ["service"],
+    "source_service": ["src_ip", "service"],
+    "destination_service": ["dst_ip", "service"],
+    "pair_service": ["src_ip", "dst_ip", "service"],
 }
-SUMS = ("flows", "hours")
+SUMS = ("flows", "hours", "tens", "minutes")
 PEAKS = {
-    "source": ("peak_probes", "day_probes", "peak_bytes"),
+    "source": ("peak_probes", "day_probes", "peak_bytes", "peak_ports", "peak_upload"),
     "destination": ("peak_sources", "peak_flows"),
-    "pair": ("peak_flows", "day_bytes"),
+    "pair": ("peak_flows", "day_bytes", "day_upload"),
 }
+_WIDTHS = {"size_bin": SIZE_BINS, "service": SERVICES}
+_TEN_MINUTES = 2**10 - 1  # as bits
+_NO_SPAN = 2**62, -(2**62)
 COUNTS = {name: (*SUMS, *PEAKS.get(name, ())) for name in KEYS}
 
 
@@ -36,16 +43,23 @@ class History:
     """Counts of the past, from a day's summary each.
 
     Attributes:
-        tables: per name in ``KEYS`` a table in the order of its keys with ``flows`` and distinct ``hours``, and of
+        tables: per name in ``KEYS`` a table in the order of its keys with ``flows``, and the distinct ``hours``,
+            ``tens`` (of minutes) and ``minutes`` that have such flows; and of
             ``PEAKS`` the most that was ever seen: destinations that a source probed in an hour (``peak_probes``) and
-            a day (``day_probes``) and its bytes to one destination in a day (``peak_bytes``); sources and flows of a
-            destination in an hour (``peak_sources``, ``peak_flows``); flows of a pair in an hour (``peak_flows``) and
-            its bytes in a day (``day_bytes``).
+            a day (``day_probes``), its bytes to one destination in a day (``peak_bytes``), those that it sent there
+            (``peak_upload``), and the ports of one destination that it used in an hour (``peak_ports``); sources and
+            flows of a destination in an hour (``peak_sources``, ``peak_flows``); flows of a pair in an hour
+            (``peak_flows``), its bytes in a day (``day_bytes``), and those from the source (``day_upload``). The
+            tables with services know the most frequent service of each conversation-hour, and are empty without ports.
         total_hours: distinct hours in all.
+        first: time of the first flow, in microseconds since 1970.
+        last: time of the last one.
     """
 
     tables: Mapping[str, pd.DataFrame]
     total_hours: int
+    first: int
+    last: int
 
     @cached_property
     def packed(self) -> dict[str, np.ndarray]:
@@ -55,28 +69,54 @@ class History:
 
 def remember(summary: Summary) -> History:
     """Return the counts and peaks of a day's summary."""
-    talks, sizes = summary.conversations, summary.sizes
-    tables = {}
-    for name, keys in KEYS.items():
-        by_hour = aggregate(sizes if "size_bin" in keys else talks, [*keys, "hour"], sums=["flows"])
-        tables[name] = aggregate(by_hour.assign(hours=1, peak_flows=by_hour["flows"]), keys, SUMS, ["peak_flows"])
+    talks = summary.conversations
+    tables = {name: _count(_choose_rows(summary, keys), keys) for name, keys in KEYS.items()}
     probes = aggregate(talks.assign(probes=are_probes(talks)), ["src_ip", "dst_ip", "hour"], peaks=["probes"])
     pair_hours = probes.assign(ones=1)
     probed = aggregate(probes, ["src_ip", "dst_ip"], peaks=["probes"])
-    pairs = aggregate(talks, ["src_ip", "dst_ip"], ["bytes"])
+    pairs = aggregate(talks, ["src_ip", "dst_ip"], ["bytes", "upload"], ["ports"])
+    most = aggregate(pairs, ["src_ip"], peaks=["bytes", "upload", "ports"])
     peaks = {
         "source": {
             "peak_probes": _peak(pair_hours, "src_ip", "probes"),
             "day_probes": aggregate(probed, ["src_ip"], ["probes"])["probes"],
-            "peak_bytes": aggregate(pairs, ["src_ip"], peaks=["bytes"])["bytes"],
+            "peak_bytes": most["bytes"],
+            "peak_ports": most["ports"],
+            "peak_upload": most["upload"],
         },
         "destination": {"peak_sources": _peak(pair_hours, "dst_ip", "ones")},
-        "pair": {"day_bytes": pairs["bytes"]},
+        "pair": {"day_bytes": pairs["bytes"], "day_upload": pairs["upload"]},
     }
     for name, columns in peaks.items():
         tables[name] = tables[name].assign(**columns)
     kept = {name: table[[*KEYS[name], *COUNTS[name]]] for name, table in tables.items()}
-    return History(kept, len(summary.hours))
+    first, last = (int(talks["first"].min()), int(talks["last"].max())) if len(talks) else _NO_SPAN
+    return History(kept, len(summary.hours), first, last)
+
+
+def _choose_rows(summary: Summary, keys: list[str]) -> pd.DataFrame:
+    """Return the table that has the keys, with what it knows of them."""
+    if "size_bin" in keys:
+        return summary.sizes
+    talks = summary.conversations
+    if "service" in keys:
+        talks = talks[talks["service"] != UNKNOWN]
+        return talks.assign(flows=talks["service_flows"])
+    return talks
+
+
+def _count(rows: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
+    """Return ``SUMS`` and ``peak_flows``, the most flows in an hour, per key."""
+    by_hour = aggregate(rows, [*keys, "hour"], sums=["flows"], bits=["active"])
+    active = by_hour["active"].to_numpy()
+    tens = sum((active >> 10 * place) & _TEN_MINUTES > 0 for place in range(6))
+    counted = by_hour.assign(
+        hours=1,
+        tens=np.asarray(tens, dtype=np.int64),
+        minutes=np.bitwise_count(active).astype(np.int64),
+        peak_flows=by_hour["flows"],
+    )
+    return aggregate(counted, keys, SUMS, ["peak_flows"])
 
 
 def merge_histories(histories: Iterable[History]) -> History:
@@ -86,7 +126,8 @@ def merge_histories(histories: Iterable[History]) -> History:
         name: aggregate(stack([part.tables[name] for part in parts]), keys, SUMS, PEAKS.get(name, ()))
         for name, keys in KEYS.items()
     }
-    return History(tables, sum(part.total_hours for part in parts))
+    first, last = min(part.first for part in parts), max(part.last for part in parts)
+    return History(tables, sum(part.total_hours for part in parts), first, last)
 
 
 def look_up(history: History, name: str, coded: Coded, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -105,7 +146,7 @@ def look_up(history: History, name: str, coded: Coded, rows: np.ndarray) -> tupl
         "size_bin": (coded.size_bin[rows], None),
     }
     place = find_rows(history, name, [columns[key] for key in KEYS[name]])
-    flows, hours = (np.append(history.tables[name][count].to_numpy(), 0)[place] for count in SUMS)
+    flows, hours = (np.append(history.tables[name][count].to_numpy(), 0)[place] for count in ("flows", "hours"))
     return flows, hours
 
 
@@ -143,13 +184,13 @@ def _pack(table: pd.DataFrame, keys: list[str]) -> np.ndarray:
 
 
 def _width(table: pd.DataFrame, key: str) -> int:
-    return SIZE_BINS if key == "size_bin" else len(table[key].cat.categories)
+    return _WIDTHS[key] if key in _WIDTHS else len(table[key].cat.categories)
 
 
 def aggregate(
-    table: pd.DataFrame, keys: list[str], sums: Iterable[str] = (), peaks: Iterable[str] = ()
+    table: pd.DataFrame, keys: list[str], sums: Iterable[str] = (), peaks: Iterable[str] = (), bits: Iterable[str] = ()
 ) -> pd.DataFrame:
-    """Return a row per distinct key, in order, with sums and maxima of some columns."""
+    """Return a row per distinct key, in order, with sums, maxima and unions of bits of some columns."""
     groups = group_by(table, keys)
     columns = {}
     for name in sums:
@@ -158,6 +199,9 @@ def aggregate(
     for name in peaks:
         columns[name] = np.zeros(len(groups), dtype=table[name].dtype)
         np.maximum.at(columns[name], groups.codes, table[name].to_numpy())
+    for name in bits:
+        columns[name] = np.zeros(len(groups), dtype=table[name].dtype)
+        np.bitwise_or.at(columns[name], groups.codes, table[name].to_numpy())
     return sort_by_keys(table[keys].take(groups.first).reset_index(drop=True).assign(**columns), keys)
 
 

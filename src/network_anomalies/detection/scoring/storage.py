@@ -43,7 +43,7 @@ def to_bytes(model: Model) -> bytes:
         "feature_spec_sha256": feature_spec_sha256(),
         "parameters": asdict(model.parameters),
         "alert_score": model.alert_score,
-        "total_hours": model.history.total_hours,
+        "hours": [model.history.total_hours, model.history.first, model.history.last],
     }
     tables = {"masses": pa.table({name: model.masses[name].ravel() for name in FEATURES})}
     tables |= {name: _to_arrow(model.history.tables[name]) for name in KEYS}
@@ -70,7 +70,7 @@ def from_bytes(data: bytes) -> Model:
         )
     tables = {name: _from_ipc(table[name][0].as_py()) for name in table.column_names}
     masses = {name: tables["masses"][name].to_numpy().reshape(2, LEVELS) for name in FEATURES}
-    history = History({name: _to_pandas(tables[name]) for name in KEYS}, header["total_hours"])
+    history = History({name: _to_pandas(tables[name]) for name in KEYS}, *header["hours"])
     return Model(history, masses, ModelParameters(**header["parameters"]), header["alert_score"])
 
 
