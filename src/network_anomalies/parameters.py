@@ -66,6 +66,7 @@ class AllowedParameters(Strict):
         "horizontal_scan",
         "lateral_movement",
         "new_service",
+        "vertical_scan",
     ]
     owner: Annotated[str, StringConstraints(min_length=1)]
     expires: date
