@@ -43,16 +43,11 @@ def split_days(events: pd.DataFrame) -> list[pd.DataFrame]:
 
 
 def name_incidents(events: pd.DataFrame) -> pd.Series:
-    """Return the incident of each event, "" for none.
-
-    An incident is what attack flows of one ``detail`` and UTC day have in common: their source or their destination,
-    whichever side has fewer hosts.
-    """
+    """Return the incident of each event, "" for none: the attack flows of one ``detail`` and UTC day."""
     attacks = events[events["label"] == "attack"]
-    detail = attacks["detail"].fillna("attack") + " " + (attacks["timestamp"] // DAY).astype("int64").astype("str")
-    counts = attacks.groupby(detail)[["src_ip", "dst_ip"]].transform("nunique")
-    host = attacks["src_ip"].where(counts["src_ip"] <= counts["dst_ip"], attacks["dst_ip"])
-    return (detail + " " + host).reindex(events.index, fill_value="")
+    detail = attacks["detail"].astype("object").fillna("attack").astype("str")
+    day = (attacks["timestamp"] // DAY).astype("int64").astype("str")
+    return (detail + " " + day).reindex(events.index, fill_value="")
 
 
 def judge_alerts(alerts: pd.DataFrame, events: pd.DataFrame, incidents: pd.Series) -> list[set[str]]:

@@ -159,6 +159,7 @@ def list_alerts(files: Sequence[Path]) -> None:
         print(f"{path.name}: {len(day)} flows, {len(alerts)} alerts")
         for alert in alerts.itertuples():
             flows = day[(day["src_ip"] == alert.entity) | (day["dst_ip"] == alert.entity)]
+            flows = flows[flows["timestamp"].between(alert.first_seen.timestamp() - 1, alert.last_seen.timestamp() + 1)]
             if alert.peer:
                 flows = flows[(flows["src_ip"] == alert.peer) | (flows["dst_ip"] == alert.peer)]
             ports, states = (flows[name].value_counts().head(5).to_dict() for name in ("dst_port", "state"))

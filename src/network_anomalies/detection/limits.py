@@ -179,6 +179,8 @@ class BeaconLimits(LimitGroup):
         many_calls: calls from which on ``gap_spread`` is allowed.
         sources: sources of the destination in the day, at most.
         period_seconds: mean seconds between calls, from and to.
+        rapid_seconds: mean seconds between calls, at least, if there are ``rapid_calls``.
+        rapid_calls: calls from which on they may follow each other so fast.
         gap_spread: standard deviation of ln(gap) between many calls, at most.
         few_gap_spread: the same between few calls, which also have to be ``few_period_seconds`` apart.
         few_period_seconds: mean seconds between few calls, at least.
@@ -195,6 +197,8 @@ class BeaconLimits(LimitGroup):
     many_calls: LimitByPast = _by_past(8, 12)
     sources: LimitByPast = _by_past(2, 1)
     period_seconds: Range = (20, 18_000)
+    rapid_seconds: Positive = 2
+    rapid_calls: Count = 100
     gap_spread: Positive = 0.45
     few_gap_spread: Positive = 0.35
     few_period_seconds: Positive = 3_000

@@ -7,7 +7,7 @@ import pandas as pd
 
 from network_anomalies.detection.alerts.findings import name_groups, rank_findings, say_service, to_findings
 from network_anomalies.detection.limits import DEFAULT_LIMITS, DetectorLimits
-from network_anomalies.detection.rules.dialogues import are_groups, sum_groups
+from network_anomalies.detection.rules.dialogues import are_groups, ask_time, sum_groups
 from network_anomalies.detection.scoring.columns import Coded, encode_events
 from network_anomalies.detection.scoring.history import History, find_rows, group_by
 from network_anomalies.detection.scoring.model import Model
@@ -15,7 +15,7 @@ from network_anomalies.detection.scoring.summary import CONVERSATION, stack, sum
 from network_anomalies.events.contract import COLUMNS, OPTIONAL_COLUMNS
 
 MOST_ALERTS = 50
-_OF_SUMMARY = [*CONVERSATION, "flows", "first", "last", "ported", "service", "service_flows"]
+_OF_SUMMARY = [*CONVERSATION, "flows", "first", "last", "ported", "service", "service_flows", "size_mean"]
 _WORDS = {
     "source": "an unfamiliar source",
     "destination": "an unfamiliar destination",
@@ -38,9 +38,9 @@ def flag_conversations(events: pd.DataFrame, scores: pd.DataFrame, model: Model)
 
     Returns:
         Frame with ``src_ip``, ``dst_ip``, ``protocol`` (categories), ``hour``, ``flows``, ``first`` and ``last``
-        (microseconds since 1970), ``ported``, ``service`` and ``service_flows`` as in a summary, ``score``, ``excess``
-        of the score over the alert score, the strongest ``facet``, and whether the model ``knows`` source or
-        destination from other flows.
+        (microseconds since 1970), ``ported``, ``service``, ``service_flows`` and ``size_mean`` as in a summary,
+        ``score``, ``excess`` of the score over the alert score, the strongest ``facet``, and whether the model
+        ``knows`` source or destination from other flows.
     """
     # A conversation-hour has one score, so what reaches the limit is whole ones.
     high = scores["score"].to_numpy() >= model.alert_score
@@ -78,7 +78,8 @@ def find_anomalies(flagged: Sequence[pd.DataFrame], limits: DetectorLimits = DEF
     """Return the flagged conversation-hours of a day's slices as findings, one per host.
 
     The host is the source, or the destination where more flagged sources meet at it than the source has destinations.
-    What goes to a group of hosts is left out, and so is the only flow of two addresses that the model does not know.
+    What goes to a group of hosts or asks for the time is left out, and so is the only flow of two addresses that the
+    model does not know.
 
     Args:
         flagged: what ``flag_conversations`` returned for each slice.
@@ -92,7 +93,7 @@ def find_anomalies(flagged: Sequence[pd.DataFrame], limits: DetectorLimits = DEF
     filled = [table for table in flagged if len(table)]
     if not filled:
         return rank_findings([])
-    conversations = _leave_out_strays(stack(filled))
+    conversations = _leave_out_strays(stack(filled), limits)
     sources, destinations = group_by(conversations, ["src_ip"]), group_by(conversations, ["dst_ip"])
     pairs = group_by(conversations, ["src_ip", "dst_ip"])
     at_destination = pairs.count_within(destinations)[destinations.codes] > pairs.count_within(sources)[sources.codes]
@@ -142,9 +143,10 @@ def _name_hosts(conversations: pd.DataFrame, sides: tuple[str, str], word: str, 
     return to_findings("anomaly", table, "score of the strongest conversation", sentences, limits.score)
 
 
-def _leave_out_strays(conversations: pd.DataFrame) -> pd.DataFrame:
-    """Return the conversations without those to groups of hosts and the only flows of pairs that nobody knows."""
+def _leave_out_strays(conversations: pd.DataFrame, limits: DetectorLimits) -> pd.DataFrame:
+    """Return the conversations without those to groups, questions for the time, and only flows of unknown pairs."""
     pairs = group_by(conversations, ["src_ip", "dst_ip"])
     once = sum_groups(pairs, conversations["flows"])[pairs.codes] == 1
     stray = (once & ~conversations["knows"]) | are_groups(conversations["dst_ip"])
+    stray |= ask_time(conversations, limits.beaconing)
     return conversations[~stray].reset_index(drop=True)

@@ -9,6 +9,7 @@ from network_anomalies.detection.rules.dialogues import (
     are_exceptions,
     are_groups,
     are_private,
+    ask_time,
     count_sources,
 )
 from network_anomalies.detection.scoring.columns import SIZE_BINS_PER_E
@@ -19,15 +20,16 @@ def find_beacons(day: ObservedDay) -> pd.DataFrame:
     """Find sources that call a destination again and again at even intervals, with flows of alike size.
 
     Normal are destinations that anyone knew in the past or that several sources talk to, groups of hosts, and small
-    UDP flows of a size that the source already had or to the port of time servers (it may ask another one). Without a
-    past, only calls that go on for hours, and begin hours into the day or lead out to where nobody else goes.
+    UDP flows to the port of time servers or, where no port is known, of a size that the source already had (it may ask
+    another time server). Without a past, only calls that go on for hours, and begin hours into the day or lead out to where nobody else goes.
     """
     calls, limits = day.dialogues, day.limits.beaconing
     least_calls = limits.calls.choose(day.has_past)
     many = calls["flows"] >= limits.many_calls.choose(day.has_past)
     few = calls["period"] >= limits.few_period_seconds
     even = (many & (calls["gap_spread"] <= limits.gap_spread)) | (few & (calls["gap_spread"] <= limits.few_gap_spread))
-    even &= calls["period"].between(*limits.period_seconds)
+    rapid = (calls["flows"] >= limits.rapid_calls) & (calls["period"] >= limits.rapid_seconds)
+    even &= (calls["period"] <= limits.period_seconds[1]) & (rapid | (calls["period"] >= limits.period_seconds[0]))
     alike = (calls["flows"] >= least_calls) & (calls["size_spread"] <= limits.size_spread)
     alike &= calls["flow_bytes"] <= limits.call_bytes
     lone = count_sources(calls) <= limits.sources.choose(day.has_past)
@@ -59,8 +61,8 @@ def _are_new(day: ObservedDay, calls: pd.DataFrame) -> pd.Series:
 
 def _may_be_clocks(day: ObservedDay, calls: pd.DataFrame) -> np.ndarray:
     small = (calls["protocol"] == "UDP") & (calls["flow_bytes"] <= day.limits.beaconing.clock_bytes)
-    asks_time = calls["service"].isin(day.limits.beaconing.clock_ports)
-    return np.asarray(small & (asks_time | _have_size_habit(day, calls) | (not day.has_past)))
+    habit = (calls["ported"] == 0) & (_have_size_habit(day, calls) | (not day.has_past))
+    return np.asarray(ask_time(calls, day.limits.beaconing) | (small & habit))
 
 
 def _have_size_habit(day: ObservedDay, calls: pd.DataFrame) -> np.ndarray:

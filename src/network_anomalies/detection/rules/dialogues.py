@@ -3,17 +3,26 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_network
 
 import numpy as np
 import pandas as pd
 
 from network_anomalies.detection.alerts.findings import find_main_services
-from network_anomalies.detection.limits import DEFAULT_LIMITS, DetectorLimits, PastLimits
+from network_anomalies.detection.limits import (
+    DEFAULT_LIMITS,
+    BeaconLimits,
+    DetectorLimits,
+    PastLimits,
+)
 from network_anomalies.detection.scoring.columns import SECOND, UNKNOWN, Groups
 from network_anomalies.detection.scoring.history import COUNTS, KEYS, History, find_rows, group_by
 from network_anomalies.detection.scoring.summary import Summary
 
+# RFC 1918, RFC 3927, RFC 4193, RFC 4291. Not all that Python calls private: nobody's own hosts are in 198.18.0.0/15.
+PRIVATE_NETWORKS = tuple(
+    map(ip_network, ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "169.254.0.0/16", "fc00::/7", "fe80::/10"))
+)
 _NEVER = np.iinfo(np.int64).max
 DIALOGUE = ["src_ip", "dst_ip", "protocol"]
 
@@ -151,7 +160,7 @@ def sum_groups(groups: Groups, values: pd.Series) -> np.ndarray:
 
 
 def are_private(addresses: pd.Series) -> np.ndarray:
-    """Return which addresses are private (RFC 1918, RFC 4193 and the like); what is no address is not."""
+    """Return which addresses are in ``PRIVATE_NETWORKS``; what is no address is not."""
     private = np.array([_is_private(text) for text in addresses.cat.categories], dtype=bool)
     return np.asarray(np.append(private, False)[addresses.cat.codes])
 
@@ -166,7 +175,7 @@ def are_groups(addresses: pd.Series) -> np.ndarray:
     group = names.str.fullmatch(r"(22[4-9]|23\d)(\.\d+){3}|ff[0-9a-f]{2}:.*|255\.255\.255\.255", case=False)
     private = np.array([_is_private(text) for text in names], dtype=bool)
     local = np.asarray(names.str.fullmatch(r"(\d+\.){3}255"), dtype=bool) & private
-    return np.append(np.asarray(group, dtype=bool) | local, False)[addresses.cat.codes]
+    return np.asarray(np.append(np.asarray(group, dtype=bool) | local, False)[addresses.cat.codes])
 
 
 def are_answers(day: ObservedDay, calls: pd.DataFrame) -> np.ndarray:
@@ -179,6 +188,12 @@ def are_answers(day: ObservedDay, calls: pd.DataFrame) -> np.ndarray:
     return answers
 
 
+def ask_time(calls: pd.DataFrame, limits: BeaconLimits) -> np.ndarray:
+    """Return which rows are small UDP flows at the port of time servers."""
+    small = np.expm1(calls["size_mean"]) <= limits.clock_bytes
+    return np.asarray(small & (calls["protocol"] == "UDP") & np.isin(find_main_services(calls), limits.clock_ports))
+
+
 def have_service(calls: pd.DataFrame, services: Sequence[int]) -> np.ndarray:
     """Return which rows may be about one of some services: most flows are, or no port is known."""
     return np.asarray((calls["ported"] == 0) | np.isin(find_main_services(calls), services))
@@ -187,9 +202,10 @@ def have_service(calls: pd.DataFrame, services: Sequence[int]) -> np.ndarray:
 @lru_cache(maxsize=65_536)  # every detector asks about the same hosts
 def _is_private(text: str) -> bool:
     try:
-        return ip_address(text).is_private
+        address = ip_address(text)
     except ValueError:
         return False
+    return any(address in network for network in PRIVATE_NETWORKS)
 
 
 def _merge_moments(
