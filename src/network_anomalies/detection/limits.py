@@ -181,7 +181,8 @@ class BeaconLimits(LimitGroup):
         period_seconds: mean seconds between calls, from and to.
         rapid_seconds: mean seconds between calls, at least, if there are ``rapid_calls``.
         rapid_calls: calls from which on they may follow each other so fast.
-        gap_spread: standard deviation of ln(gap) between many calls, at most.
+        gap_spread: standard deviation of ln(gap) between many calls, at most: over the day, or within its hours.
+        hourly_share: gaps within hours for each call, at least, to judge the hours by themselves.
         few_gap_spread: the same between few calls, which also have to be ``few_period_seconds`` apart.
         few_period_seconds: mean seconds between few calls, at least.
         size_spread: standard deviation of ln(bytes) between the calls, at most.
@@ -200,6 +201,7 @@ class BeaconLimits(LimitGroup):
     rapid_seconds: Positive = 2
     rapid_calls: Count = 100
     gap_spread: Positive = 0.45
+    hourly_share: Part = 0.75
     few_gap_spread: Positive = 0.35
     few_period_seconds: Positive = 3_000
     size_spread: Positive = 0.5
@@ -241,7 +243,7 @@ class NewServiceLimits(LimitGroup):
     sources: Count = 2
     speakers_share: Part = 0.1
     control_protocols: tuple[Annotated[str, StringConstraints(pattern=r"^[A-Z0-9-]+$")], ...] = (
-        *("ICMP", "IPV6-ICMP", "IGMP"),
+        *("ICMP", "IPV6-ICMP", "IGMP", "ARP", "LLDP"),
     )
 
 

@@ -21,13 +21,18 @@ def find_beacons(day: ObservedDay) -> pd.DataFrame:
 
     Normal are destinations that anyone knew in the past or that several sources talk to, groups of hosts, and small
     UDP flows to the port of time servers or, where no port is known, of a size that the source already had (it may ask
-    another time server). Without a past, only calls that go on for hours, and begin hours into the day or lead out to where nobody else goes.
+    another time server). Without a past, only calls that go on for hours, and begin hours into the day or lead out to
+    where nobody else goes.
     """
     calls, limits = day.dialogues, day.limits.beaconing
     least_calls = limits.calls.choose(day.has_past)
     many = calls["flows"] >= limits.many_calls.choose(day.has_past)
     few = calls["period"] >= limits.few_period_seconds
-    even = (many & (calls["gap_spread"] <= limits.gap_spread)) | (few & (calls["gap_spread"] <= limits.few_gap_spread))
+    # A beacon that changes its period, or stops for a while, is even within each hour and not over the day.
+    hourly = calls["own_gaps"] >= limits.hourly_share * calls["flows"]
+    own_spread = np.sqrt(calls["own_squares"] / calls["own_gaps"].clip(lower=1)).where(hourly, np.inf)
+    spread = np.minimum(calls["gap_spread"], own_spread)
+    even = (many & (spread <= limits.gap_spread)) | (few & (calls["gap_spread"] <= limits.few_gap_spread))
     rapid = (calls["flows"] >= limits.rapid_calls) & (calls["period"] >= limits.rapid_seconds)
     even &= (calls["period"] <= limits.period_seconds[1]) & (rapid | (calls["period"] >= limits.period_seconds[0]))
     alike = (calls["flows"] >= least_calls) & (calls["size_spread"] <= limits.size_spread)
@@ -36,7 +41,7 @@ def find_beacons(day: ObservedDay) -> pd.DataFrame:
     single = ~_may_be_clocks(day, calls) & ~are_groups(calls["dst_ip"])
     beacons = calls[even & alike & lone & single & _are_new(day, calls)]
     count_ratio = beacons["flows"] / least_calls
-    spread_ratio = limits.gap_spread / beacons["gap_spread"].clip(lower=0.01)
+    spread_ratio = limits.gap_spread / spread[beacons.index].clip(lower=0.01)
     strength = np.minimum(count_ratio, spread_ratio)
     table = name_pairs(beacons.assign(value=beacons["flows"], limit=least_calls, strength=strength))
     sentences = [
@@ -55,7 +60,7 @@ def _are_new(day: ObservedDay, calls: pd.DataFrame) -> pd.Series:
     if day.has_past:
         return calls["past_destination_flows"] == 0
     late = calls["first_hour"] >= calls["first_hour"].min() + day.limits.beaconing.late_start_hours
-    lasts = calls["hours"] >= day.limits.beaconing.hours
+    lasts = (calls["hours"] >= day.limits.beaconing.hours) | (calls["flows"] >= day.limits.beaconing.rapid_calls)
     return lasts & (late | (are_exceptions(calls, day.limits.past) & ~are_private(calls["dst_ip"])))
 
 

@@ -15,7 +15,7 @@ from network_anomalies.detection.limits import (
     DetectorLimits,
     PastLimits,
 )
-from network_anomalies.detection.scoring.columns import SECOND, UNKNOWN, Groups
+from network_anomalies.detection.scoring.columns import MINUTE, SECOND, UNKNOWN, Groups
 from network_anomalies.detection.scoring.history import COUNTS, KEYS, History, find_rows, group_by
 from network_anomalies.detection.scoring.summary import Summary
 
@@ -23,6 +23,7 @@ from network_anomalies.detection.scoring.summary import Summary
 PRIVATE_NETWORKS = tuple(
     map(ip_network, ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "169.254.0.0/16", "fc00::/7", "fe80::/10"))
 )
+_GROUP_MAC = r"[0-9a-f][13579bdf](:[0-9a-f]{2}){5}"
 _NEVER = np.iinfo(np.int64).max
 DIALOGUE = ["src_ip", "dst_ip", "protocol"]
 
@@ -101,7 +102,8 @@ def merge_hours(conversations: pd.DataFrame) -> pd.DataFrame:
     """Return a row per source, destination and protocol from conversation-hours in the order of their keys.
 
     Means and squared deviations are merged about the joint mean (Chan, Golub and LeVeque, 1979), and the time
-    between the last flow of an hour and the first of the next is one more gap.
+    between the last flow of an hour and the first of the next is one more gap. ``own_gaps`` and ``own_squares`` leave
+    those out and are about the mean of each hour.
     """
     groups = group_by(conversations, DIALOGUE)
     same = groups.codes[1:] == groups.codes[:-1]
@@ -118,6 +120,9 @@ def merge_hours(conversations: pd.DataFrame) -> pd.DataFrame:
     sizes = _merge_moments(groups.codes, flows, means, squares, len(groups))
     last = np.zeros(len(groups), dtype=np.int64)
     last[groups.codes] = conversations["last"]
+    own = conversations["gaps"].to_numpy() > 0
+    own_gaps = np.bincount(groups.codes[own], conversations["gaps"].to_numpy()[own], len(groups))
+    own_squares = np.bincount(groups.codes[own], conversations["gap_squares"].to_numpy()[own], len(groups))
     largest = np.zeros(len(groups))
     np.maximum.at(largest, groups.codes, conversations["largest"].to_numpy())
     merged = conversations[DIALOGUE].take(groups.first).reset_index(drop=True)
@@ -131,6 +136,8 @@ def merge_hours(conversations: pd.DataFrame) -> pd.DataFrame:
         gaps=gaps[0],
         gap_mean=gaps[1],
         gap_squares=gaps[2],
+        own_gaps=own_gaps,
+        own_squares=own_squares,
         size_mean=sizes[1],
         size_squares=sizes[2],
         **_merge_services(groups, conversations),
@@ -168,11 +175,13 @@ def are_private(addresses: pd.Series) -> np.ndarray:
 def are_groups(addresses: pd.Series) -> np.ndarray:
     """Return which addresses are those of groups of hosts: multicast and broadcast.
 
-    These are 224.0.0.0/4 (RFC 5771), ff00::/8 (RFC 4291), 255.255.255.255, and private IPv4 addresses that end in 255,
-    the broadcast addresses of most local networks (RFC 919).
+    These are 224.0.0.0/4 (RFC 5771), ff00::/8 (RFC 4291), 255.255.255.255, private IPv4 addresses that end in 255, the
+    broadcast addresses of most local networks (RFC 919), and MAC addresses with the group bit (IEEE 802).
     """
     names = addresses.cat.categories
-    group = names.str.fullmatch(r"(22[4-9]|23\d)(\.\d+){3}|ff[0-9a-f]{2}:.*|255\.255\.255\.255", case=False)
+    group = names.str.fullmatch(
+        rf"(22[4-9]|23\d)(\.\d+){{3}}|ff[0-9a-f]{{2}}:.*|255\.255\.255\.255|{_GROUP_MAC}", case=False
+    )
     private = np.array([_is_private(text) for text in names], dtype=bool)
     local = np.asarray(names.str.fullmatch(r"(\d+\.){3}255"), dtype=bool) & private
     return np.asarray(np.append(np.asarray(group, dtype=bool) | local, False)[addresses.cat.codes])
@@ -267,6 +276,16 @@ def are_exceptions(calls: pd.DataFrame, limits: PastLimits) -> np.ndarray:
     shared_by_day = limits.day_weight * shared.sum() / max(len(calls), 1)
     share = (shared_by_source + shared_by_day) / (others + limits.day_weight)
     return np.asarray(~shared & (share >= limits.shared_share))
+
+
+def are_short(day: ObservedDay, calls: pd.DataFrame) -> np.ndarray:
+    """Return which rows, without a past, pause for a minute between the first and the last flow of the day.
+
+    What never pauses may be a habit, and a capture of an hour has too few hours to tell.
+    """
+    talks = day.summary.conversations
+    span = (talks["last"].max() - talks["first"].min()) // MINUTE if len(talks) else 0
+    return np.asarray((calls["minutes"] < span) | day.has_past)
 
 
 def describe_past(words: str, day: ObservedDay) -> str:

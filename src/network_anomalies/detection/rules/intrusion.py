@@ -17,6 +17,7 @@ from network_anomalies.detection.rules.dialogues import (
     are_answers,
     are_groups,
     are_private,
+    are_short,
     count_destinations,
     count_hours,
     count_sources,
@@ -126,7 +127,7 @@ def _find_bursts(day: ObservedDay) -> pd.DataFrame:
         pairs = day.dialogues.assign(hour=day.dialogues["first_hour"], stranger=stranger)
     bursts = _take_sessions(day, pairs, limits.sessions.choose(day.has_past))
     brief = bursts["hours"] <= limits.hours.choose(day.has_past)
-    bursts = bursts[brief & (bursts["pace"] >= limits.sessions_per_minute)]
+    bursts = bursts[brief & are_short(day, bursts) & (bursts["pace"] >= limits.sessions_per_minute)]
     bursts = bursts[bursts["stranger"] | (_count_sources_in_hour(bursts) <= limits.sources)]
     return _name_guesses(day, bursts)
 
@@ -173,7 +174,8 @@ def find_lateral_movement(day: ObservedDay) -> pd.DataFrame:
     """Find private hosts that open TCP sessions to several private hosts they never met, and that are clients.
 
     A source that the past does not know may be a new administrator's: it takes more peers, which nobody else
-    opens sessions to on the day. Where there are ports, they are those of remote work.
+    opens sessions to on the day. A scanner of the past may open as many sessions as it probed hosts. Where there are
+    ports, they are those of remote work.
     """
     calls, limits = day.dialogues, day.limits.lateral_movement
     private = are_private(calls["src_ip"]) & are_private(calls["dst_ip"])
@@ -184,7 +186,9 @@ def find_lateral_movement(day: ObservedDay) -> pd.DataFrame:
     suspects = sessions[new & (known | (count_sources(sessions) == 1))]
     groups = group_by(suspects, ["src_ip"])
     least = np.where(suspects["past_source_hours"] > 0, limits.peers, limits.unknown_source_peers)
-    limit = np.maximum(least, suspects["past_source_day_probes"].to_numpy())[groups.first]
+    probed = suspects["past_source_day_probes"].to_numpy()
+    scanned = np.where(probed >= day.limits.horizontal_scan.day_destinations.with_past, probed, 0)
+    limit = np.maximum(least, scanned)[groups.first]
     strength = groups.sizes / limit
     table = name_groups(suspects, groups, entity="src_ip").assign(value=groups.sizes, limit=limit, strength=strength)
     table = table[strength >= 1]
@@ -199,6 +203,8 @@ def find_lateral_movement(day: ObservedDay) -> pd.DataFrame:
 
 
 def _are_clients(day: ObservedDay, calls: pd.DataFrame) -> np.ndarray:
-    """Return which destinations are sources in the past or, without one, on the day."""
-    table = day.summary.conversations if day.history is None else day.history.tables["source"]
-    return np.asarray(calls["dst_ip"].cat.categories.isin(table["src_ip"].cat.categories)[calls["dst_ip"].cat.codes])
+    """Return which destinations are sources on the day or in the past."""
+    sources = day.summary.conversations["src_ip"].cat.categories
+    if day.history is not None:
+        sources = sources.append(day.history.tables["source"]["src_ip"].cat.categories)
+    return np.asarray(calls["dst_ip"].cat.categories.isin(sources)[calls["dst_ip"].cat.codes])

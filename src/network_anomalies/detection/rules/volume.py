@@ -14,6 +14,7 @@ from network_anomalies.detection.rules.dialogues import (
     ObservedDay,
     are_exceptions,
     are_private,
+    are_short,
     count_destinations,
     count_hours,
     describe_past,
@@ -86,7 +87,9 @@ def _find_single_floods(day: ObservedDay, empty: pd.DataFrame) -> pd.DataFrame:
     limit = np.maximum(limits.pair_flows.choose(day.has_past), limits.pair_flows_factor * empty["past_pair_peak_flows"])
     pairs = empty.assign(value=empty["flows"], limit=limit, strength=empty["flows"] / limit)
     brief = count_hours(pairs, ["src_ip", "dst_ip"]) <= limits.pair_hours.choose(day.has_past)
-    floods = pairs[brief & (pairs["strength"] >= 1) & (pairs["pace"] >= limits.pair_flows_per_minute)]
+    floods = pairs[
+        brief & are_short(day, pairs) & (pairs["strength"] >= 1) & (pairs["pace"] >= limits.pair_flows_per_minute)
+    ]
     table = name_pairs(floods, entity="dst_ip", peer="src_ip")
     sentences = [
         f"{target} received {flows:,} all but empty flows (limit {limit:,.0f}) from {source} within an hour"
