@@ -73,6 +73,11 @@ def make_findings(kinds: list[str], entities: list[str], scores: list[float]) ->
         "flows": 1,
         "sentence": "",
         "technique": "",
+        "protocol": "",
+        "service": -1,
+        "fact": "",
+        "value": 1.0,
+        "limit": 1.0,
     }
     times = {name: pd.Timestamp("2026-01-01", tz="UTC") for name in ("first_seen", "last_seen")}
     return pd.DataFrame(values | times)[list(FINDING_COLUMNS)].astype(FINDING_COLUMNS)

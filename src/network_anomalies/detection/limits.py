@@ -15,6 +15,7 @@ Count = Annotated[int, Field(ge=1)]
 HoursOfDay = Annotated[int, Field(ge=0, le=24)]
 Positive = Annotated[float, Field(gt=0)]
 Part = Annotated[float, Field(ge=0, le=1)]
+Ports = tuple[Annotated[int, Field(ge=0, le=65_535)], ...]
 Points = Annotated[float, Field(ge=0, le=100)]
 
 
@@ -70,6 +71,22 @@ class ScanLimits(LimitGroup):
     size_spread: Positive = 0.5
 
 
+class VerticalScanLimits(LimitGroup):
+    """A source that probes many ports of one destination.
+
+    Attributes:
+        hour_ports: ports in an hour.
+        day_ports: ports in the day, those of each hour added up.
+        least_ports: ports of an hour that count for the day, at least.
+        ports_factor: times the most ports of one destination that the source probed in an hour of the past.
+    """
+
+    hour_ports: Count = 50
+    day_ports: Count = 100
+    least_ports: Count = 15
+    ports_factor: Positive = 3
+
+
 class BruteForceLimits(LimitGroup):
     """A source that guesses passwords at a destination.
 
@@ -81,6 +98,8 @@ class BruteForceLimits(LimitGroup):
         session_bytes: bytes of a session, from and to.
         size_spread: standard deviation of ln(bytes) between the sessions, at most.
         sources: sources that do so to one destination in an hour; if there are more, known ones are a crowd.
+        login_sessions: of a pair in an hour, if the port is one for logins.
+        login_ports: ports where hosts log in.
     """
 
     sessions: LimitByPast = _by_past(60, 100)
@@ -90,6 +109,8 @@ class BruteForceLimits(LimitGroup):
     session_bytes: Range = (300, 20_000)
     size_spread: Positive = 0.6
     sources: Count = 3
+    login_sessions: Count = 60
+    login_ports: Ports = (21, 22, 23, 110, 143, 389, 445, 993, 995, 1433, 3306, 3389, 5432, 5900, 5985, 5986)
 
 
 class FloodLimits(LimitGroup):
@@ -158,6 +179,8 @@ class BeaconLimits(LimitGroup):
         many_calls: calls from which on ``gap_spread`` is allowed.
         sources: sources of the destination in the day, at most.
         period_seconds: mean seconds between calls, from and to.
+        rapid_seconds: mean seconds between calls, at least, if there are ``rapid_calls``.
+        rapid_calls: calls from which on they may follow each other so fast.
         gap_spread: standard deviation of ln(gap) between many calls, at most.
         few_gap_spread: the same between few calls, which also have to be ``few_period_seconds`` apart.
         few_period_seconds: mean seconds between few calls, at least.
@@ -167,12 +190,15 @@ class BeaconLimits(LimitGroup):
         late_start_hours: without a past, hours of the day after which a first call counts as new.
         clock_bytes: bytes of a UDP call that may ask for the time, at most.
         clock_hours: hours of the past in which the source sent such calls, at least.
+        clock_ports: ports of time servers.
     """
 
     calls: LimitByPast = _by_past(5, 12)
     many_calls: LimitByPast = _by_past(8, 12)
     sources: LimitByPast = _by_past(2, 1)
     period_seconds: Range = (20, 18_000)
+    rapid_seconds: Positive = 2
+    rapid_calls: Count = 100
     gap_spread: Positive = 0.45
     few_gap_spread: Positive = 0.35
     few_period_seconds: Positive = 3_000
@@ -182,6 +208,7 @@ class BeaconLimits(LimitGroup):
     late_start_hours: HoursOfDay = 6
     clock_bytes: Positive = 400
     clock_hours: Count = 6
+    clock_ports: Ports = (123,)
 
 
 class LateralMovementLimits(LimitGroup):
@@ -191,11 +218,13 @@ class LateralMovementLimits(LimitGroup):
         session_bytes: mean bytes of a session, at least.
         peers: clients that a known source opens sessions to.
         unknown_source_peers: clients that a source opens sessions to that the past does not know.
+        remote_ports: ports by which hosts are worked on from afar.
     """
 
     session_bytes: Positive = 500
     peers: Count = 5
     unknown_source_peers: Count = 8
+    remote_ports: Ports = (22, 23, 135, 139, 445, 3389, 5900, 5985, 5986)
 
 
 class NewServiceLimits(LimitGroup):
@@ -221,9 +250,11 @@ class AnomalyLimits(LimitGroup):
 
     Attributes:
         nats_per_doubling: nats above the alert score that count like twice a detector's limit.
+        flows: of the host in such conversations, at least.
     """
 
     nats_per_doubling: Positive = 4
+    flows: Count = 2
 
 
 class PastLimits(LimitGroup):
@@ -275,6 +306,7 @@ class DetectorLimits(LimitGroup):
     """All limits: a group per kind of finding, and what they share."""
 
     horizontal_scan: ScanLimits = ScanLimits()
+    vertical_scan: VerticalScanLimits = VerticalScanLimits()
     brute_force: BruteForceLimits = BruteForceLimits()
     ddos: FloodLimits = FloodLimits()
     exfiltration: ExfiltrationLimits = ExfiltrationLimits()

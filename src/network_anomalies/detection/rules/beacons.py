@@ -3,8 +3,15 @@
 import numpy as np
 import pandas as pd
 
-from network_anomalies.detection.alerts.findings import name_pairs, to_findings
-from network_anomalies.detection.rules.dialogues import ObservedDay, are_exceptions, are_private, count_sources
+from network_anomalies.detection.alerts.findings import name_pairs, say_service, to_findings
+from network_anomalies.detection.rules.dialogues import (
+    ObservedDay,
+    are_exceptions,
+    are_groups,
+    are_private,
+    ask_time,
+    count_sources,
+)
 from network_anomalies.detection.scoring.columns import SIZE_BINS_PER_E
 from network_anomalies.detection.scoring.history import find_rows
 
@@ -12,30 +19,36 @@ from network_anomalies.detection.scoring.history import find_rows
 def find_beacons(day: ObservedDay) -> pd.DataFrame:
     """Find sources that call a destination again and again at even intervals, with flows of alike size.
 
-    Normal are destinations that anyone knew in the past or that several sources talk to, and small UDP flows of a
-    size that the source already had (it may ask another time server). Without a past, only calls that go on for hours,
-    and begin hours into the day or lead out to where nobody else goes.
+    Normal are destinations that anyone knew in the past or that several sources talk to, groups of hosts, and small
+    UDP flows to the port of time servers or, where no port is known, of a size that the source already had (it may ask
+    another time server). Without a past, only calls that go on for hours, and begin hours into the day or lead out to where nobody else goes.
     """
     calls, limits = day.dialogues, day.limits.beaconing
     least_calls = limits.calls.choose(day.has_past)
     many = calls["flows"] >= limits.many_calls.choose(day.has_past)
     few = calls["period"] >= limits.few_period_seconds
     even = (many & (calls["gap_spread"] <= limits.gap_spread)) | (few & (calls["gap_spread"] <= limits.few_gap_spread))
-    even &= calls["period"].between(*limits.period_seconds)
+    rapid = (calls["flows"] >= limits.rapid_calls) & (calls["period"] >= limits.rapid_seconds)
+    even &= (calls["period"] <= limits.period_seconds[1]) & (rapid | (calls["period"] >= limits.period_seconds[0]))
     alike = (calls["flows"] >= least_calls) & (calls["size_spread"] <= limits.size_spread)
     alike &= calls["flow_bytes"] <= limits.call_bytes
     lone = count_sources(calls) <= limits.sources.choose(day.has_past)
-    beacons = calls[even & alike & lone & ~_may_be_clocks(day, calls) & _are_new(day, calls)]
+    single = ~_may_be_clocks(day, calls) & ~are_groups(calls["dst_ip"])
+    beacons = calls[even & alike & lone & single & _are_new(day, calls)]
     count_ratio = beacons["flows"] / least_calls
     spread_ratio = limits.gap_spread / beacons["gap_spread"].clip(lower=0.01)
-    table = name_pairs(beacons.assign(strength=np.minimum(count_ratio, spread_ratio)))
+    strength = np.minimum(count_ratio, spread_ratio)
+    table = name_pairs(beacons.assign(value=beacons["flows"], limit=least_calls, strength=strength))
     sentences = [
-        f"{source} called {target} {flows:,} times, about every {_say_seconds(period)}, with {size:,.0f} bytes each"
-        for source, target, flows, period, size in zip(
-            table["entity"], table["peer"], table["flows"], beacons["period"], beacons["flow_bytes"], strict=True
+        f"{source} called {target} {flows:,} times (limit {least_calls}) {say_service(protocol, port)}, about every "
+        f"{_say_seconds(period)}, with {size:,.0f} bytes each"
+        for source, target, flows, protocol, port, period, size in zip(
+            *(table[name] for name in ("entity", "peer", "flows", "protocol", "service")),
+            *(beacons[name] for name in ("period", "flow_bytes")),
+            strict=True,
         )
     ]
-    return to_findings("beaconing", table, sentences, day.limits.score)
+    return to_findings("beaconing", table, "even calls in the day", sentences, day.limits.score)
 
 
 def _are_new(day: ObservedDay, calls: pd.DataFrame) -> pd.Series:
@@ -48,7 +61,8 @@ def _are_new(day: ObservedDay, calls: pd.DataFrame) -> pd.Series:
 
 def _may_be_clocks(day: ObservedDay, calls: pd.DataFrame) -> np.ndarray:
     small = (calls["protocol"] == "UDP") & (calls["flow_bytes"] <= day.limits.beaconing.clock_bytes)
-    return np.asarray(small & (_have_size_habit(day, calls) | (not day.has_past)))
+    habit = (calls["ported"] == 0) & (_have_size_habit(day, calls) | (not day.has_past))
+    return np.asarray(ask_time(calls, day.limits.beaconing) | (small & habit))
 
 
 def _have_size_habit(day: ObservedDay, calls: pd.DataFrame) -> np.ndarray:

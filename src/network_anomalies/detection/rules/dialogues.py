@@ -1,17 +1,29 @@
 """A day beside the past: conversation-hours and whole-day dialogues, with what the history knows of each."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_network
 
 import numpy as np
 import pandas as pd
 
-from network_anomalies.detection.limits import DEFAULT_LIMITS, DetectorLimits, PastLimits
-from network_anomalies.detection.scoring.columns import SECOND, Groups
+from network_anomalies.detection.alerts.findings import find_main_services
+from network_anomalies.detection.limits import (
+    DEFAULT_LIMITS,
+    BeaconLimits,
+    DetectorLimits,
+    PastLimits,
+)
+from network_anomalies.detection.scoring.columns import SECOND, UNKNOWN, Groups
 from network_anomalies.detection.scoring.history import COUNTS, KEYS, History, find_rows, group_by
 from network_anomalies.detection.scoring.summary import Summary
 
+# RFC 1918, RFC 3927, RFC 4193, RFC 4291. Not all that Python calls private: nobody's own hosts are in 198.18.0.0/15.
+PRIVATE_NETWORKS = tuple(
+    map(ip_network, ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "169.254.0.0/16", "fc00::/7", "fe80::/10"))
+)
+_NEVER = np.iinfo(np.int64).max
 DIALOGUE = ["src_ip", "dst_ip", "protocol"]
 
 
@@ -43,6 +55,34 @@ class ObservedDay:
     def dialogues(self) -> pd.DataFrame:
         """Conversations over the whole day, with ``hours``, and gaps across hours counted in."""
         return self.add_past(_describe(merge_hours(self.summary.conversations)))
+
+    @cached_property
+    def _first_words(self) -> tuple[np.ndarray, np.ndarray]:
+        """Each source and destination of the day as one number, in order, and when the one first spoke to the other."""
+        talks = self.summary.conversations
+        pairs = talks["src_ip"].cat.codes.to_numpy(np.int64) << 32 | talks["dst_ip"].cat.codes.to_numpy()
+        known, places = np.unique(pairs, return_inverse=True)
+        first = np.full(len(known), _NEVER)
+        np.minimum.at(first, places, talks["first"].to_numpy())
+        return known, first
+
+    def find_first(self, calls: pd.DataFrame, source: str, destination: str) -> np.ndarray:
+        """Return when the host in one column of some rows first spoke to the one in another, ``_NEVER`` if it did not.
+
+        Args:
+            calls: rows with addresses of the day.
+            source: column of those who speak.
+            destination: column of those who are spoken to.
+        """
+        known, first = self._first_words
+        codes = []
+        for name, side in ((source, "src_ip"), (destination, "dst_ip")):
+            names = self.summary.conversations[side].cat.categories
+            codes.append(names.get_indexer(calls[name].cat.categories)[calls[name].cat.codes].astype(np.int64))
+        sought = codes[0] << 32 | codes[1]
+        place = np.minimum(np.searchsorted(known, sought), max(len(known) - 1, 0))
+        spoke = (codes[0] >= 0) & (codes[1] >= 0) & (np.append(known, 0)[place] == sought)
+        return np.where(spoke, np.append(first, _NEVER)[place], _NEVER)
 
     def add_past(self, table: pd.DataFrame) -> pd.DataFrame:
         """Add ``past_<key>_<count>`` columns for source, destination and pair; all 0 without a past."""
@@ -93,7 +133,25 @@ def merge_hours(conversations: pd.DataFrame) -> pd.DataFrame:
         gap_squares=gaps[2],
         size_mean=sizes[1],
         size_squares=sizes[2],
+        **_merge_services(groups, conversations),
     )
+
+
+def _merge_services(groups: Groups, conversations: pd.DataFrame) -> dict[str, np.ndarray]:
+    """Return sums of what is known of ports and directions, the busiest hour's service, and the most ports of an hour.
+
+    ``service_flows`` are the flows of that service in all hours where it is the most frequent one.
+    """
+    names = ("ported", "sided", "answered", "upload", "download")
+    columns = {name: sum_groups(groups, conversations[name]) for name in names}
+    order = np.argsort(conversations["service_flows"].to_numpy(), kind="stable")
+    service = np.full(len(groups), UNKNOWN)
+    service[groups.codes[order]] = conversations["service"].to_numpy()[order]  # what is written last stays
+    same = conversations["service"].to_numpy() == service[groups.codes]
+    ports = np.zeros(len(groups), dtype=np.int64)
+    np.maximum.at(ports, groups.codes, conversations["ports"].to_numpy())
+    served = sum_groups(groups, conversations["service_flows"].where(same, 0))
+    return columns | {"service": service, "service_flows": served, "ports": ports}
 
 
 def sum_groups(groups: Groups, values: pd.Series) -> np.ndarray:
@@ -102,17 +160,52 @@ def sum_groups(groups: Groups, values: pd.Series) -> np.ndarray:
 
 
 def are_private(addresses: pd.Series) -> np.ndarray:
-    """Return which addresses are private (RFC 1918, RFC 4193 and the like); what is no address is not."""
+    """Return which addresses are in ``PRIVATE_NETWORKS``; what is no address is not."""
     private = np.array([_is_private(text) for text in addresses.cat.categories], dtype=bool)
     return np.asarray(np.append(private, False)[addresses.cat.codes])
+
+
+def are_groups(addresses: pd.Series) -> np.ndarray:
+    """Return which addresses are those of groups of hosts: multicast and broadcast.
+
+    These are 224.0.0.0/4 (RFC 5771), ff00::/8 (RFC 4291), 255.255.255.255, and private IPv4 addresses that end in 255,
+    the broadcast addresses of most local networks (RFC 919).
+    """
+    names = addresses.cat.categories
+    group = names.str.fullmatch(r"(22[4-9]|23\d)(\.\d+){3}|ff[0-9a-f]{2}:.*|255\.255\.255\.255", case=False)
+    private = np.array([_is_private(text) for text in names], dtype=bool)
+    local = np.asarray(names.str.fullmatch(r"(\d+\.){3}255"), dtype=bool) & private
+    return np.asarray(np.append(np.asarray(group, dtype=bool) | local, False)[addresses.cat.codes])
+
+
+def are_answers(day: ObservedDay, calls: pd.DataFrame) -> np.ndarray:
+    """Return in which rows the destination spoke first of the two on the day, over any protocol.
+
+    Sensors of one-way flows log both directions, and an ICMP error is a flow of its own: neither was begun by its
+    source.
+    """
+    answers: np.ndarray = day.find_first(calls, "dst_ip", "src_ip") < day.find_first(calls, "src_ip", "dst_ip")
+    return answers
+
+
+def ask_time(calls: pd.DataFrame, limits: BeaconLimits) -> np.ndarray:
+    """Return which rows are small UDP flows at the port of time servers."""
+    small = np.expm1(calls["size_mean"]) <= limits.clock_bytes
+    return np.asarray(small & (calls["protocol"] == "UDP") & np.isin(find_main_services(calls), limits.clock_ports))
+
+
+def have_service(calls: pd.DataFrame, services: Sequence[int]) -> np.ndarray:
+    """Return which rows may be about one of some services: most flows are, or no port is known."""
+    return np.asarray((calls["ported"] == 0) | np.isin(find_main_services(calls), services))
 
 
 @lru_cache(maxsize=65_536)  # every detector asks about the same hosts
 def _is_private(text: str) -> bool:
     try:
-        return ip_address(text).is_private
+        address = ip_address(text)
     except ValueError:
         return False
+    return any(address in network for network in PRIVATE_NETWORKS)
 
 
 def _merge_moments(
