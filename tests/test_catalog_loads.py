@@ -53,7 +53,7 @@ AT_ONCE = {
     **dict.fromkeys(("previous_champion", "truth_events"), type(None)),
 }
 """What loads before any run: without rows."""
-WITHIN_A_RUN = "this dataset has content only while a run works"
+WITHIN_A_RUN = "this dataset has content only during a run"
 
 
 def load_all(project, **params) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""A plot, and its picture again."""
+"""A plot that can be loaded as a picture."""
 
 from base64 import b64decode
 from io import BytesIO
@@ -8,7 +8,7 @@ from kedro_datasets.matplotlib import MatplotlibDataset
 
 
 class PictureDataset(MatplotlibDataset):  # type: ignore[misc]
-    """A ``MatplotlibDataset`` that loads what it saved, as a picture (``PIL.Image.Image``), which notebooks show.
+    """A ``MatplotlibDataset`` that also loads: the saved figure as a ``PIL.Image.Image``, which notebooks show.
 
     Example of a catalog entry:
 
@@ -27,7 +27,7 @@ class PictureDataset(MatplotlibDataset):  # type: ignore[misc]
     """
 
     def load(self) -> Any:
-        """Return the picture as it is stored."""
+        """Return the stored picture."""
         from PIL import Image
 
         return Image.open(BytesIO(b64decode(self.preview())))

@@ -1,4 +1,4 @@
-"""Records of the registry, as a dataset."""
+"""A dataset of the registry's records."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -38,10 +38,10 @@ class RecordKind:
     """How records of a kind are read and written.
 
     Attributes:
-        read: reads those of a source and date; None or an empty frame if there are none.
-        write: writes them in one transaction; None where only runs and their commits write them.
-        content: what is missing where there are none.
-        made_by: the pipeline to run then; empty where a source may have none, and loading gives none.
+        read: returns the records of a source and date; None or an empty frame if there are none.
+        write: writes records in one transaction; None if the dataset may only load this kind.
+        content: what the error calls missing records.
+        made_by: the pipeline that the error names; empty if missing records are no error.
     """
 
     read: Callable[[Engine, str, date], Loaded]
@@ -70,15 +70,15 @@ KINDS = {
         for name, lookup in LOOKUPS.items()
     },
 }
-"""The receipts of stages, a day's alerts, and rows that runs and their commits write."""
+"""Receipts of stages, a day's alerts, and rows that runs and commits write."""
 
 
 class RegistryRecordsDataset(AbstractDataset[StageReceipt | DayAlerts, Loaded]):
-    """Writes records about a source and date into the registry, and loads them.
+    """Writes records of a source and date into the registry, and loads them.
 
-    A stage's receipt is saved and loaded as the same type, ``network_anomalies.records``. Alerts are saved as
-    ``DayAlerts`` and loaded as a frame, the highest score first and suppressed ones last. The other kinds are frames
-    that can only be loaded.
+    A stage's receipt is saved and loaded as the same class of ``network_anomalies.records``. Alerts are saved as
+    ``DayAlerts`` and loaded as a frame, the highest score first and suppressed alerts last. The other kinds can only
+    be loaded, as frames.
 
     Example of a catalog entry:
 
@@ -119,13 +119,13 @@ class RegistryRecordsDataset(AbstractDataset[StageReceipt | DayAlerts, Loaded]):
         """Create the dataset.
 
         Args:
-            records: which, a name of ``KINDS``.
-            source: whose events.
+            records: a name of ``KINDS``.
+            source: name of the source.
             logical_date: the day, as YYYY-MM-DD.
             registry: ``credentials`` with ``con``, the registry's SQLAlchemy URL.
             object_root: URL of the folder that the outputs of a receipt are relative to.
-            files: what the stage writes beside the objects that its node names, see ``datasets.files``.
-            credentials: of the filesystem of ``files``.
+            files: files that the stage writes and its receipt does not name, see ``datasets.files``.
+            credentials: options of the filesystem of ``files``.
             metadata: for plug-ins; Kedro ignores it.
         """
         self._records = records
@@ -140,14 +140,14 @@ class RegistryRecordsDataset(AbstractDataset[StageReceipt | DayAlerts, Loaded]):
 
     @property
     def engine(self) -> Engine:
-        """The registry, its schema in place."""
+        """The registry's engine, after a check of its schema."""
         return open_registry(self._url)
 
     def save(self, data: StageReceipt | DayAlerts) -> None:
         """Write the records in one transaction.
 
         Raises:
-            ProjectError: only runs and their commits write records of this kind.
+            ProjectError: records of this kind can only be loaded.
         """
         if self._kind.write is None:
             raise ProjectError(f"{self._records} is read only: runs and their commits write these rows")
@@ -159,15 +159,15 @@ class RegistryRecordsDataset(AbstractDataset[StageReceipt | DayAlerts, Loaded]):
         """Return the latest receipt, or the rows as a frame.
 
         Raises:
-            ProjectError: there is none, and what asks needs it.
+            ProjectError: there is none, and a source without any cannot be worked on.
         """
-        found = self._read()
-        if self._kind.made_by and _is_missing(found):
+        records = self._read()
+        if self._kind.made_by and _is_missing(records):
             raise ProjectError(
                 f"source {self._source} has no {self._kind.content} on {self._logical_date}: "
                 f"run the {self._kind.made_by} pipeline of that day, or set logical_date and source"
             )
-        return found
+        return records
 
     def _read(self) -> Loaded:
         return self._kind.read(self.engine, self._source, self._logical_date)
@@ -179,5 +179,5 @@ class RegistryRecordsDataset(AbstractDataset[StageReceipt | DayAlerts, Loaded]):
         return {"records": self._records, "source": self._source, "logical_date": str(self._logical_date)}
 
 
-def _is_missing(found: Loaded) -> bool:
-    return found.empty if isinstance(found, pd.DataFrame) else found is None
+def _is_missing(records: Loaded) -> bool:
+    return records.empty if isinstance(records, pd.DataFrame) else records is None

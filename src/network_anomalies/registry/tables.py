@@ -1,4 +1,4 @@
-"""The registry's tables, the same on SQLite and PostgreSQL. Migrations stand beside, in ``migrations/versions``."""
+"""The registry's tables, the same on SQLite and PostgreSQL. Their migrations are in ``migrations/versions``."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -31,17 +31,17 @@ from network_anomalies.records.batch import FATES
 
 
 class Instant(TypeDecorator[datetime]):
-    """A UTC instant: ``timestamptz`` on PostgreSQL, text in UTC on SQLite; always aware in Python."""
+    """A UTC instant: ``timestamptz`` on PostgreSQL, text on SQLite, a ``datetime`` with time zone in Python."""
 
     impl = DateTime(timezone=True)
     cache_ok = True
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        """Send the instant in UTC."""
+        """Return the instant in UTC, for the database."""
         return value.astimezone(UTC) if value is not None else None
 
     def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:
-        """Give the instant back in UTC; SQLite forgets the zone."""
+        """Return the instant in UTC; SQLite does not store the time zone."""
         if value is None:
             return None
         instant: datetime = value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
@@ -69,7 +69,7 @@ def _one_of(states: tuple[str, ...]) -> CheckConstraint:
 
 
 def _one_current(name: str, columns: tuple[str, ...], status: str) -> Index:
-    """Return the index by which a database refuses a second current row."""
+    """Return the index that makes a database refuse a second current row."""
     where = text(f"status = '{status}'")
     return Index(name, *columns, unique=True, sqlite_where=where, postgresql_where=where)
 
@@ -323,4 +323,4 @@ RIGHTS: dict[str, tuple[str, ...]] = {
     "alerts": (*_WRITE, "DELETE"),  # a day's alerts are replaced
     **dict.fromkeys(("alembic_version", "alert_lineage", "current_objects"), ("SELECT",)),
 }
-"""What the user of a run may do in PostgreSQL, by table and view; making and changing them is for `kedro setup`."""
+"""Rights that a run's user needs in PostgreSQL, by table and view; `kedro setup` needs the right to make them."""

@@ -3,11 +3,21 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from network_anomalies.detection.scoring.columns import SERVICES, SIZE_BINS, UNKNOWN, Coded, Groups, group_rows
+from network_anomalies.detection.scoring.columns import (
+    HOUR,
+    MINUTE,
+    SERVICES,
+    SIZE_BINS,
+    UNKNOWN,
+    Coded,
+    Groups,
+    group_rows,
+)
 from network_anomalies.detection.scoring.summary import Summary, sort_by_keys, stack
 
 PROBE_BYTES = 200
@@ -38,6 +48,17 @@ _NO_SPAN = 2**62, -(2**62)
 COUNTS = {name: (*SUMS, *PEAKS.get(name, ())) for name in KEYS}
 
 
+class Block(NamedTuple):
+    """A length of time: microseconds, and the column of a history that counts blocks of it."""
+
+    micros: int
+    column: str
+
+
+BLOCKS = (Block(HOUR, "hours"), Block(10 * MINUTE, "tens"), Block(MINUTE, "minutes"))
+LEAST_BLOCKS = 6
+
+
 @dataclass(frozen=True)
 class History:
     """Counts of the past, from a day's summary each.
@@ -60,6 +81,23 @@ class History:
     total_hours: int
     first: int
     last: int
+
+    @cached_property
+    def block(self) -> Block:
+        """The longest block of time of which the history spans ``LEAST_BLOCKS``, else the shortest one."""
+        span = self.last - self.first
+        return next((block for block in BLOCKS if span >= LEAST_BLOCKS * block.micros), BLOCKS[-1])
+
+    @cached_property
+    def meets_others(self) -> np.ndarray:
+        """Per row of the table ``source``, whether it has a destination that other sources have as well."""
+        pairs, destinations, sources = (self.tables[name] for name in ("pair", "destination", "source"))
+        at_destination, at_source = (
+            find_rows(self, name, [(pairs[key].cat.codes.to_numpy(), pairs[key].cat.categories)])
+            for name, key in (("destination", "dst_ip"), ("source", "src_ip"))
+        )
+        shared = destinations["flows"].to_numpy()[at_destination] > pairs["flows"].to_numpy()
+        return np.bincount(at_source, shared, len(sources)) > 0
 
     @cached_property
     def packed(self) -> dict[str, np.ndarray]:
@@ -130,24 +168,27 @@ def merge_histories(histories: Iterable[History]) -> History:
     return History(tables, sum(part.total_hours for part in parts), first, last)
 
 
-def look_up(history: History, name: str, coded: Coded, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the ``flows`` and ``hours`` of the keys of some rows, 0 where a key is unknown.
+def look_up(
+    history: History, name: str, coded: Coded, rows: np.ndarray, counts: tuple[str, ...]
+) -> tuple[np.ndarray, ...]:
+    """Return counts of the keys of some rows, 0 where a key is unknown.
 
     Args:
         history: the past.
         name: one of its tables.
         coded: the events.
         rows: places of the events to look up.
+        counts: columns of the table.
     """
     columns: dict[str, tuple[np.ndarray, pd.Index | None]] = {
         "src_ip": (coded.source[rows], coded.sources),
         "dst_ip": (coded.destination[rows], coded.destinations),
         "protocol": (coded.protocol[rows], coded.protocols),
         "size_bin": (coded.size_bin[rows], None),
+        "service": (coded.service[rows], None),
     }
     place = find_rows(history, name, [columns[key] for key in KEYS[name]])
-    flows, hours = (np.append(history.tables[name][count].to_numpy(), 0)[place] for count in ("flows", "hours"))
-    return flows, hours
+    return tuple(np.append(history.tables[name][count].to_numpy(), 0)[place] for count in counts)
 
 
 def find_rows(history: History, name: str, wanted: list[tuple[np.ndarray, pd.Index | None]]) -> np.ndarray:

@@ -12,17 +12,18 @@ import pyarrow as pa
 from network_anomalies.detection.scoring.columns import SIZE_BINS_PER_E
 from network_anomalies.detection.scoring.context import CONTEXT_COLUMNS
 from network_anomalies.detection.scoring.features import FEATURES, LEVELS, LEVELS_PER_E, ZERO
-from network_anomalies.detection.scoring.history import COUNTS, KEYS, History
+from network_anomalies.detection.scoring.history import COUNTS, KEYS, LEAST_BLOCKS, History
 from network_anomalies.detection.scoring.model import Model, ModelParameters
 from network_anomalies.detection.scoring.summary import Summary
 from network_anomalies.detection.scoring.surprise import MASS_UNIT
 from network_anomalies.errors import ProjectError
 
 FEATURE_SPEC: dict[str, Any] = {
-    "version": 1,
+    "version": 2,
     "context": list(CONTEXT_COLUMNS),
     "features": {name: [feature.facet, feature.side] for name, feature in FEATURES.items()},
     "history": {name: [*keys, *COUNTS[name]] for name, keys in KEYS.items()},
+    "least_blocks": LEAST_BLOCKS,
     "levels": LEVELS,
     "levels_per_e": LEVELS_PER_E,
     "mass_unit": MASS_UNIT,

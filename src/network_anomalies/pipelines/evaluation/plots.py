@@ -7,7 +7,7 @@ import pandas as pd
 
 
 def draw_distribution(scores: np.ndarray, label: np.ndarray) -> Any:
-    """Draw how the scores of attack flows and of all others are distributed."""
+    """Draw the distribution of the scores of attack flows and of other flows."""
     figure, axes = _make_axes("Scores of test flows", "score (higher is more anomalous)", "flows")
     bins = np.linspace(scores.min(), max(scores.max(), scores.min() + 1), 60)
     axes.hist(scores[~label], bins, label="other flows", color="tab:blue", alpha=0.7)
@@ -19,7 +19,7 @@ def draw_distribution(scores: np.ndarray, label: np.ndarray) -> Any:
 
 
 def draw_precision_recall(scores: dict[str, np.ndarray], label: np.ndarray) -> Any:
-    """Draw precision against recall of each model; without truth an empty frame that says so."""
+    """Draw precision against recall of each model; without ground truth an empty plot with a note."""
     figure, axes = _make_axes("Precision and recall of test flows", "recall", "precision")
     axes.set(xlim=(0, 1.02), ylim=(0, 1.02))
     if not 0 < label.sum() < len(label):

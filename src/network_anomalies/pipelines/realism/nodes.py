@@ -1,4 +1,4 @@
-"""Nodes that draw a week's synthetic days, measure them and plot them."""
+"""Nodes that draw synthetic days of a week, measure them and plot them."""
 
 import logging
 from datetime import date, timedelta
@@ -18,10 +18,10 @@ FEWEST_EVENTS = 50_000
 
 
 def draw_days(generator: GeneratorParameters, logical_date: date) -> dict[date, pd.DataFrame]:
-    """Draw the date, the day before it, and two working days and the weekend of its week; date to events.
+    """Draw the events of the date, of the day before it, and of two working days and the weekend of its week.
 
     Raises:
-        ContractError: too few events for shares of a thousandth to mean anything.
+        ContractError: there are too few events to measure shares of a thousandth.
     """
     if generator.n_events < FEWEST_EVENTS:
         raise ContractError(
@@ -32,7 +32,7 @@ def draw_days(generator: GeneratorParameters, logical_date: date) -> dict[date, 
 
 
 def measure_profile(synthetic_days: dict[date, pd.DataFrame], logical_date: date) -> pd.DataFrame:
-    """Measure the days against every target; columns as of ``generator.realism.measure_realism``."""
+    """Compare the days with every target; columns as in ``generator.realism_measures.measure_realism``."""
     working_days, weekend = _split_week(synthetic_days, logical_date)
     before = logical_date - timedelta(days=1)
     report = measure_realism(synthetic_days[logical_date], synthetic_days[before], working_days, weekend)
@@ -69,11 +69,11 @@ def _plot_sizes(axes: Any, sizes: pd.Series) -> None:
 
 
 def _plot_targets(axes: Any, report: pd.DataFrame) -> None:
-    """Show where each measure lies between the ends of its target."""
-    place = (report["measured"] - report["low"]) / (report["high"] - report["low"])
+    """Plot the position of each measure between the lowest and the highest value of its target."""
+    position = (report["measured"] - report["low"]) / (report["high"] - report["low"])
     rows = np.arange(len(report))[::-1]
     axes.barh(rows, 1.0, color="0.9")
-    axes.scatter(place.clip(-0.1, 1.1), rows, c=np.where(report["within"], "tab:green", "tab:red"), s=18)
+    axes.scatter(position.clip(-0.1, 1.1), rows, c=np.where(report["within"], "tab:green", "tab:red"), s=18)
     axes.set_yticks(rows, report["target"], fontsize=6)
     axes.set(title="Targets: from lowest to highest", xlim=(-0.15, 1.15), xticks=[])
 
@@ -92,4 +92,4 @@ def _split_week(days: dict[date, pd.DataFrame], logical_date: date) -> tuple[lis
 def _list_week(logical_date: date) -> list[date]:
     """Return Tuesday, Wednesday, Saturday and Sunday of a date's week."""
     monday = logical_date - timedelta(days=logical_date.weekday())
-    return [monday + timedelta(days=place) for place in (1, 2, 5, 6)]
+    return [monday + timedelta(days=days) for days in (1, 2, 5, 6)]

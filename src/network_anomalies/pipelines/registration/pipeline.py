@@ -1,4 +1,4 @@
-"""Which model is champion, and why."""
+"""The decision which model is champion, and its reason."""
 
 from kedro.pipeline import Node, Pipeline
 
