@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from network_anomalies.detection.alerts.findings import name_pairs, say_service, to_findings
+from network_anomalies.detection.alerts.findings import name_pairs, rank_findings, say_service, to_findings
 from network_anomalies.detection.rules.dialogues import (
     ObservedDay,
     are_exceptions,
@@ -39,10 +39,12 @@ def find_beacons(day: ObservedDay) -> pd.DataFrame:
     alike &= calls["flow_bytes"] <= limits.call_bytes
     lone = count_sources(calls) <= limits.sources.choose(day.has_past)
     single = ~_may_be_clocks(day, calls) & ~are_groups(calls["dst_ip"])
-    beacons = calls[even & alike & lone & single & _are_new(day, calls)]
+    suspects = lone & single & _are_new(day, calls)
+    beacons = calls[even & alike & suspects]
     count_ratio = beacons["flows"] / least_calls
     spread_ratio = limits.gap_spread / spread[beacons.index].clip(lower=0.01)
     strength = np.minimum(count_ratio, spread_ratio)
+    slow = _find_slow_beacons(day, calls[suspects])
     table = name_pairs(beacons.assign(value=beacons["flows"], limit=least_calls, strength=strength))
     sentences = [
         f"{source} called {target} {flows:,} times (limit {least_calls}) {say_service(protocol, port)}, about every "
@@ -53,7 +55,28 @@ def find_beacons(day: ObservedDay) -> pd.DataFrame:
             strict=True,
         )
     ]
-    return to_findings("beaconing", table, "even calls in the day", sentences, day.limits.score)
+    return rank_findings([to_findings("beaconing", table, "even calls in the day", sentences, day.limits.score), slow])
+
+
+def _find_slow_beacons(day: ObservedDay, calls: pd.DataFrame) -> pd.DataFrame:
+    """Find new pairs with few calls a day on several days, each alone in its hour and of about the same size."""
+    limits = day.limits.beaconing
+    days, hours = calls["young_pair_days"] + 1, calls["young_pair_hours"] + calls["hours"]
+    total = calls["young_pair_flows"] + calls["flows"]
+    alike = (calls["size_spread"] <= limits.size_spread) & (calls["flow_bytes"] <= limits.call_bytes)
+    singly = (hours >= limits.alone_share * total) & (days >= limits.slow_days) & (total >= limits.slow_calls)
+    slow = calls.assign(total=total, days=days, value=total, limit=limits.slow_calls)[singly & alike]
+    table = name_pairs(slow.assign(strength=slow["total"] / limits.slow_calls))
+    sentences = [
+        f"{source} called {target} {total:,.0f} times (limit {limits.slow_calls}) {say_service(protocol, port)} on "
+        f"{days:.0f} days, each time alone in its hour, with {size:,.0f} bytes each today"
+        for source, target, total, protocol, port, days, size in zip(
+            *(table[name] for name in ("entity", "peer", "value", "protocol", "service")),
+            *(slow[name] for name in ("days", "flow_bytes")),
+            strict=True,
+        )
+    ]
+    return to_findings("beaconing", table, "calls since the pair began", sentences, day.limits.score)
 
 
 def _are_new(day: ObservedDay, calls: pd.DataFrame) -> pd.Series:

@@ -15,8 +15,8 @@ from network_anomalies.detection.limits import (
     DetectorLimits,
     PastLimits,
 )
-from network_anomalies.detection.scoring.columns import MINUTE, SECOND, UNKNOWN, Groups
-from network_anomalies.detection.scoring.history import COUNTS, KEYS, History, find_rows, group_by
+from network_anomalies.detection.scoring.columns import HOUR, MINUTE, SECOND, UNKNOWN, Groups
+from network_anomalies.detection.scoring.history import COUNTS, KEYS, NEVER, History, find_rows, group_by
 from network_anomalies.detection.scoring.summary import Summary
 
 # RFC 1918, RFC 3927, RFC 4193, RFC 4291. Not all that Python calls private: nobody's own hosts are in 198.18.0.0/15.
@@ -86,7 +86,12 @@ class ObservedDay:
         return np.where(spoke, np.append(first, _NEVER)[place], _NEVER)
 
     def add_past(self, table: pd.DataFrame) -> pd.DataFrame:
-        """Add ``past_<key>_<count>`` columns for source, destination and pair; all 0 without a past."""
+        """Add ``past_<key>_<count>`` columns for source, destination and pair; all 0 without a past.
+
+        What began after the first hours of the past (``past.settling_hours``) is no habit: so that an attack does not
+        become normal while it goes on, 0 is what a pair did that is as young, a destination that few sources talk to,
+        and a source as far as it probes. ``young_pair_<count>`` has the counts of such pairs.
+        """
         columns = {}
         for name in ("source", "destination", "pair"):
             place = None if self.history is None else find_rows(self.history, name, _codes(table, KEYS[name]))
@@ -95,7 +100,31 @@ class ObservedDay:
                 if self.history is not None and place is not None:
                     values = self.history.tables[name][count].to_numpy(dtype="float64")
                     columns[f"past_{name}_{count}"][place >= 0] = values[place[place >= 0]]
-        return table.assign(**columns)
+        return table.assign(**self._forget_young(columns))
+
+    def _forget_young(self, columns: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        if self.history is None:
+            young = dict.fromkeys(
+                ("pair", "destination", "probes"), np.zeros(len(columns["past_pair_begin"]), dtype=bool)
+            )
+        else:
+            settled = self.history.first + self.limits.past.settling_hours * HOUR
+            few = columns["past_destination_peak_sources"] <= self.limits.beaconing.sources.with_past
+            probes = columns["past_source_begin_probes"]
+            young = {
+                "pair": columns["past_pair_begin"] > settled,
+                "destination": (columns["past_destination_begin"] > settled) & few,
+                "probes": (probes > settled) & (probes < NEVER),
+            }
+        kept = {
+            f"young_pair_{name}": np.where(young["pair"], columns[f"past_pair_{name}"], 0) for name in COUNTS["pair"]
+        }
+        reasons = dict.fromkeys(("past_source_peak_probes", "past_source_day_probes"), "probes")
+        reasons["past_source_peak_ports"] = "pair"
+        for name, values in columns.items():
+            forgotten = young.get(reasons.get(name, name.split("_")[1]), np.zeros(len(values), dtype=bool))
+            kept[name] = np.where(forgotten, 0, values)
+        return kept
 
 
 def merge_hours(conversations: pd.DataFrame) -> pd.DataFrame:

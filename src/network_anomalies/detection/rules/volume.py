@@ -101,7 +101,9 @@ def _find_single_floods(day: ObservedDay, empty: pd.DataFrame) -> pd.DataFrame:
 
 
 def find_exfiltration(day: ObservedDay) -> pd.DataFrame:
-    """Find sources that move far more than they ever did: at once to a stranger, or drip by drip to one they know.
+    """Find sources that move far more than they ever did: to a stranger, or drip by drip to one they know.
+
+    What a new pair moved on the days before counts with what it moves today.
 
     Where the events tell bytes by direction, those from the source count. Else a large download from a destination
     that nobody knew looks the same as a leak.
@@ -144,7 +146,9 @@ def _count_moved(day: ObservedDay) -> pd.DataFrame:
             ("source_moved", "past_source_peak_upload", "past_source_peak_bytes"),
         )
     }
-    return calls.assign(moved=calls["upload"].where(sided, calls["bytes"]), **past)
+    # What a pair that is not normal yet moved on the days before counts with what it moves today.
+    before = calls["young_pair_total_upload"].where(sided & known, calls["young_pair_total_bytes"])
+    return calls.assign(moved=calls["upload"].where(sided, calls["bytes"]) + before, **past)
 
 
 def _judge_by_past(day: ObservedDay, pairs: pd.DataFrame) -> tuple[pd.Series, pd.Series]:
