@@ -7,6 +7,7 @@ import pandas as pd
 
 from network_anomalies.detection import (
     conclude,
+    detect,
     fit,
     judge_slice,
     merge_histories,
@@ -17,6 +18,14 @@ from network_anomalies.detection import (
 from network_anomalies.detection.detector import split_hours
 
 DAY = 86_400
+
+
+def find_named(day: pd.DataFrame, past: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """Return a day's named findings beside the days before, or without a past: what takes no scores."""
+    summary, *before = [
+        merge_summaries([summarise(frame.iloc[rows]) for rows in split_hours(frame)]) for frame in (day, *past)
+    ]
+    return detect(summary, merge_histories(map(remember, before)) if past else None)
 
 
 def raise_alerts(day: pd.DataFrame, past: Sequence[pd.DataFrame]) -> pd.DataFrame:

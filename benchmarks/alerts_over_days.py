@@ -33,17 +33,15 @@ def main() -> None:
     parser.add_argument("--first", type=int, default=2)
     parser.add_argument("--window", type=int, default=14)
     options = parser.parse_args()
-    rows = [
-        row
-        for seed in range(options.seeds)
-        for row in judge_days(seed, options.events, options.days, options.first, options.window)
-    ]
+    days = (options.days, options.first, options.window)
+    rows = [row for seed in range(options.seeds) for row in judge_days(seed, options.events, *days)]
     print(pd.DataFrame(rows).groupby("day").mean().T.round(2).to_string())
 
 
 def judge_days(seed: int, n_events: int, days: int, first: int, window: int) -> list[dict[str, float]]:
     """Return for each day from the second on which attackers have an alert, and how many alerts name nobody of them."""
-    generator = read_generator(n_events=n_events, part_events=n_events, seed=seed, attacks={})
+    generator = read_generator(n_events=n_events, part_events=n_events, seed=seed)
+    generator = generator.model_copy(update={"attacks": {}})
     allowed = {exception.entity for exception in generator.profiles[generator.profile].allowed}
     random = np.random.default_rng(seed)
     past: list[History] = []
