@@ -253,12 +253,19 @@ class RegistrationParameters(Strict):
     min_gain: Annotated[float, Field(ge=0, le=1)]
     max_age_days: Annotated[int, Field(ge=0)]
     max_alert_ratio: Annotated[float, Field(ge=0)]
+    verdict_days: Annotated[int, Field(ge=0, le=3650)]
 
 
 class AlertsParameters(Strict):
-    """How many alerts a day may have, and which alerts are suppressed."""
+    """How many alerts a day may have, which are let pass, and how they are grouped into incidents.
+
+    ``incident_days`` lie between two alerts of an incident, at most. A dismissed habit is suppressed for
+    ``dismissed_days`` from the day of the decision on, unless the person gives another date.
+    """
 
     budget: Annotated[int, Field(ge=1, le=10_000)]
+    incident_days: Annotated[int, Field(ge=0, le=365)]
+    dismissed_days: Annotated[int, Field(ge=0, le=3650)]
     allowlist: list[AllowedParameters]
 
 

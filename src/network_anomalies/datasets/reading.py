@@ -31,6 +31,13 @@ def read_frame(
     return frame.assign(run_id=np.repeat(run_ids, [table.num_rows for table in tables])) if all(run_ids) else frame
 
 
+def read_head(fs: Any, path: str, rows: int) -> pd.DataFrame:
+    """Return the first rows of a Parquet object without reading the others."""
+    with fs.open(path, "rb") as file:
+        batch = next(pq.ParquetFile(file).iter_batches(batch_size=rows), None)
+    return pd.DataFrame() if batch is None else batch.to_pandas()
+
+
 def read_by_object(lake: CheckedObjects, folder: str, objects: Sequence[NamedObject]) -> Slices:
     """Return a function that reads each object, by its key: a part's number or a slice's first hour."""
     return {item.key: partial(_read_object, lake, folder, item) for item in objects}

@@ -12,11 +12,14 @@ from sqlalchemy import Engine
 
 from network_anomalies.datasets.files import FileOutputs, read_files
 from network_anomalies.datasets.places import Credentials, RegistryPlace
+from network_anomalies.datasets.previews import TablePreview, make_preview
 from network_anomalies.errors import ProjectError, explain_missing
+from network_anomalies.records.alerts import SourceIncidents
 from network_anomalies.records.receipt import StageReceipt
 from network_anomalies.records.scoring import DayAlerts
-from network_anomalies.registry.alert_rows import read_alerts, record_scoring, replace_alerts
+from network_anomalies.registry.alert_rows import read_alerts, read_source_alerts, record_scoring, replace_alerts
 from network_anomalies.registry.engine import open_registry
+from network_anomalies.registry.incident_rows import read_incidents, replace_incidents
 from network_anomalies.registry.lookups import LOOKUPS, look_up
 from network_anomalies.registry.stage_rows import (
     commit_transformation,
@@ -29,8 +32,10 @@ from network_anomalies.registry.stage_rows import (
     record_training,
     record_truth,
 )
+from network_anomalies.registry.verdict_rows import read_verdicts
 
 Loaded: TypeAlias = StageReceipt | pd.DataFrame | None
+Saved: TypeAlias = StageReceipt | DayAlerts | SourceIncidents
 
 
 @dataclass(frozen=True)
@@ -57,17 +62,21 @@ KINDS = {
     "evaluation": RecordKind(read_evaluation, record_evaluation, "evaluation"),
     "scoring": RecordKind(read_scoring, record_scoring, "scoring"),
     "alerts": RecordKind(read_alerts, replace_alerts),
+    "source_alerts": RecordKind(lambda engine, source, _: read_source_alerts(engine, source)),
+    "verdicts": RecordKind(lambda engine, source, _: read_verdicts(engine, source)),
+    "incidents": RecordKind(read_incidents, replace_incidents),
     **{name: RecordKind(partial(look_up, name), made_by=REQUIRED.get(name, "")) for name in LOOKUPS},
 }
-"""Receipts of stages, a day's alerts, and rows that runs and commits write."""
+"""Receipts of stages, alerts, verdicts, incidents, and rows that runs and commits write."""
 
 
-class RegistryRecordsDataset(AbstractDataset[StageReceipt | DayAlerts, Loaded]):
+class RegistryRecordsDataset(AbstractDataset[Saved, Loaded]):
     """Writes records of a source and date into the registry, and loads them.
 
     A stage's receipt is saved and loaded as the same class of ``network_anomalies.records``. Alerts are saved as
-    ``DayAlerts`` and loaded as a frame, the highest score first and suppressed alerts last. The other kinds can only
-    be loaded, as frames.
+    ``DayAlerts`` and loaded as a frame, the highest score first and suppressed alerts last. Incidents are saved as
+    ``SourceIncidents``, all of a source, and loaded as a frame of those of the day. The other kinds can only be loaded,
+    as frames.
 
     Example of a catalog entry:
 
@@ -132,7 +141,7 @@ class RegistryRecordsDataset(AbstractDataset[StageReceipt | DayAlerts, Loaded]):
         """The registry's engine, after a check of its schema."""
         return open_registry(self._url)
 
-    def save(self, data: StageReceipt | DayAlerts) -> None:
+    def save(self, data: Saved) -> None:
         """Write the records in one transaction.
 
         Raises:
@@ -157,6 +166,13 @@ class RegistryRecordsDataset(AbstractDataset[StageReceipt | DayAlerts, Loaded]):
                 f"source {self._source} has no {content} on {self._logical_date}", [self._kind.made_by]
             )
         return records
+
+    def preview(self) -> TablePreview:
+        """Return the first rows, or the fields of a receipt, for kedro-viz."""
+        found = self.load()
+        if isinstance(found, StageReceipt):
+            found = pd.DataFrame({"field": vars(found).keys(), "value": map(str, vars(found).values())})
+        return make_preview(pd.DataFrame() if found is None else found)
 
     def _read(self) -> Loaded:
         return self._kind.read(self.engine, self._source, self._logical_date)

@@ -13,7 +13,7 @@ from network_anomalies.errors import ProjectError
 from network_anomalies.registry.locks import POLL_SECONDS, make_key
 from network_anomalies.registry.transactions import transaction
 
-HEAD = "0004"
+HEAD = "0005"
 """Number of the newest migration. A run compares it with the registry's version, so it need not load Alembic."""
 CONNECT_SECONDS = 5.0
 ANSWER_SECONDS = 10.0

@@ -141,7 +141,7 @@ def _say_who_holds_it(engine: Engine, source: str, logical_date: date) -> None:
     if row:
         since = f"{row['started_at']:%F %T} UTC"
         holder = f"run {row['run_id']} (pipeline {row['pipeline']}, host {row['host']}, since {since})"
-    logger.info("Waiting for %s: it works on source %s, date %s", holder, source, logical_date)
+    logger.warning("Waiting for %s: it works on source %s, date %s", holder, source, logical_date)
 
 
 def _has_row(connection: Connection, chosen: ColumnElement[bool]) -> bool:

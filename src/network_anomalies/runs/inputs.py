@@ -6,7 +6,8 @@ records the digest of an earlier stage's facts instead of a digest of its output
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from datetime import date, timedelta
 from typing import Any
 
@@ -25,6 +26,7 @@ from network_anomalies.parameters import (
     digest_parameters,
 )
 from network_anomalies.records.receipt import StageReceipt
+from network_anomalies.records.registration import JudgedDifference
 
 Facts = dict[str, str]
 
@@ -33,6 +35,9 @@ METHODS = {"transformation": 1, "training": 1, "evaluation": 1, "registration": 
 
 NOTHING = "none"
 """The fact about something that does not exist."""
+NOTHING_JUDGED = JudgedDifference()
+DECIDING = ("budget", "allowlist")
+"""The parameters of alerts that decide which alerts a day has. The others decide what is made of them later."""
 
 
 def digest_facts(facts: Mapping[str, str]) -> str:
@@ -118,7 +123,8 @@ def list_evaluation_facts(
     features: str,
 ) -> Facts:
     """Return the facts that decide an evaluation: model, champion before it, flows, ground truth and parameters."""
-    evaluation, alerts, detectors = (values.model_dump() for values in parameters)
+    evaluation, detectors = parameters[0].model_dump(), parameters[2].model_dump()
+    alerts = parameters[1].model_dump(include=set(DECIDING))
     return {
         "method": str(METHODS["evaluation"]),
         "features": features,
@@ -130,23 +136,39 @@ def list_evaluation_facts(
     }
 
 
-def list_registration_facts(evaluation_sha256: str, registration: RegistrationParameters) -> Facts:
-    """Return the facts that decide whether a model becomes champion."""
-    parameters = digest_parameters(registration.model_dump())
-    return {"method": str(METHODS["registration"]), "parameters": parameters, "evaluation": evaluation_sha256}
+def list_registration_facts(
+    evaluation_sha256: str, registration: RegistrationParameters, judged: JudgedDifference = NOTHING_JUDGED
+) -> Facts:
+    """Return the facts that decide whether a model becomes champion; verdicts only where they say something of it."""
+    parameters = digest_parameters(registration.model_dump(exclude={"verdict_days"}))
+    facts = {"method": str(METHODS["registration"]), "parameters": parameters, "evaluation": evaluation_sha256}
+    return facts if judged == NOTHING_JUDGED else facts | {"verdicts": digest_parameters(asdict(judged))}
 
 
 def list_scoring_facts(
-    silver_sha256: str, champion_sha256: str, parameters: tuple[AlertsParameters, DetectorLimits], features: str
+    silver_sha256: str,
+    champion_sha256: str,
+    parameters: tuple[AlertsParameters, DetectorLimits],
+    features: str,
+    dismissed: Sequence[str] = (),
 ) -> Facts:
-    """Return the facts that decide a day's scores and alerts."""
-    alerts, detectors = (values.model_dump() for values in parameters)
+    """Return what decides a day's scores and alerts.
+
+    Args:
+        silver_sha256: digest of the transformation's facts.
+        champion_sha256: of the champion for the day.
+        parameters: of the alerts and of the detectors.
+        features: the sha256 of the feature specification.
+        dismissed: ids of the alerts whose dismissal decides which alerts the day has, see ``verdicts.list_dismissed``.
+    """
+    alerts, detectors = parameters[0].model_dump(include=set(DECIDING)), parameters[1].model_dump()
     return {
         "method": str(METHODS["scoring"]),
         "features": features,
         "parameters": digest_parameters({"alerts": alerts, "detectors": detectors}),
         "silver": silver_sha256,
         "champion": champion_sha256,
+        **({"verdicts": digest_facts({"dismissed": ",".join(dismissed)})} if dismissed else {}),
     }
 
 
@@ -173,6 +195,7 @@ _WORDS = {
     "method": "method",
     "contract": "contract",
     "champion": "another champion",
+    "verdicts": "verdicts",
     "truth": "ground truth",
     "silver": "new silver",
     "training": "new model",

@@ -8,13 +8,20 @@ import numpy as np
 import pandas as pd
 
 from network_anomalies.detection.alerts.triage import allow_findings, take_budget
+from network_anomalies.detection.drift import measure_stability
 from network_anomalies.parameters import AlertsParameters, EvaluationParameters
-from network_anomalies.records.evaluation import AlertMeasures, AttackResult, Drift, ModelMeasures, Ranking
+from network_anomalies.records.evaluation import (
+    AlertMeasures,
+    AttackResult,
+    Drift,
+    ModelMeasures,
+    RaisedFinding,
+    Ranking,
+)
 
 FOCUS_HOSTS = 3
 STEALTHY = 0.5
 SLACK = pd.Timedelta(hours=1)
-SMALLEST_SHARE = 1e-4
 
 
 def measure_model(label: np.ndarray, scores: np.ndarray, alerts: AlertMeasures) -> ModelMeasures:
@@ -65,7 +72,9 @@ def measure_alerts(
     raised = take_budget(allow_findings(findings, alerts.allowlist, logical_date), alerts.budget)
     by_kind = raised["kind"].value_counts().to_dict()
     if instances is None:
-        return AlertMeasures(alerts=len(raised), alerts_by_kind=by_kind)
+        rows = zip(raised["kind"], raised["entity"], raised["peer"], strict=True)
+        named = tuple(RaisedFinding(kind=kind, entity=entity, peer=peer or None) for kind, entity, peer in rows)
+        return AlertMeasures(alerts=len(raised), alerts_by_kind=by_kind, raised=named)
     attacks = list(instances.itertuples())
     matches = np.array([_match(raised, attack) for attack in attacks]).reshape(len(attacks), len(raised))
     results = tuple(
@@ -93,15 +102,13 @@ def measure_alerts(
 def measure_drift(reference: Sequence[float], scores: np.ndarray, evaluation: EvaluationParameters) -> Drift:
     """Return the population stability index (PSI) of scores against quantiles of the training's scores.
 
-    PSI is the sum of (a - e) ln(a / e) over bins with expected share e and actual share a. It measures the size of a
-    difference. A p-value does not: with many flows it is small for any difference. With few flows PSI means nothing.
+    See ``network_anomalies.detection.drift``.
     """
     edges = np.unique(reference[1:-1])
     up_to_edge = (np.searchsorted(reference, edges, side="right") - 1) / (len(reference) - 1)
-    expected = np.maximum(np.diff(up_to_edge, prepend=0, append=1), SMALLEST_SHARE)
+    expected = np.diff(up_to_edge, prepend=0, append=1)
     actual = np.bincount(np.searchsorted(edges, scores, side="left"), minlength=len(edges) + 1) / max(len(scores), 1)
-    actual = np.maximum(actual, SMALLEST_SHARE)
-    psi = float(np.sum((actual - expected) * np.log(actual / expected)))
+    psi = measure_stability(expected, actual)
     enough = len(scores) >= evaluation.drift_rows
     return Drift(psi=psi, drifted=bool(enough and psi >= evaluation.drift_psi), flows_enough=enough)
 

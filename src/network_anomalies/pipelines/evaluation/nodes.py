@@ -25,7 +25,7 @@ from network_anomalies.pipelines.evaluation.metrics import (
     measure_drift,
     measure_model,
 )
-from network_anomalies.pipelines.evaluation.plots import draw_distribution, draw_hours, draw_precision_recall
+from network_anomalies.pipelines.evaluation.plots import draw_distribution, draw_precision_recall
 from network_anomalies.records.champion import Champion
 from network_anomalies.records.evaluation import EvaluationMetrics, EvaluationReceipt, FlowScores
 from network_anomalies.records.receipt import Json, StageReceipt
@@ -115,17 +115,13 @@ def evaluate_models(
     ).to_json()
 
 
-def plot_evaluation(test_scores: FlowScores, ground_truth: pd.DataFrame) -> tuple[Any, Any, Any]:
-    """Plot the scores of attack and other flows, precision against recall, and the findings by hour."""
+def plot_evaluation(test_scores: FlowScores, ground_truth: pd.DataFrame) -> tuple[Any, Any]:
+    """Plot the scores of attack and other flows, and precision against recall."""
     flows = test_scores.flows
     attacks = ground_truth.loc[ground_truth["attack"].astype("bool"), "event_key"].astype("uint64")
     label = flows["event_key"].isin(attacks).to_numpy()
     scores = {name: flows[name].to_numpy() for name in test_scores.findings}
-    return (
-        draw_distribution(scores["candidate"], label),
-        draw_precision_recall(scores, label),
-        draw_hours(test_scores.findings["candidate"]),
-    )
+    return draw_distribution(scores["candidate"], label), draw_precision_recall(scores, label)
 
 
 def assemble_evaluation(
