@@ -9,7 +9,16 @@ import sys
 import pytest
 from click.testing import CliRunner
 from conftest import ROOT, Project, copy_project
-from docs_pages import PAGES, find_broken_links, find_commands, find_faults, find_mentions, find_missing_names
+from docs_pages import (
+    BLOCK,
+    LINK,
+    PAGES,
+    find_broken_links,
+    find_commands,
+    find_faults,
+    find_mentions,
+    find_missing_names,
+)
 from kedro.framework.cli.cli import KedroCLI
 from test_ingestion import HEADER, zeek_line
 
