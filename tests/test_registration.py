@@ -544,9 +544,7 @@ def test_mlflow_is_told_parameters_metrics_plots_and_the_model(modelled):
     assert "drift_psi" in run.data.metrics
     assert run.data.tags["model_sha256"] == trained["model_sha256"]
     folder = run.info.artifact_uri.removeprefix("file://")
-    assert sorted(os.listdir(folder)) == [
-        *("alerts_per_hour.png", "model.arrow", "precision_recall.png", "score_distribution.png")
-    ]
+    assert sorted(os.listdir(folder)) == ["model.arrow", "precision_recall.html", "score_distribution.html"]
     with open(f"{folder}/model.arrow", "rb") as file:
         assert file.read() == modelled.stored(trained["model_uri"])
 

@@ -3,9 +3,10 @@
 import atexit
 import logging
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from kedro.framework.context import KedroContext
@@ -17,22 +18,24 @@ from pydantic import BaseModel
 
 from network_anomalies.errors import ProjectError, explain
 from network_anomalies.parameters import digest_parameters
-from network_anomalies.records.batch import describe_days
 from network_anomalies.records.run_start import RunStart
 from network_anomalies.runs.signals import raise_on_signals
 from network_anomalies.runs.stages import find_kind
 from network_anomalies.runs.version import read_code_version
+from network_anomalies.terminal.run_log import SHOWN, keep_log
 
 if TYPE_CHECKING:
     from network_anomalies.datasets.registry_records import RegistryRecordsDataset
     from network_anomalies.registry.run_rows import Run
     from network_anomalies.runs.configuration import ProjectConfigLoader
 
-logger = logging.getLogger(__name__)
+logger, shown = logging.getLogger(__name__), logging.getLogger(SHOWN)
 RunParameters = Mapping[str, Any]
 """The options of `kedro run`, as Kedro gives them to hooks."""
 CONTENT = {"ingestion_events", "transformation_events", "champion_model", "alerts"}
 """Datasets that ignore equal content. A run that saves some of them and changes none is ``UNCHANGED``."""
+RUN_LOGS = "data/run_logs"
+"""Folder of the log files of runs, in the project. `data/logs` holds the flow logs of people."""
 SELECTIONS = ("tags", "from_nodes", "to_nodes", "node_names", "from_inputs", "to_outputs", "namespaces")
 
 
@@ -42,6 +45,7 @@ class _Opened:
 
     run: "Run"
     closing: ExitStack
+    log: Path | None
 
 
 class RunHooks:
@@ -71,8 +75,9 @@ class RunHooks:
             check_kind(registry, start.source, kind)
         with ExitStack() as opening:
             opening.callback(raise_on_signals())
+            log = opening.enter_context(keep_log(Path(run_params["project_path"]) / RUN_LOGS, start.run_id))
             run = opening.enter_context(record_run(registry, start))
-            self._opened[threading.get_ident()] = _Opened(run, opening.pop_all())
+            self._opened[threading.get_ident()] = _Opened(run, opening.pop_all(), log)
 
     @hook_impl
     def before_dataset_loaded(self, node: Node) -> None:
@@ -86,14 +91,15 @@ class RunHooks:
 
     @hook_impl(tryfirst=True)  # if a hook of another plug-in fails, the run is closed already
     def after_pipeline_run(self, pipeline: Pipeline, catalog: DataCatalog) -> None:
-        """Close the run, and log its results."""
+        """Close the run, and show in a short table what it did."""
         opened = self._opened.pop(threading.get_ident())
         run, outputs = opened.run, pipeline.all_outputs()
         with opened.closing:
             run.status = _find_status(run, outputs)
         try:
-            for line in _describe_results(run, outputs, catalog):
-                logger.info("%s", line)
+            from network_anomalies.terminal.closing_table import describe_run, format_rows
+
+            shown.info("%s", format_rows(list(describe_run(run, outputs, catalog, opened.log))))
         except Exception as error:
             logger.warning("Run %s is %s; its results cannot be shown: %s", run.run_id, run.status, explain(error))
 
@@ -154,43 +160,6 @@ def _find_status(run: "Run", outputs: set[str]) -> str:
     from network_anomalies.registry.stage_rows import has_made_content
 
     return "UNCHANGED" if outputs & CONTENT and not has_made_content(run.engine, run.run_id) else "SUCCESS"
-
-
-def _describe_results(run: "Run", outputs: set[str], catalog: DataCatalog) -> Iterator[str]:
-    yield _describe_outcome(run, outputs)
-    if "quality_report" in outputs and (days := catalog.load("quality_report").get("other_days")):
-        yield f"not stored, since they are of other days: {describe_days(days)}; `kedro backfill` stores them"
-    yield from _describe_models(run, outputs, catalog)
-
-
-def _describe_outcome(run: "Run", outputs: set[str]) -> str:
-    from network_anomalies.registry.batches import read_batch, read_current
-
-    source, day = run.start.source, run.start.logical_date
-    subject = f"run {run.run_id}, source {source}, date {day}"
-    batch = read_batch(run.engine, source, day) if "ingestion_events" in outputs else None
-    if batch is None:
-        return f"{subject}: {run.status}"
-    uris = read_current(run.engine, source, day)["object_uri"]
-    where = uris.iloc[0] if len(uris) == 1 else f"{len(uris)} objects in {uris.iloc[0].rpartition('/')[0]}"
-    counts = f"{batch['lines_in']} lines in, {batch['accepted']} accepted, {batch['rejected']} rejected"
-    return f"{subject}: {counts}, {where}: {run.status}"
-
-
-def _describe_models(run: "Run", outputs: set[str], catalog: DataCatalog) -> Iterator[str]:
-    """Say which model is champion and why, how many alerts there are, and where the report is."""
-    from network_anomalies.registry.alert_rows import read_alerts
-    from network_anomalies.registry.model_rows import read_champion
-
-    source, day = run.start.source, run.start.logical_date
-    if outputs & {"champion_model", "alerts"} and (champion := read_champion(run.engine, source, day)):
-        yield f"champion of {source}: version {champion.version}, {champion.model_uri}: {champion.reason}"
-    if "alerts" in outputs:
-        alerts = read_alerts(run.engine, source, day)
-        suppressed = int(alerts["suppressed_by"].notna().sum())
-        entry = catalog.config_resolver.config["daily_report"]
-        where = entry.get("dataset", entry)["filepath"]
-        yield f"alerts of {source} on {day}: {len(alerts) - suppressed}, {suppressed} suppressed; report {where}"
 
 
 def _to_plain(parameters: Mapping[str, Any]) -> dict[str, Any]:

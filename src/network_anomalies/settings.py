@@ -3,8 +3,9 @@
 from network_anomalies.hooks import RunHooks
 from network_anomalies.runs.catalog import ProjectCatalog, ProjectContext
 from network_anomalies.runs.configuration import ProjectConfigLoader
+from network_anomalies.terminal.node_progress import ProgressHooks
 
-HOOKS = (RunHooks(),)
+HOOKS = (RunHooks(), ProgressHooks())
 # Kedro uses the first for runs, and the catalog of the second for notebooks and commands.
 DATA_CATALOG_CLASS = ProjectCatalog
 CONTEXT_CLASS = ProjectContext

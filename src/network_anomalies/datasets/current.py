@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from datetime import date
 from typing import Any, Literal
 
+import pandas as pd
 from kedro.io import AbstractDataset, DatasetError
 
 from network_anomalies.datasets import reading
@@ -11,6 +12,7 @@ from network_anomalies.datasets.lake import open_lake
 from network_anomalies.datasets.layers import LAYERS, list_current, list_silver_days
 from network_anomalies.datasets.objects import CheckedObjects
 from network_anomalies.datasets.places import LakePlace, RegistryPlace
+from network_anomalies.datasets.previews import ROWS, TablePreview, make_preview
 from network_anomalies.datasets.write_once import WriteOnceParquetDataset
 from network_anomalies.records.silver_day import SilverDay
 from network_anomalies.registry.engine import open_registry
@@ -135,6 +137,13 @@ class CurrentObjectsDataset(AbstractDataset[Mapping[str, bytes | Callable[[], by
             return reading.read_by_hours(lake, self._root, objects, self._logical_date, hours)
         return reading.read_by_object(lake, self._root, objects)
 
+    def preview(self) -> TablePreview:
+        """Return the first rows of the first object, for kedro-viz; no other row is read."""
+        objects = list_current(open_registry(self._url), self._layer_name, self._source, self._logical_date)
+        first = [named for named in objects if named.file_name.endswith(".parquet")][:1]
+        rows = [reading.read_head(self._fs, f"{self._root}/{named.file_name}", ROWS) for named in first]
+        return make_preview(rows[0] if rows else pd.DataFrame())
+
     def _load_days(self) -> list[SilverDay]:
         receipts = list_silver_days(open_registry(self._url), self._source, self._logical_date, self._load_args["days"])
         parent = self._root.rpartition("/")[0]
@@ -148,10 +157,5 @@ class CurrentObjectsDataset(AbstractDataset[Mapping[str, bytes | Callable[[], by
         return bool(self._layer.list_objects(open_registry(self._url), self._source, self._logical_date))
 
     def _describe(self) -> dict[str, str]:
-        return {
-            "layer": self._layer_name,
-            "source": self._source,
-            "logical_date": str(self._logical_date),
-            "path": self._folder,
-            "load_as": self._load_as,
-        }
+        key = {"layer": self._layer_name, "source": self._source, "logical_date": str(self._logical_date)}
+        return key | {"path": self._folder, "load_as": self._load_as}

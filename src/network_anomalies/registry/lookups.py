@@ -1,7 +1,6 @@
 """Queries of rows that catalog entries load: rows of a source, or of the current revision of a day."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
@@ -9,20 +8,18 @@ import pandas as pd
 from sqlalchemy import Engine, Select, select
 
 from network_anomalies.registry.conditions import is_current, of_day
-from network_anomalies.registry.tables import ingestion_batches, ingestion_events, pipeline_runs, source_files, sources
+from network_anomalies.registry.tables import (
+    evaluation_events,
+    ingestion_batches,
+    ingestion_events,
+    pipeline_runs,
+    source_files,
+    sources,
+    stage_events,
+)
 
-
-@dataclass(frozen=True)
-class Lookup:
-    """A query of the registry.
-
-    Attributes:
-        select: makes the query for a source and date.
-        needed: whether it is an error if there are no rows.
-    """
-
-    select: Callable[[str, date], Select[Any]]
-    needed: bool = False
+RECENT = 30
+"""How many evaluations before a day are looked at."""
 
 
 def _select_objects(source: str, day: date) -> Select[Any]:
@@ -60,18 +57,42 @@ def _select_runs(source: str, day: date) -> Select[Any]:
     return select(pipeline_runs).where(of_day(pipeline_runs, source, day)).order_by(pipeline_runs.c.started_at)
 
 
-LOOKUPS = {
-    "pipeline_runs": Lookup(_select_runs),
-    "current_objects": Lookup(_select_objects),
-    "current_batch": Lookup(_select_batch, needed=True),
-    "batch_files": Lookup(_select_files),
-    "source_record": Lookup(_select_source, needed=True),
-    "current_revisions": Lookup(_select_revisions),
+def _select_days(source: str, _day: date) -> Select[Any]:
+    """Choose a row per day of a source: the counts of its current batch, and whether it was ever scored."""
+    columns = ingestion_batches.c
+    is_scoring = (stage_events.c.source == source) & (stage_events.c.stage == "scoring")
+    scored = select(stage_events.c.logical_date).where(is_scoring).distinct().subquery()
+    counts = (columns.lines_in, columns.accepted, columns.rejected, columns.unparsable)
+    return (
+        select(columns.logical_date, columns.revision, *counts, scored.c.logical_date.is_not(None).label("is_scored"))
+        .outerjoin(scored, scored.c.logical_date == columns.logical_date)
+        .where(columns.source == source, columns.status == "SUCCESS")
+        .order_by(columns.logical_date)
+    )
+
+
+def _select_evaluations(source: str, day: date) -> Select[Any]:
+    columns = evaluation_events.c
+    chosen = select(columns.logical_date, columns.model_sha256, columns.metrics)
+    near = chosen.where(columns.source == source, columns.logical_date <= day)
+    return near.order_by(columns.logical_date.desc(), columns.evaluated_at.desc()).limit(RECENT)
+
+
+LOOKUPS: dict[str, Callable[[str, date], Select[Any]]] = {
+    "pipeline_runs": _select_runs,
+    "current_objects": _select_objects,
+    "current_batch": _select_batch,
+    "batch_files": _select_files,
+    "source_record": _select_source,
+    "current_revisions": _select_revisions,
+    "source_days": _select_days,
+    "recent_evaluations": _select_evaluations,
 }
+"""Queries for a source and date, by name."""
 
 
 def look_up(name: str, engine: Engine, source: str, day: date) -> pd.DataFrame:
     """Return the rows that a query of ``LOOKUPS`` selects."""
     with engine.connect() as connection:
-        result = connection.execute(LOOKUPS[name].select(source, day))
+        result = connection.execute(LOOKUPS[name](source, day))
         return pd.DataFrame(result.all(), columns=list(result.keys()))

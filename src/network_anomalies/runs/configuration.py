@@ -126,7 +126,7 @@ def keep_own_stores(local: dict[str, Any], shared: Mapping[str, Any]) -> dict[st
         if name not in STORES or (_is_sqlite(section) and _is_sqlite(shared.get(name)))
     }
     if ignored := sorted(set(local) - set(kept)):
-        logger.info("conf/local/credentials.yml: %s: used with --env local only", " and ".join(ignored))
+        logger.warning("conf/local/credentials.yml: %s: used with --env local only", " and ".join(ignored))
     return kept
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from network_anomalies.detection.alerts.triage import allow_findings, take_budget
+from network_anomalies.detection.drift import measure_stability
 from network_anomalies.parameters import AlertsParameters, EvaluationParameters
 from network_anomalies.records.evaluation import (
     AlertMeasures,
@@ -21,7 +22,6 @@ from network_anomalies.records.evaluation import (
 FOCUS_HOSTS = 3
 STEALTHY = 0.5
 SLACK = pd.Timedelta(hours=1)
-SMALLEST_SHARE = 1e-4
 
 
 def measure_model(label: np.ndarray, scores: np.ndarray, alerts: AlertMeasures) -> ModelMeasures:
@@ -41,10 +41,7 @@ def measure_ranking(label: np.ndarray, scores: np.ndarray) -> Ranking:
 
 
 def find_instances(truth: pd.DataFrame) -> pd.DataFrame:
-    """Return the attacks among some flows.
-
-    Args:
-        truth: rows of the ground truth that are about attacks.
+    """Return the attacks in rows of the ground truth.
 
     Returns:
         A row for each scenario and instance: ``kind``, ``stealth``, ``first_seen``, ``last_seen`` and ``hosts``, its
@@ -105,15 +102,13 @@ def measure_alerts(
 def measure_drift(reference: Sequence[float], scores: np.ndarray, evaluation: EvaluationParameters) -> Drift:
     """Return the population stability index (PSI) of scores against quantiles of the training's scores.
 
-    PSI is the sum of (a - e) ln(a / e) over bins with expected share e and actual share a. It measures the size of a
-    difference. A p-value does not: with many flows it is small for any difference. With few flows PSI means nothing.
+    See ``network_anomalies.detection.drift``.
     """
     edges = np.unique(reference[1:-1])
     up_to_edge = (np.searchsorted(reference, edges, side="right") - 1) / (len(reference) - 1)
-    expected = np.maximum(np.diff(up_to_edge, prepend=0, append=1), SMALLEST_SHARE)
+    expected = np.diff(up_to_edge, prepend=0, append=1)
     actual = np.bincount(np.searchsorted(edges, scores, side="left"), minlength=len(edges) + 1) / max(len(scores), 1)
-    actual = np.maximum(actual, SMALLEST_SHARE)
-    psi = float(np.sum((actual - expected) * np.log(actual / expected)))
+    psi = measure_stability(expected, actual)
     enough = len(scores) >= evaluation.drift_rows
     return Drift(psi=psi, drifted=bool(enough and psi >= evaluation.drift_psi), flows_enough=enough)
 
@@ -125,8 +120,8 @@ def _find_hosts(flows: pd.DataFrame) -> list[str]:
 
 def _match(raised: pd.DataFrame, attack: Any) -> np.ndarray:
     near = (raised["first_seen"] <= attack.last_seen + SLACK) & (raised["last_seen"] >= attack.first_seen - SLACK)
-    named = raised["entity"].isin(attack.hosts) | raised["peer"].isin(attack.hosts)
-    matched: np.ndarray = (near & named).to_numpy()
+    names_host = raised["entity"].isin(attack.hosts) | raised["peer"].isin(attack.hosts)
+    matched: np.ndarray = (near & names_host).to_numpy()
     return matched
 
 

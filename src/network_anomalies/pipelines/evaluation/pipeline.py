@@ -42,7 +42,7 @@ def create_pipeline() -> Pipeline:
             Node(
                 plot_evaluation,
                 inputs=["test_scores", "ground_truth"],
-                outputs=["score_distribution", "precision_recall", "alerts_per_hour"],
+                outputs=["score_distribution", "precision_recall"],
                 name="plot_evaluation",
             ),
             Node(

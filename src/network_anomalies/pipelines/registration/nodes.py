@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
-from io import BytesIO
 from typing import Any
 
 import pandas as pd
@@ -26,7 +25,7 @@ from network_anomalies.records.training import TrainingReceipt, name_card
 from network_anomalies.records.verdicts import read_verdicts
 from network_anomalies.runs.inputs import list_registration_facts
 
-PLOTS = ("score_distribution.png", "precision_recall.png", "alerts_per_hour.png")
+PLOTS = ("score_distribution.html", "precision_recall.html")
 
 
 def decide_promotion(
@@ -169,7 +168,7 @@ def describe_for_mlflow(
             "reason": decision.reason,
         },
         files={"model.arrow": partial(to_bytes, anomaly_model)}
-        | {name: partial(_to_png, plot) for name, plot in zip(PLOTS, plots, strict=True)},
+        | {name: partial(_to_html, plot) for name, plot in zip(PLOTS, plots, strict=True)},
     )
 
 
@@ -257,10 +256,9 @@ def _list_attacks(attacks: Sequence[AttackResult]) -> list[str]:
     return ["", "| attack | kind | stealth | found | delay, s |", "|---|---|---|---|---|", *rows] if rows else []
 
 
-def _to_png(picture: Any) -> bytes:
-    sink = BytesIO()
-    picture.save(sink, format="PNG")
-    return sink.getvalue()
+def _to_html(plot: Any) -> bytes:
+    """Return a page that MLflow shows; as MLflow's own figures it loads Plotly from the network."""
+    return str(plot.to_html(include_plotlyjs="cdn")).encode()
 
 
 def _show(value: datetime | float | None) -> str:
