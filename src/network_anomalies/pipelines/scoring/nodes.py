@@ -35,7 +35,7 @@ from network_anomalies.pipelines.scoring.comparison import (
 from network_anomalies.pipelines.scoring.figures import draw_hours, draw_protocols, draw_rules, draw_scores, draw_sizes
 from network_anomalies.pipelines.scoring.profile import merge_profiles, profile_flows
 from network_anomalies.pipelines.scoring.report import MOST_ALERTS, DayReport, render_index, render_report
-from network_anomalies.records.alert_counts import count_by_day, count_hours, take_raised
+from network_anomalies.records.alert_counts import count_by_day, count_hours
 from network_anomalies.records.alerts import Alert, KindShares, SourceIncidents, count_by_kind, find_incidents
 from network_anomalies.records.champion import Champion
 from network_anomalies.records.day_profile import DayProfile
@@ -104,11 +104,14 @@ def raise_alerts(
     alerts_policy: AlertsParameters,
     detectors: DetectorLimits,
     run_id: str,
-) -> DayAlerts:
+) -> tuple[DayAlerts, Activities]:
     """Raise the day's alerts: one per entity and kind, at most ``budget``, and those that somebody answers for.
 
     Dismissed habits take no place in the budget either. Who dismissed them is not stored with the alerts: a verdict may
     come or end later, so it is looked up when alerts are read.
+
+    Returns:
+        The alerts; and what the hosts of the raised ones did: flows by hour, and the conversations behind the alerts.
     """
     source, day = transformation_events.source, transformation_events.logical_date
     has_past = _has_past(champion_model, day)
@@ -121,14 +124,17 @@ def raise_alerts(
     latest = read_verdicts(verdicts)
     is_dismissed = np.array([bool(find_dismissal(latest, each)) for each in list_subjects(judged, day)], dtype=bool)
     is_answered = judged["suppressed_by"].notna() | is_dismissed
-    rows = pd.concat([take_budget(judged[~is_dismissed], alerts_policy.budget), judged[is_answered]])
+    raised = take_budget(judged[~is_dismissed], alerts_policy.budget)
+    rows = pd.concat([raised, judged[is_answered]])
     alerts = rows.assign(
         severity=rate_severity(rows["score"], detectors.severity),
         transformation_run_id=transformation_events.run_id,
         model_version=champion_model.version,
         facts=_list_facts(rows, day_summary, champion_model.model if has_past else None, detectors),
     )
-    return DayAlerts(run_id, source, day, alerts[ALERT_COLUMNS])
+    # Kedro loads a dataset for each node that reads it, and the summary of a large day is large.
+    activity = trace_hosts(raised.head(MOST_ALERTS), day_summary)
+    return DayAlerts(run_id, source, day, alerts[ALERT_COLUMNS]), activity
 
 
 def group_alerts(
@@ -224,11 +230,6 @@ def count_days(
     known = [Alert.from_row(row) for row in known_alerts.to_dict("records")]
     shares = count_by_kind(known, [Verdict(**row) for row in verdicts.to_dict("records")])
     return counted.assign(**counts, is_scored=scored), shares
-
-
-def trace_entities(alerts: pd.DataFrame, day_summary: Summary) -> Activities:
-    """Collect what the hosts of the day's alerts did: flows by hour, and the conversations behind the alerts."""
-    return trace_hosts(take_raised(alerts).head(MOST_ALERTS), day_summary)
 
 
 def compare_days(

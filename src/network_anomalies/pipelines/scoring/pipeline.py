@@ -12,7 +12,6 @@ from network_anomalies.pipelines.scoring.nodes import (
     profile_day,
     raise_alerts,
     score_slices,
-    trace_entities,
     write_index,
     write_report,
 )
@@ -41,7 +40,7 @@ def create_pipeline() -> Pipeline:
                     *("flagged_conversations", "day_summary", "champion_model", "transformation_events"),
                     *("verdicts", "alerts_policy", "params:detectors", "params:run_id"),
                 ],
-                outputs="alerts",
+                outputs=["alerts", "entity_activity"],
                 name="raise_alerts",
             ),
             Node(
@@ -67,12 +66,6 @@ def create_pipeline() -> Pipeline:
                 inputs=["source_days", "alerts", "known_alerts", "verdicts", "transformation_events"],
                 outputs=["counted_days", "verdict_counts"],
                 name="count_days",
-            ),
-            Node(
-                trace_entities,
-                inputs=["alerts", "day_summary"],
-                outputs="entity_activity",
-                name="trace_entities",
             ),
             Node(
                 compare_days,
