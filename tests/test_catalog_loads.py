@@ -5,6 +5,7 @@ from typing import Any
 
 import pandas as pd
 from conftest import DAY, DAY_BEFORE, SMALL_DAY
+from duckdb import DuckDBPyRelation
 from PIL import Image
 from test_ingestion import HEADER, write_log, zeek_line
 
@@ -24,6 +25,7 @@ STORED = {
         **dict.fromkeys(("current_objects", "ingestion_events", "source_record", "current_revisions"), FRAME),
         **dict.fromkeys(("current_batch", "batch_files"), FRAME),
         **dict.fromkeys(("quality_report", "raw_parts", "current_parts", "rejected_parts", "raw_slices"), dict),
+        "flows": DuckDBPyRelation,
         "truth_events": StageReceipt,
     },
     "transformation": {

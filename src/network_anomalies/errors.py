@@ -15,6 +15,10 @@ class ProjectError(click.ClickException):
     A ``ClickException``, so that Kedro's own commands (``kedro catalog``, ``kedro viz``) print it as one line too.
     """
 
+    def _render_traceback_(self) -> list[str]:
+        """Return the lines that IPython shows instead of a traceback."""
+        return [f"{type(self).__name__}: {self.format_message()}"]
+
 
 class ContractError(ProjectError):
     """Events that cannot be judged, or a batch that the gate refuses."""

@@ -35,6 +35,25 @@ SHARE_TOLERANCE = 1e-3
 SCENARIO_GROUPS = (("generator", "lookalikes"), ("generator", "attacks"))
 
 
+def _require_moment(value: object) -> str:
+    """Return a day or a minute of a day as text in ISO form."""
+    text = value.isoformat() if isinstance(value, date) else str(value)
+    if not re.fullmatch(r"\d{4}-\d{2}-\d{2}(T\d{2}:\d{2}(:00)?)?", text) or not _is_time(text):
+        raise ValueError("not a day as YYYY-MM-DD or a minute as YYYY-MM-DDTHH:MM (UTC)")
+    return text
+
+
+def _is_time(text: str) -> bool:
+    try:
+        datetime.fromisoformat(text)
+    except ValueError:
+        return False
+    return True
+
+
+Moment = Annotated[str, BeforeValidator(_require_moment)]
+
+
 class Strict(BaseModel):
     """Refuses unknown keys, has no defaults: the YAML files are the only source of values."""
 
@@ -249,6 +268,17 @@ class AlertsParameters(Strict):
     allowlist: list[AllowedParameters]
 
 
+class HuntingParameters(Strict):
+    """Which flows ``flows`` and ``kedro query`` see, what a query may use, and how much of its result is shown."""
+
+    layer: Literal["raw", "silver", "scores"]
+    start: Moment | None
+    end: Moment | None
+    memory_mb: Annotated[int, Field(ge=64)]
+    temp_mb: Annotated[int, Field(ge=0)]
+    shown_rows: Annotated[int, Field(ge=1)]
+
+
 class RetentionParameters(Strict):
     """What ``kedro verify --prune`` may delete: from which age in days on, and how much of a bucket at once."""
 
@@ -286,6 +316,7 @@ class Parameters(Strict):
     alerts: AlertsParameters
     detectors: DetectorLimits
     retention: RetentionParameters
+    hunting: HuntingParameters
     extra: dict[str, Any]
 
     @field_validator("detectors")

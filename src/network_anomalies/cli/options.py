@@ -62,3 +62,8 @@ def collect_less() -> None:
     """
     gc.set_threshold(50_000, 20, 20)
     atexit.register(gc.freeze)
+
+
+def collect_at_exit() -> None:
+    """Undo a part of ``collect_less``: DuckDB warns about its objects that are left when the process ends."""
+    atexit.unregister(gc.freeze)

@@ -23,7 +23,7 @@ class NamedObject:
     Attributes:
         file_name: its file.
         sha256: of its bytes.
-        key: the first hour of a slice, or the number of a part, in digits.
+        key: the first hour of a slice (of silver and scores), or the number of a part, in digits.
         run_id: of rejects, the run that committed them.
         first: of RAW, its earliest timestamp.
         last: of RAW, its latest timestamp.
@@ -96,7 +96,7 @@ def _list_outputs(stage: str, part: str, engine: Engine, source: str, day: date)
     if row is None:
         return None
     named = [(item["uri"].rpartition("/")[2], item["sha256"]) for item in row["outputs"]]
-    return [NamedObject(*pair) for pair in named if pair[0].startswith(part)]
+    return [NamedObject(name, sha256, name.split("_")[1]) for name, sha256 in named if name.startswith(part)]
 
 
 REJECT_COLUMNS = (*COLUMNS, "row", "rule", "reason", "part", "run_id")

@@ -22,13 +22,16 @@ class ProjectCatalog(DataCatalog, CatalogCommandsMixin):
         """Load a dataset.
 
         Raises:
-            ProjectError: the dataset has no content yet; the pipeline to run is named.
+            ProjectError: the dataset has no content yet (the pipeline to run is named), or what else a dataset of this
+                project refuses.
         """
         try:
             return super().load(ds_name, version)
         except DatasetError as error:
             if missing := self._explain(ds_name, error):
                 raise missing from error
+            if own := next((cause for cause in list_causes(error) if isinstance(cause, ProjectError)), None):
+                raise own from own.__cause__
             raise
 
     def describe_datasets(self, pipelines: Any = None) -> dict[str, Any]:
