@@ -104,9 +104,9 @@ def test_every_command_can_show_a_traceback():
     ("options", "said"),
     [
         (("--async",), "--async does not work here"),
-        (("--runner-params", "is_async=True"), "Leave --async (is_async) out"),
+        (("--runner-params", "is_async=True"), "leave --async (is_async) out"),
         (("--to-nodes", "nowhere"), "Pipeline does not contain nodes named ['nowhere']."),
-        (("--nodes", "validate_events"), "this dataset has content only while a run works"),
+        (("--nodes", "validate_events"), "this dataset has content only during a run"),
         (("--runner", "NoSuchRunner"), "there is no such runner"),
     ],
 )
@@ -196,7 +196,7 @@ def test_setup_says_what_it_made_and_then_what_is_there(served, monkeypatch):
 def test_a_file_that_is_no_zeek_log_is_named_and_the_run_recorded(embedded, monkeypatch, text, said):
     log = embedded.root / "some.log"
     log.write_text(text)
-    params = f"source=zeek,logical_date={DAY},logs.path={log}"
+    params = f"source=zeek,logical_date={DAY},logs.path={log},logs.format=zeek"
     assert said in last_line(invoke(embedded, monkeypatch, "run", "--pipeline", "log_ingestion", "--params", params))
     (run,) = embedded.rows("pipeline_runs").to_dict("records")
     assert (run["status"], run["failed_node"], run["source"]) == ("FAILED", "index_log_files", "zeek")

@@ -43,7 +43,7 @@ STORED = {
     },
     "registration": {"champion_model": Champion, "model_card": TEXT},
     "scoring": {
-        **dict.fromkeys(("scores", "alerts", "alert_lines"), FRAME),
+        **dict.fromkeys(("scores", "alerts", "known_alerts", "verdicts", "incidents", "alert_lines"), FRAME),
         "daily_report": TEXT,
         "scoring_events": StageReceipt,
     },
@@ -51,11 +51,11 @@ STORED = {
 """What loads once a pipeline has run, and as what."""
 AT_ONCE = {
     **dict.fromkeys(("alerts", "current_objects", "ingestion_events", "current_revisions", "batch_files"), FRAME),
-    **dict.fromkeys(("ground_truth", "pipeline_runs"), FRAME),
+    **dict.fromkeys(("ground_truth", "pipeline_runs", "known_alerts", "verdicts", "incidents"), FRAME),
     **dict.fromkeys(("previous_champion", "truth_events"), type(None)),
 }
 """What loads before any run: without rows."""
-WITHIN_A_RUN = "this dataset has content only while a run works"
+WITHIN_A_RUN = "this dataset has content only during a run"
 
 
 def load_all(project, **params) -> dict[str, Any]:

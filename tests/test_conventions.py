@@ -88,7 +88,8 @@ def test_base_declares_the_lake_and_the_registry_that_are_served():
     assert catalog["raw_parts"]["path"].startswith("s3://cybersec-ml-raw/synthetic/")
     assert {name for name, entry in catalog.items() if "postgres" in find_values(entry, "credentials")} == {
         *("pipeline_runs", "source_record", "current_revisions", "current_objects", "current_batch", "current_parts"),
-        *("rejected_parts", "batch_files", "ingestion_events", "truth_events", "alerts"),
+        *("rejected_parts", "batch_files", "ingestion_events", "truth_events", "alerts", "known_alerts"),
+        *("verdicts", "incidents"),
         *("transformation_events", "training_events", "evaluation_events", "scoring_events"),
         *("raw_network_events", "ingested_events", "quarantined_events", "ground_truth", "raw_slices", "flows"),
         *("silver_events", "silver_slices", "day_summary", "history_slices", "scores"),
@@ -233,7 +234,7 @@ def test_the_truth_lies_where_no_other_dataset_looks():
     catalog = read_catalog(ROOT, "base")
     (truth,) = find_values(catalog.pop("ground_truth"), "path")
     others = [path for entry in catalog.values() for path in find_values(entry, "path", "filepath")]
-    assert len(others) > len(catalog) / 2
+    assert len(others) > len(catalog) / 3
     assert truth.startswith("s3://cybersec-ml-eval/truth/")
     assert not [path for path in others if path.startswith(truth) or truth.startswith(path)]
 
@@ -259,8 +260,9 @@ def test_no_two_modules_or_classes_share_a_name(tmp_path):
     assert find_shared_names(PACKAGE) == []
 
 
-LAYERS = ["source", "ingested", "raw", "quarantine", "silver", "truth", "model", "score", "report"]
-"""The layers of `kedro viz`, in the order in which data goes through them."""
+NAMES = ("source", "ingested", "raw", "quarantine", "truth", "silver", "model", "score", "report")
+LAYERS = [f"{place} {name}" for place, name in enumerate(NAMES, start=1)]
+"""The layers of `kedro viz`, in the order in which data goes through them; the number keeps it where it is free."""
 
 
 def find_backward(pipeline: Pipeline, layers: dict[str, str]) -> set[tuple[str, str]]:

@@ -132,7 +132,7 @@ def test_what_is_kept_while_a_run_works_is_the_item_itself_and_gone_after_it(emb
     assert catalog.load("part_reports") == [[], item]
     for name in ("synthetic_day", "part_reports"):
         catalog.release(name)
-        with pytest.raises(ProjectError, match="content only while a run works"):
+        with pytest.raises(ProjectError, match="content only during a run"):
             catalog.load(name)
 
 

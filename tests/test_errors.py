@@ -106,7 +106,7 @@ def test_an_unknown_error_is_named_by_type_and_text(kind):
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
 def test_a_full_disk_is_named(number):
     said = explain(chain(DatasetError("Failed while saving"), OSError(number, "No space left", "/lake/part")))
-    assert said == "no space left on /lake/part: free some, then run again"
+    assert said == "no space left on /lake/part: free space, then run again"
     assert explain(OSError(number, "No space left")).startswith("no space left on the disk:")
 
 
@@ -161,7 +161,7 @@ def test_a_local_file_whose_name_looks_like_a_status_is_no_fault_of_the_store():
         (database_error("permission denied for table alerts", ProgrammingError), "run `kedro doctor`"),
         (database_error("must be owner of table alerts", ProgrammingError), "run `kedro setup` as the user who made"),
         (database_error("could not extend file: No space left on device"), "free space"),
-        (database_error("cannot execute INSERT in a read-only transaction", InternalError), "takes no writes"),
+        (database_error("cannot execute INSERT in a read-only transaction", InternalError), "allows no writes"),
         (database_error('invalid sslmode value: "always"'), "PG_SSLMODE"),
         (database_error("FATAL: sorry, too many clients already"), "max_connections"),
         (database_error("deadlock detected"), "busy with another process"),
@@ -216,7 +216,7 @@ def test_a_registry_that_another_process_writes_to_is_named_and_time_may_mend_it
         second.connection.execute("PRAGMA busy_timeout = 1")
         with pytest.raises(OperationalError) as caught:
             second.begin()
-    assert f"another process has been writing to {folder}/registry.db for long" in explain(caught.value)
+    assert f"another process has been writing to {folder}/registry.db for a long time" in explain(caught.value)
     assert is_transient(caught.value)
 
 

@@ -22,7 +22,7 @@ from network_anomalies.pipelines.evaluation.metrics import (
 
 TODAY = date.fromisoformat(DAY)
 DRIFT = EvaluationParameters(drift_psi=0.25, drift_rows=1000)
-ALERTS = AlertsParameters(budget=3, allowlist=[])
+ALERTS = AlertsParameters(budget=3, incident_days=7, dismissed_days=30, allowlist=[])
 FIGURES = ("score_distribution", "precision_recall", "alerts_per_hour")
 
 

@@ -211,7 +211,7 @@ def test_what_a_run_did_cannot_be_shown_and_the_run_is_closed_all_the_same(anywh
     assert last_run(anywhere)["status"] == "SUCCESS"
     assert is_free(anywhere)
     (said,) = (record.message for record in caplog.records if "cannot be shown" in record.message)
-    assert said.startswith(f"Run {last_run(anywhere)['run_id']} is SUCCESS; what it did cannot be shown")
+    assert said.startswith(f"Run {last_run(anywhere)['run_id']} is SUCCESS; its results cannot be shown")
 
 
 def test_a_status_that_cannot_be_found_makes_the_run_failed_and_holds_no_lock(anywhere):
@@ -230,7 +230,7 @@ def test_a_node_that_ends_its_process_leaves_a_run_that_the_next_one_closes(anyw
     assert anywhere.run() == "SUCCESS"
     first = anywhere.rows("pipeline_runs").sort_values("started_at").iloc[0]
     assert (first["status"], first["failed_node"]) == ("FAILED", "validate_events")
-    assert "such as sys.exit in a node" in first["error"]
+    assert "such as by sys.exit" in first["error"]
     assert is_free(anywhere)
 
 

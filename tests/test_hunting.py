@@ -292,8 +292,8 @@ def test_hostile_values_are_shown_and_not_obeyed(embedded, monkeypatch, columns)
     done = ask(embedded, 'SELECT flow_id, flow_id AS "\x1b[2J" FROM flows LIMIT 1', "--start", DAY)
     assert done.returncode == 0, done.stderr
     if columns == "200":
-        assert r"\x1b[31mred\x07\x0d\x0a\u202etxt.exe\u200b<b>" in done.stdout
-        assert r"\x1b[2J" in done.stdout
+        assert "<U+001B>[31mred<U+0007><U+000D><U+000A><U+202E>txt.exe<U+200B><b>" in done.stdout
+        assert "<U+001B>[2J" in done.stdout
     assert not set(done.stdout) & {"\x1b", "\x07", "\r", "\u202e", "\u200b"}
 
 

@@ -316,7 +316,7 @@ def test_a_wrong_cron_expression_is_refused_at_once(here, cron):
 
 
 def test_a_schedule_needs_a_server(here):
-    assert invoke("serve").startswith("Error: a schedule needs a server that stays")
+    assert invoke("serve").startswith("Error: a schedule needs a permanent Prefect server")
 
 
 def test_outside_a_project_the_flow_says_so(client, tmp_path, monkeypatch):

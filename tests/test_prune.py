@@ -146,11 +146,11 @@ def test_an_object_that_only_the_manifest_names_is_kept(embedded):
 
 KEPT = {
     "unknown source": (f"other/{DAY}/{ORPHAN.format('a' * 12)}", "the registry knows no source other"),
-    "name of another": (f"synthetic/{DAY}/export.parquet", "none of this project's objects by its name"),
-    "no day": ("note.txt", "none of this project's objects by its name"),
-    "beside manifests": ("_manifests/note.txt", "none of this project's objects by its name"),
+    "name of another": (f"synthetic/{DAY}/export.parquet", "does not have a name that this project gives"),
+    "no day": ("note.txt", "does not have a name that this project gives"),
+    "beside manifests": ("_manifests/note.txt", "does not have a name that this project gives"),
     "day without a run": (f"synthetic/{NEXT_DAY}/{ORPHAN.format('a' * 12)}", "no run of synthetic on 2024-04-20"),
-    "backup": (f"backup/synthetic/{DAY}/{ORPHAN.format('a' * 12)}", "none of this project's objects by its name"),
+    "backup": (f"backup/synthetic/{DAY}/{ORPHAN.format('a' * 12)}", "does not have a name that this project gives"),
 }
 
 
@@ -279,7 +279,7 @@ def test_an_orphan_whose_date_is_at_work_is_kept(anywhere):
     with hold_lock(anywhere.stores.engine, "synthetic", date.fromisoformat(DAY)) as held:
         said = prune(anywhere, 2)
     assert held
-    assert said[-2:] == [f"kept orphan {path}: a run of its date is at work, or has committed it", "deleted 0 files"]
+    assert said[-2:] == [f"kept orphan {path}: a run of its date is working, or has committed it", "deleted 0 files"]
     assert path in anywhere.objects()
 
 
@@ -294,7 +294,7 @@ def test_an_orphan_that_a_run_commits_after_it_was_listed_is_kept(embedded):
     with embedded.stores.engine.begin() as connection:
         connection.execute(text("UPDATE ingestion_events SET file_name = :name"), {"name": Path(path).name})
     assert list(lines)[-2:] == [
-        f"kept orphan {path}: a run of its date is at work, or has committed it",
+        f"kept orphan {path}: a run of its date is working, or has committed it",
         "deleted 0 files",
     ]
     assert embedded.objects() == sorted([*objects, path])

@@ -119,7 +119,7 @@ def test_without_truth_age_and_volume_decide(age, alerts, promoted):
 def test_without_truth_a_champion_of_half_a_day_is_replaced_by_one_of_a_whole_day_if_alerts_allow():
     half = {"train_start": TRAINED - HALF_DAY, "train_end": TRAINED - timedelta(hours=1)}
     decision = decide((None, 13), (None, 9), **half)
-    assert decision.promote and "knows a part of a day only" in decision.reason
+    assert decision.promote and "knows only a part of a day" in decision.reason
     assert not decide((None, 14), (None, 9), **half).promote
     assert not decide((None, 13), (None, 9)).promote
 
@@ -364,8 +364,8 @@ def test_a_choice_that_cannot_be_made_is_refused_in_one_line(embedded, monkeypat
             "1",
             "--by",
             "registration",
-        ): "a choice by hand needs the name of a person, and 'registration' is",
-        ("--rollback", "--by", " "): "a choice by hand needs the name of a person, and ' ' is none",
+        ): "'registration' is not the name of a person: say with --by NAME",
+        ("--rollback", "--by", " "): "' ' is not the name of a person",
     }.items():
         done = command(embedded, monkeypatch, *arguments)
         assert done.exit_code == 1 and done.output.splitlines()[-1].startswith(f"Error: {said}")
@@ -494,7 +494,7 @@ def test_the_champion_of_the_first_days_half_is_replaced_without_truth_when_aler
     champion, metrics = modelled.load("champion_model"), modelled.load("evaluation_metrics")
     assert (champion.model_sha256 == metrics["model_sha256"]) is promoted
     (row,) = [row for row in modelled.records("models") if row["model_sha256"] == metrics["model_sha256"]]
-    assert "no truth; the champion is" in row["reason"] and "knows a part of a day only" in row["reason"]
+    assert "no truth; the champion is" in row["reason"] and "knows only a part of a day" in row["reason"]
 
 
 MLFLOW = """

@@ -306,7 +306,7 @@ def test_a_day_at_work_waits_for_another_restore(anywhere):
     list(setup_stores(anywhere.stores))
     with hold_lock(anywhere.stores.engine, "synthetic", date.fromisoformat(DAY)) as held:
         refused, restored = restore_registry(anywhere.stores)
-    assert held and "a run of it is at work" in refused.refusal
+    assert held and "a run of this day is working" in refused.refusal
     assert restored.restored == [1]
     assert [outcome.restored for outcome in restore_registry(anywhere.stores)] == [[1], []]
 

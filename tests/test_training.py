@@ -130,7 +130,7 @@ def test_a_model_that_was_altered_is_refused_before_it_is_read_and_the_way_out_w
         patch.setattr(detection, "from_bytes", None)  # would fail differently, were the bytes taken for a model
         assert "was altered" in fails(modelled, "evaluation")
     modelled.remove(uri)
-    assert "is registered and missing: run again the pipeline that wrote it" in fails(modelled, "evaluation")
+    assert "is registered and missing: run the pipeline that wrote it again" in fails(modelled, "evaluation")
     modelled.run("training")
     assert modelled.run("evaluation") == "SUCCESS"
 

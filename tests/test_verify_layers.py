@@ -159,7 +159,7 @@ ALTERATIONS = {
     "part URI": sql(f"UPDATE ingestion_events SET object_uri = 'data/lake/x' WHERE {PART}", f"{OBJECT}.*object_uri"),
     "part file name": sql(f"UPDATE ingestion_events SET file_name = 'x.parquet' WHERE {PART}", "x.parquet: the object"),
     "part contract": sql(
-        f"UPDATE ingestion_events SET contract_version = '0.9.0' WHERE {PART}", f"{OBJECT}.*its footer says contract"
+        f"UPDATE ingestion_events SET contract_version = '0.9.0' WHERE {PART}", f"{OBJECT}.*its footer has contract"
     ),
     "part rows": sql(f"UPDATE ingestion_events SET record_count = 9 WHERE {PART}", f"{OBJECT}.*record_count"),
     "part rejected": sql(f"UPDATE ingestion_events SET rejected_count = 9 WHERE {PART}", "part 2: rejected_count"),
@@ -367,7 +367,7 @@ def test_a_missing_manifest_is_written_and_the_line_says_so(anywhere, named):
             connection.execute(text("UPDATE ingestion_batches SET manifest_uri = NULL, manifest_sha256 = NULL"))
     done = anywhere.invoke("verify", "--env", anywhere.env)
     assert done.returncode == 0
-    assert f"manifest of synthetic on {DAY}, revision 1 was missing, and is written now" in done.stdout
+    assert f"manifest of synthetic on {DAY}, revision 1 was missing, and has been written" in done.stdout
     assert anywhere.manifests() == [manifest]
     assert stores.lake.cat_file(manifest) == data
     assert verify(anywhere) == []

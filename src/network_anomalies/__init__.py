@@ -1,3 +1,3 @@
-"""Ingest a day of network events, prove what was stored, find the anomalies in it."""
+"""Ingests a day of network events, proves what was stored, and finds anomalies in it."""
 
 __version__ = "0.1.0"

@@ -1,4 +1,4 @@
-"""The installed command `network-anomalies`: the project's commands, without the rest of Kedro's."""
+"""The installed command `network-anomalies`: the project's commands, without Kedro's other commands."""
 
 import signal
 import sys
@@ -9,8 +9,8 @@ from kedro.framework.project import configure_project
 
 
 def main() -> None:
-    """Run a command of the project that the working directory belongs to."""
-    # As process 1 of a container a signal without a handler is ignored; a run sets its own while it works.
+    """Run a command of the project of the working directory."""
+    # Process 1 of a container ignores signals without a handler. A run replaces this handler until it ends.
     signal.signal(signal.SIGTERM, _stop)
     configure_project(Path(__file__).parent.name)
     from network_anomalies.cli import cli

@@ -1,7 +1,7 @@
-"""What this project uses of other libraries beyond their documented interface, each with the reason.
+"""Uses of other libraries beyond their documented interface, each with the reason.
 
 No other module may use a private attribute of a library: ``tests/test_conventions.py`` checks it.
-``tests/test_compat.py`` tests what each function here relies on, so that an upgrade that breaks it fails there first.
+``tests/test_compat.py`` tests what each function here needs, so that it fails first after a breaking upgrade.
 """
 
 import threading
@@ -13,7 +13,7 @@ from omegaconf import OmegaConf
 
 Catalog = TypeVar("Catalog")
 ATTEMPTS = 2
-"""How often a request to the store is made. s3fs' own five would turn a store that stalls into a hang of a minute."""
+"""Number of attempts of a request to the store. s3fs makes five; if a store does not answer, that takes a minute."""
 
 _READING = threading.RLock()
 
@@ -22,9 +22,9 @@ _READING = threading.RLock()
 def use_resolvers(resolvers: Mapping[str, Callable[..., Any]]) -> Iterator[None]:
     """Make OmegaConf use these resolvers; other threads wait until the block ends.
 
-    Reason: OmegaConf keeps resolvers in a class attribute, for the whole process. Kedro registers a resolver of a
-    project once and keeps the first one (``OmegaConfigLoader._register_new_resolvers``). Two runs in one process, such
-    as two requests to ``kedro server``, would then read each other's dates and paths.
+    Reason: OmegaConf keeps resolvers in a class attribute, for the whole process. Kedro registers a project's resolver
+    once and keeps the first one (``OmegaConfigLoader._register_new_resolvers``). So two runs in one process, such as
+    two requests to ``kedro server``, would read each other's dates and paths.
 
     Upstream: https://github.com/kedro-org/kedro/issues/2925 (open); ``BaseContainer._resolvers`` in
     omegaconf/basecontainer.py.
@@ -36,10 +36,10 @@ def use_resolvers(resolvers: Mapping[str, Callable[..., Any]]) -> Iterator[None]
 
 
 def make_catalog(context: Any, catalog_class: type[Catalog]) -> Catalog:
-    """Return the catalog of a Kedro context, of a class of the project.
+    """Return the catalog of a Kedro context, as an object of ``catalog_class``.
 
-    Reason: Kedro uses the setting ``DATA_CATALOG_CLASS`` for runs only. The catalog of notebooks, ``kedro catalog`` and
-    ``kedro viz`` is made by ``KedroContext.catalog``, which has no parameter.
+    Reason: Kedro uses the setting ``DATA_CATALOG_CLASS`` for runs only. ``KedroContext.catalog`` makes the catalog of
+    notebooks, ``kedro catalog`` and ``kedro viz``; it has no parameter for the class.
 
     Upstream: ``KedroContext._get_catalog`` in kedro/framework/context/context.py.
     """
@@ -48,13 +48,13 @@ def make_catalog(context: Any, catalog_class: type[Catalog]) -> Catalog:
 
 
 def limit_s3(filesystem: Any) -> None:
-    """Give an s3fs filesystem short limits, before its first request; leave other filesystems alone.
+    """Give an s3fs filesystem short limits before its first request; other filesystems stay unchanged.
 
-    Reason: fsspec hands out one filesystem for equal arguments. Kedro's own datasets share this one only if nothing is
-    added to the arguments that the credentials give, so the limits are set on the filesystem afterwards. ``retries``
-    is a public class attribute, and ``session`` a public argument of the constructor; that they can be set later is not
-    documented. The session sends a body at once: botocore's wait for leave to send it (``Expect: 100-continue``) has
-    no time limit. There is no setting for that header, so the function that adds it is unregistered.
+    Reason: fsspec returns the same filesystem for equal arguments. Kedro's own datasets share it only if the arguments
+    are exactly the credentials, so the limits are set on the filesystem afterwards. ``retries`` is a public class
+    attribute, and ``session`` a public argument of the constructor; it is not documented that they can be set later.
+    The session sends a request's body at once. Otherwise botocore sends ``Expect: 100-continue`` and waits for an
+    answer without a time limit. No setting removes that header, so the function that adds it is unregistered.
 
     Upstream: https://github.com/fsspec/s3fs/issues/541 (open) on retries, with ``S3FileSystem`` in s3fs/core.py;
     https://github.com/boto/botocore/issues/1659 on the header, whose answer is to unregister the handler.

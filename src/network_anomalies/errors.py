@@ -1,4 +1,4 @@
-"""Errors that name the cause and the way out, and the words for those of the libraries below."""
+"""Errors with one line of text: the cause, and what to do. Also the texts for known errors of libraries."""
 
 import errno
 import re
@@ -10,9 +10,9 @@ import click
 
 
 class ProjectError(click.ClickException):
-    """Something that a person can mend: its text is one line, the cause and then the way out.
+    """An error that a person can correct: its text is one line, the cause and then what to do.
 
-    A ``ClickException``, so that Kedro's own commands (``kedro catalog``, ``kedro viz``) print it as one line too.
+    It is a ``ClickException``, so that Kedro's own commands (``kedro catalog``, ``kedro viz``) print it as one line.
     """
 
     def _render_traceback_(self) -> list[str]:
@@ -21,29 +21,29 @@ class ProjectError(click.ClickException):
 
 
 class ContractError(ProjectError):
-    """Events that cannot be judged, or a batch that the gate refuses."""
+    """Events that cannot be checked, or a batch that the gate refuses."""
 
 
 class Interrupted(ProjectError):
-    """The run was asked to stop. An ``Exception``, so that Kedro's error hooks record it."""
+    """A signal stopped the run. It is an ``Exception``, so that Kedro's error hooks record it."""
 
 
 class RegistryUnanswered(ProjectError):
-    """The registry did not answer a COMMIT: time may mend it, unlike other errors of the project."""
+    """The registry did not answer a COMMIT. Unlike other errors of the project, it may pass with time."""
 
 
 class _Fault(NamedTuple):
-    """A known fault of what lies below this project.
+    """A known error of a library, a server or the system.
 
     Attributes:
-        pattern: a part of the error's type and text.
-        says: the cause and the way out. ``{words}``, ``{file}`` and ``{folder}`` are filled in.
-        passes: whether time may mend it.
+        pattern: regular expression for a part of the error's type and text.
+        text: the cause and what to do. ``{words}``, ``{file}`` and ``{folder}`` are filled in.
+        is_transient: whether the error may pass with time.
     """
 
     pattern: str
-    says: str
-    passes: bool = False
+    text: str
+    is_transient: bool = False
 
 
 _CHECK_STORE = "check MINIO_ENDPOINT_URL and that the store runs, then run again"
@@ -55,12 +55,12 @@ _STORE_FAULTS = (
     _Fault(
         r"InvalidAccessKeyId|SignatureDoesNotMatch|AccessDenied|Forbidden|\(403\)|"
         r"Access Key Id you provided|signature we calculated|NoCredentialsError",
-        "the object store refused the credentials: check MINIO_ACCESS_KEY and MINIO_SECRET_KEY, and what they may do",
+        "the object store refused the credentials: check MINIO_ACCESS_KEY and MINIO_SECRET_KEY, and their rights",
     ),
     _Fault(
         r"ConnectTimeout|Connect timeout|ReadTimeout|Read timeout|\wTimeoutError|RequestTimeout",
         f"the object store does not answer in time, it is away or too slow: {_CHECK_STORE}",
-        passes=True,
+        is_transient=True,
     ),
     _Fault(
         r"EndpointConnectionError|Could not connect to the endpoint|"
@@ -68,7 +68,7 @@ _STORE_FAULTS = (
         r"ConnectionReset|Connection reset|ResponseParserError|ServiceUnavailable|InternalError|SlowDown|"
         r"Bad Gateway|Gateway Time|\(50[0-9]\)",
         f"the object store does not answer: {_CHECK_STORE}",
-        passes=True,
+        is_transient=True,
     ),
 )
 _SQLITE_FAULTS = (
@@ -84,8 +84,8 @@ _SQLITE_FAULTS = (
     _Fault(r"database or disk is full", "the disk that holds {folder} has no room left: free space, then run again"),
     _Fault(
         r"database is locked",
-        "another process has been writing to {file} for long: run again when that is done",
-        passes=True,
+        "another process has been writing to {file} for a long time: run again when it has ended",
+        is_transient=True,
     ),
 )
 _POSTGRES_FAULTS = (
@@ -97,42 +97,42 @@ _POSTGRES_FAULTS = (
     _Fault(r"UndefinedTable|relation .* does not exist", "it has no schema: run `kedro setup`"),
     _Fault(
         r"permission denied",
-        "PG_USER lacks a right ({words}): run `kedro doctor` for this environment, it prints the GRANT that helps",
+        "PG_USER lacks a right ({words}): run `kedro doctor` for this environment, it prints the GRANT to run",
     ),
     _Fault(r"must be owner of", "PG_USER does not own its tables: run `kedro setup` as the user who made them"),
     _Fault(
         r"read-only transaction",
-        "it takes no writes (a standby, or read-only): give PG_HOST of the primary, or let PG_USER write",
+        "it allows no writes (a standby, or read-only): give PG_HOST of the primary, or let PG_USER write",
     ),
     _Fault(r"disk is full|No space left", "it has no room left: free space, then run again"),
     _Fault(
         r"invalid sslmode|does not support SSL|certificate",
-        "it takes no such encrypted link: check PG_SSLMODE, and PGSSLROOTCERT for a private authority",
+        "it does not support this encrypted connection: check PG_SSLMODE, and PGSSLROOTCERT for a private authority",
     ),
     _Fault(
         r"too many clients|connection slots are reserved|too many connections",
         "it has no connection free: end other clients, or raise its max_connections, then run again",
-        passes=True,
+        is_transient=True,
     ),
     _Fault(
         r"deadlock detected|could not serialize|lock timeout|canceling statement due to",
-        "it is busy with another process: run again when that is done",
-        passes=True,
+        "it is busy with another process: run again when that process has ended",
+        is_transient=True,
     ),
     _Fault(
         r"^(OperationalError|InterfaceError)",
         "it does not answer: check PG_HOST and PG_PORT and that PostgreSQL runs, then run again",
-        passes=True,
+        is_transient=True,
     ),
 )
 _KEDRO_FAULTS = (
     _Fault(
         r"Async data loading and saving does not work with nodes wrapping generator",
-        "--async does not work here: nodes of this project yield a day part by part. Leave --async (is_async) out",
+        "--async does not work here, since nodes yield a day part by part: leave --async (is_async) out",
     ),
     _Fault(
         r"Data for MemoryDataset has not been saved yet|Pipeline input.* not found in",
-        "a node needs data that is in memory only and was not made in this run: begin with the node that makes it",
+        "a node needs data that is only in memory and was not made in this run: begin with the node that makes it",
     ),
     _Fault(r"module 'kedro.runner' has no attribute", "there is no such runner: give SequentialRunner or ThreadRunner"),
     _Fault(r"Pipeline does not contain|Pipeline contains no nodes|Failed to find the pipeline named", "{words}"),
@@ -141,7 +141,7 @@ _KEDRO_FAULTS = (
 
 
 def explain_missing(what: str, pipelines: Sequence[str]) -> ProjectError:
-    """Return the error for data that is not there yet: what is missing, and which pipelines make it.
+    """Return the error for data that does not exist yet; ``pipelines`` make it.
 
     >>> print(explain_missing("there are no scores", ["scoring"]).message)
     there are no scores: run the scoring pipeline of that day, or set logical_date and source
@@ -152,7 +152,7 @@ def explain_missing(what: str, pipelines: Sequence[str]) -> ProjectError:
 
 
 def explain(error: BaseException) -> str:
-    """Say in one line what went wrong, and what to do about it if that is known."""
+    """Return the cause in one line, and what to do if that is known."""
     if known := recognise(error):
         return known
     deepest = list(list_causes(error))[-1]
@@ -161,30 +161,31 @@ def explain(error: BaseException) -> str:
 
 
 def is_expected(error: BaseException) -> bool:
-    """Tell whether the error's one line is enough; if not, it is a defect, and its traceback is needed."""
+    """Tell whether the error is known. If not, it is a defect, and its traceback is needed."""
     return recognise(error) is not None
 
 
 def recognise(error: BaseException) -> str | None:
-    """Return the cause and the way out in one line, or None if the error is not known.
+    """Return the cause and what to do in one line, or None if the error is not known.
 
-    The chain of causes is searched for an error of this project (or of a command line), then for the known faults of
-    the store, the database, the disk and the configuration.
+    It searches the chain of causes for an error of this project (or of a command line), then for known errors of the
+    store, the database, the disk and the configuration.
     """
     chain = list(list_causes(error))
-    if own := next((cause for cause in chain if isinstance(cause, click.ClickException)), None):
-        return _one_line(own.format_message())
+    if click_error := next((cause for cause in chain if isinstance(cause, click.ClickException)), None):
+        return _one_line(click_error.format_message())
     fault = _find_fault(chain)
-    return fault.says if fault else None
+    return fault.text if fault else None
 
 
 def is_transient(error: BaseException) -> bool:
-    """Tell whether time may mend the error: a server that is away or busy, not a person's mistake nor bad events."""
+    """Tell whether the error may pass with time: a server is down or busy, and nobody has to correct anything."""
     chain = list(list_causes(error))
-    if own := next((cause for cause in chain if isinstance(cause, ProjectError)), None):
-        return isinstance(own, RegistryUnanswered)
+    if project_error := next((cause for cause in chain if isinstance(cause, ProjectError)), None):
+        return isinstance(project_error, RegistryUnanswered)
     fault = _find_fault(chain)
-    return bool(fault and fault.passes) or any(isinstance(cause, ConnectionError | TimeoutError) for cause in chain)
+    lost = any(isinstance(cause, ConnectionError | TimeoutError) for cause in chain)
+    return lost or bool(fault and fault.is_transient)
 
 
 def list_causes(error: BaseException | None) -> Iterator[BaseException]:
@@ -192,7 +193,7 @@ def list_causes(error: BaseException | None) -> Iterator[BaseException]:
     seen: set[int] = set()
     while error is not None and id(error) not in seen:
         seen.add(id(error))
-        # Another process's traceback comes as a cause whose text is that traceback.
+        # An error of another process has its traceback as a cause.
         if not type(error).__name__.endswith("RemoteTraceback"):
             yield error
         error = error.__cause__ or error.__context__
@@ -211,14 +212,14 @@ def _judge(cause: BaseException, is_deepest: bool) -> _Fault | None:
         return _judge_configuration(cause)
     if isinstance(cause, OSError) or modules & {"botocore", "aiobotocore", "aiohttp"}:
         return _judge_file(cause) or _match(_STORE_FAULTS, cause)
-    own_words = "kedro" in modules and is_deepest
-    return _match(_KEDRO_FAULTS, cause) or (_Fault("", _name(cause)) if own_words else None)
+    is_kedros = "kedro" in modules and is_deepest
+    return _match(_KEDRO_FAULTS, cause) or (_Fault("", _name(cause)) if is_kedros else None)
 
 
 def _judge_registry(cause: BaseException) -> _Fault | None:
     is_sqlite = type(getattr(cause, "orig", None) or cause).__module__ == "sqlite3"
     fault = _match(_SQLITE_FAULTS if is_sqlite else _POSTGRES_FAULTS, cause)
-    return fault and fault._replace(says=f"the registry failed: {fault.says}")
+    return fault and fault._replace(text=f"the registry failed: {fault.text}")
 
 
 def _judge_configuration(cause: BaseException) -> _Fault:
@@ -232,20 +233,20 @@ def _judge_file(cause: BaseException) -> _Fault | None:
     if not isinstance(cause, OSError):
         return None
     if cause.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-        return _Fault("", f"no space left on {cause.filename or 'the disk'}: free some, then run again")
+        return _Fault("", f"no space left on {cause.filename or 'the disk'}: free space, then run again")
     if cause.errno in (errno.EACCES, errno.EPERM, errno.EROFS) and cause.filename:
         return _Fault("", f"{cause.filename}: {cause.strerror}: give this user the right to read and write there")
     return None
 
 
 def _match(faults: tuple[_Fault, ...], cause: BaseException) -> _Fault | None:
-    orig = getattr(cause, "orig", None) or cause  # SQLAlchemy's text has the statement and its values in it
+    orig = getattr(cause, "orig", None) or cause  # SQLAlchemy's text contains the statement and its values
     words = _one_line(str(orig))
-    text = f"{type(cause).__name__}: {type(orig).__name__}: {words}"
-    fault = next((fault for fault in faults if re.search(fault.pattern, text)), None)
-    # SQLite does not name the file that it cannot use: `registry.engine` notes it.
+    described = f"{type(cause).__name__}: {type(orig).__name__}: {words}"
+    fault = next((fault for fault in faults if re.search(fault.pattern, described)), None)
+    # SQLite does not name its file: `registry.engine` adds the name as a note.
     file = Path(next(iter(getattr(orig, "__notes__", [])), "the registry's file"))
-    return fault and fault._replace(says=fault.says.format(words=words, file=file, folder=file.parent))
+    return fault and fault._replace(text=fault.text.format(words=words, file=file, folder=file.parent))
 
 
 def _name(error: BaseException) -> str:

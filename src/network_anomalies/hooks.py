@@ -1,11 +1,12 @@
-"""Kedro's hooks: a run's row is opened before work and closed after it, and nothing else."""
+"""Kedro's hooks: they open a run's row in the registry before the work and close it after it."""
 
 import atexit
 import logging
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from kedro.framework.context import KedroContext
@@ -13,38 +14,42 @@ from kedro.framework.hooks import hook_impl
 from kedro.io import DataCatalog
 from kedro.pipeline import Pipeline
 from kedro.pipeline.node import Node
+from pydantic import BaseModel
 
 from network_anomalies.errors import ProjectError, explain
 from network_anomalies.parameters import digest_parameters
-from network_anomalies.records.batch import describe_days
 from network_anomalies.records.run_start import RunStart
 from network_anomalies.runs.signals import raise_on_signals
 from network_anomalies.runs.stages import find_kind
 from network_anomalies.runs.version import read_code_version
+from network_anomalies.terminal.run_log import SHOWN, keep_log
 
 if TYPE_CHECKING:
     from network_anomalies.datasets.registry_records import RegistryRecordsDataset
     from network_anomalies.registry.run_rows import Run
     from network_anomalies.runs.configuration import ProjectConfigLoader
 
-logger = logging.getLogger(__name__)
+logger, shown = logging.getLogger(__name__), logging.getLogger(SHOWN)
 RunParameters = Mapping[str, Any]
-"""What Kedro tells its hooks of a run: the options of `kedro run`."""
+"""The options of `kedro run`, as Kedro gives them to hooks."""
 CONTENT = {"ingestion_events", "transformation_events", "champion_model", "alerts"}
-"""Datasets that take nothing twice: a run that makes some of them and adds to none is ``UNCHANGED``."""
+"""Datasets that ignore equal content. A run that saves some of them and changes none is ``UNCHANGED``."""
+LOGS = "data/logs"
+"""Folder of the log files of runs, in the project."""
 SELECTIONS = ("tags", "from_nodes", "to_nodes", "node_names", "from_inputs", "to_outputs", "namespaces")
 
 
 @dataclass(frozen=True)
 class _Opened:
-    """An open run, and what closes it."""
+    """An open run, and the stack that closes it."""
 
     run: "Run"
     closing: ExitStack
+    log: Path | None
 
 
 class RunHooks:
-    """Opens and closes the run of each thread: a thread runs one pipeline at a time."""
+    """Opens and closes runs. A thread has one run at a time."""
 
     def __init__(self) -> None:
         self._opened: dict[int, _Opened] = {}
@@ -52,12 +57,12 @@ class RunHooks:
 
     @hook_impl
     def after_context_created(self, context: KedroContext) -> None:
-        """Anchor relative paths of the configuration at the project's root, as Kedro does those of the catalog."""
+        """Make relative paths of the configuration relative to the project's root, as Kedro does in the catalog."""
         cast("ProjectConfigLoader", context.config_loader).project_path = context.project_path
 
-    @hook_impl(trylast=True)  # an error of another plug-in's hook then comes before there is a run to close
+    @hook_impl(trylast=True)  # if a hook of another plug-in fails, no run is open yet
     def before_pipeline_run(self, run_params: RunParameters, pipeline: Pipeline, catalog: DataCatalog) -> None:
-        """Open the run: the lock, then the row; refuse events of another kind than the source's before that."""
+        """Check the kind of the source, then open the run: take its lock and write its row."""
         from network_anomalies.registry.batches import check_kind
         from network_anomalies.registry.run_rows import record_run
 
@@ -70,31 +75,33 @@ class RunHooks:
             check_kind(registry, start.source, kind)
         with ExitStack() as opening:
             opening.callback(raise_on_signals())
+            log = opening.enter_context(keep_log(Path(run_params["project_path"]) / LOGS, start.run_id))
             run = opening.enter_context(record_run(registry, start))
-            self._opened[threading.get_ident()] = _Opened(run, opening.pop_all())
+            self._opened[threading.get_ident()] = _Opened(run, opening.pop_all(), log)
 
     @hook_impl
     def before_dataset_loaded(self, node: Node) -> None:
-        """Remember the node: an error in loading its inputs names none."""
+        """Remember the node: an error while its inputs are loaded does not name it."""
         self._remember(node)
 
     @hook_impl
     def before_node_run(self, node: Node) -> None:
-        """Remember the node: it may have no inputs, and an error raised inside a generator names none."""
+        """Remember the node: it may have no inputs, and an error inside a generator does not name it."""
         self._remember(node)
 
-    @hook_impl(tryfirst=True)  # an error of another plug-in's hook leaves nothing open
+    @hook_impl(tryfirst=True)  # if a hook of another plug-in fails, the run is closed already
     def after_pipeline_run(self, pipeline: Pipeline, catalog: DataCatalog) -> None:
-        """Close the run, and say in one line what it did."""
+        """Close the run, and show in a short table what it did."""
         opened = self._opened.pop(threading.get_ident())
-        run, made = opened.run, pipeline.all_outputs()
+        run, outputs = opened.run, pipeline.all_outputs()
         with opened.closing:
-            run.status = _find_status(run, made)
+            run.status = _find_status(run, outputs)
         try:
-            for line in _describe_results(run, made, catalog):
-                logger.info("%s", line)
+            from network_anomalies.terminal.closing_table import describe_run, format_rows
+
+            shown.info("%s", format_rows(list(describe_run(run, outputs, catalog, opened.log))))
         except Exception as error:
-            logger.warning("Run %s is %s; what it did cannot be shown: %s", run.run_id, run.status, explain(error))
+            logger.warning("Run %s is %s; its results cannot be shown: %s", run.run_id, run.status, explain(error))
 
     @hook_impl(tryfirst=True)
     def on_pipeline_error(self, error: Exception) -> None:
@@ -102,7 +109,7 @@ class RunHooks:
         self._close(threading.get_ident(), error)
 
     def _remember(self, node: Node) -> None:
-        # Threads of a runner have no run of their own: theirs is the process's, if there is only one.
+        # Threads of a runner have no run. If the process has only one run, it is theirs.
         only = next(iter(self._opened.values())) if len(self._opened) == 1 else None
         if opened := self._opened.get(threading.get_ident(), only):
             opened.run.node = node.name
@@ -112,10 +119,8 @@ class RunHooks:
             opened.closing.__exit__(type(error), error, error.__traceback__)
 
     def _close_left_open(self, thread: int) -> None:
-        """Close a thread's run that ended without any hook, as with a SystemExit in a node."""
-        self._close(
-            thread, ProjectError("the run was ended by no error that Kedro reports, such as sys.exit in a node")
-        )
+        """Close a thread's run that ended without a hook, for example by a SystemExit in a node."""
+        self._close(thread, ProjectError("the run ended without an error that Kedro reports, such as by sys.exit"))
 
     def _close_all(self) -> None:
         for thread in list(self._opened):
@@ -123,7 +128,7 @@ class RunHooks:
 
 
 def _describe_start(run_params: RunParameters, parameters: Mapping[str, Any]) -> RunStart:
-    """Return what the run's row says from the start."""
+    """Return the columns of the run's row that are known at its start."""
     return RunStart(
         run_id=parameters["run_id"],
         parent_run_id=parameters["parent_run_id"],
@@ -138,7 +143,7 @@ def _describe_start(run_params: RunParameters, parameters: Mapping[str, Any]) ->
 
 
 def describe_selection(run_params: RunParameters) -> str | None:
-    """Say which part of its pipelines a run was asked for; None for the whole.
+    """Return the options that select a part of the pipelines, as text; None if they run whole.
 
     >>> describe_selection({"to_nodes": ["plan_events"], "tags": (), "only_missing_outputs": True})
     'to_nodes=plan_events; only_missing_outputs'
@@ -151,50 +156,16 @@ def describe_selection(run_params: RunParameters) -> str | None:
     return "; ".join(parts) or None
 
 
-def _find_status(run: "Run", made: set[str]) -> str:
+def _find_status(run: "Run", outputs: set[str]) -> str:
     from network_anomalies.registry.stage_rows import has_made_content
 
-    return "UNCHANGED" if made & CONTENT and not has_made_content(run.engine, run.run_id) else "SUCCESS"
-
-
-def _describe_results(run: "Run", made: set[str], catalog: DataCatalog) -> Iterator[str]:
-    yield _describe_outcome(run, made)
-    if "quality_report" in made and (days := catalog.load("quality_report").get("other_days")):
-        yield f"not stored, since they are of other days: {describe_days(days)}; `kedro backfill` stores them"
-    yield from _describe_models(run, made, catalog)
-
-
-def _describe_outcome(run: "Run", made: set[str]) -> str:
-    from network_anomalies.registry.batches import read_batch, read_current
-
-    source, day = run.start.source, run.start.logical_date
-    subject = f"run {run.run_id}, source {source}, date {day}"
-    batch = read_batch(run.engine, source, day) if "ingestion_events" in made else None
-    if batch is None:
-        return f"{subject}: {run.status}"
-    uris = read_current(run.engine, source, day)["object_uri"]
-    where = uris.iloc[0] if len(uris) == 1 else f"{len(uris)} objects in {uris.iloc[0].rpartition('/')[0]}"
-    counts = f"{batch['lines_in']} lines in, {batch['accepted']} accepted, {batch['rejected']} rejected"
-    return f"{subject}: {counts}, {where}: {run.status}"
-
-
-def _describe_models(run: "Run", made: set[str], catalog: DataCatalog) -> Iterator[str]:
-    """Say which model is champion and why, how many alerts there are, and where the report lies."""
-    from network_anomalies.registry.alert_rows import read_alerts
-    from network_anomalies.registry.model_rows import read_champion
-
-    source, day = run.start.source, run.start.logical_date
-    if made & {"champion_model", "alerts"} and (champion := read_champion(run.engine, source, day)):
-        yield f"champion of {source}: version {champion.version}, {champion.model_uri}: {champion.reason}"
-    if "alerts" in made:
-        alerts = read_alerts(run.engine, source, day)
-        suppressed = int(alerts["suppressed_by"].notna().sum())
-        entry = catalog.config_resolver.config["daily_report"]
-        where = entry.get("dataset", entry)["filepath"]
-        yield f"alerts of {source} on {day}: {len(alerts) - suppressed}, {suppressed} suppressed; report {where}"
+    return "UNCHANGED" if outputs & CONTENT and not has_made_content(run.engine, run.run_id) else "SUCCESS"
 
 
 def _to_plain(parameters: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the parameters without the run's own ids, models as dicts."""
-    chosen = {name: value for name, value in parameters.items() if name not in ("run_id", "parent_run_id")}
-    return {name: getattr(value, "model_dump", lambda value=value: value)() for name, value in chosen.items()}
+    """Return the parameters without the ids of runs, with models as dicts."""
+    return {
+        name: value.model_dump() if isinstance(value, BaseModel) else value
+        for name, value in parameters.items()
+        if name not in ("run_id", "parent_run_id")
+    }

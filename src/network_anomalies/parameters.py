@@ -1,4 +1,4 @@
-"""The project's parameters, typed. Values stand in ``conf/base/parameters_<stage>.yml`` and nowhere else."""
+"""Types of the project's parameters. Their values are in ``conf/base/parameters_<stage>.yml`` only."""
 
 import difflib
 import hashlib
@@ -55,13 +55,13 @@ Moment = Annotated[str, BeforeValidator(_require_moment)]
 
 
 class Strict(BaseModel):
-    """Refuses unknown keys, has no defaults: the YAML files are the only source of values."""
+    """Parameters that refuse unknown keys and have no defaults: all values come from the YAML files."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class ServiceParameters(Strict):
-    """A service of a network: its share of the flows, its servers, and how many of them a client uses."""
+    """A service of a network: its share of the flows, its number of servers, and how many of them a client uses."""
 
     protocol: Annotated[str, StringConstraints(pattern=r"^[A-Z0-9-]+$")]
     share: Annotated[float, Field(gt=0, le=1)]
@@ -72,7 +72,7 @@ class ServiceParameters(Strict):
 
 
 class AllowedParameters(Strict):
-    """An exception: alerts about an address or network that its owner answers for, until a day."""
+    """An exception: until a day, alerts of a kind about an address or network are suppressed; its owner is named."""
 
     entity: str
     kind: Literal[
@@ -98,7 +98,7 @@ class AllowedParameters(Strict):
 
 
 class ProfileParameters(Strict):
-    """What a network's everyday traffic looks like, and which of its alerts somebody answers for."""
+    """A network's normal traffic, and the exceptions for its alerts."""
 
     clients: Annotated[int, Field(ge=100, le=60_000)]
     client_shift: Annotated[float, Field(ge=0, le=100)]
@@ -118,7 +118,7 @@ class ProfileParameters(Strict):
 
 
 class ScenarioParameters(Strict):
-    """Something staged in a day's traffic: by how many hosts, in what share of the day's events, when, how hidden."""
+    """A scenario in a day's traffic: number of hosts, share of the day's events, time, and how well it hides."""
 
     hosts: Annotated[int, Field(ge=1, le=10_000)]
     share: Annotated[float, Field(gt=0, le=1)]
@@ -130,14 +130,14 @@ class ScenarioParameters(Strict):
     def _check_hours(self) -> Self:
         earliest, latest = self.start_hour
         if earliest > latest:
-            raise ValueError(f"start_hour runs from {earliest} back to {latest}: turn it round")
+            raise ValueError(f"start_hour is from {earliest} to {latest}: give the earlier hour first")
         if latest * 60 + self.minutes > MINUTES_A_DAY:
-            raise ValueError(f"starts by {latest} h and lasts {self.minutes} minutes: the day ends before it does")
+            raise ValueError(f"starts by {latest} h and lasts {self.minutes} minutes: it must end within the day")
         return self
 
 
 class BurstParameters(ScenarioParameters):
-    """A scenario of flows that come one upon the other."""
+    """A scenario of many flows in a short time."""
 
     kind: Literal[
         "horizontal_scan", "brute_force", "ddos", "lateral_movement", "new_service", "allowed_scanner", "morning_crowd"
@@ -145,7 +145,11 @@ class BurstParameters(ScenarioParameters):
 
 
 class PeriodicParameters(ScenarioParameters):
-    """A scenario with a beat: its gaps are the period give or take half its ``jitter``, or shortened by up to all."""
+    """A scenario of flows at regular times.
+
+    A gap is the period plus or minus up to half of ``jitter`` times the period. With ``shortening`` it is the period
+    minus up to ``jitter`` times the period.
+    """
 
     kind: Literal["beaconing", "time_sync", "update_check", "telemetry"]
     period_seconds: Annotated[float, Field(ge=1, le=86_400)]
@@ -154,7 +158,7 @@ class PeriodicParameters(ScenarioParameters):
 
 
 class TransferParameters(ScenarioParameters):
-    """A scenario that moves much: megabytes a host and day, to a place it knows or to a new one."""
+    """A scenario that transfers much data: megabytes per host and day, to a known peer or to a new one."""
 
     kind: Literal["exfiltration", "nightly_backup"]
     megabytes: Annotated[float, Field(gt=0, le=1_000_000)]
@@ -184,12 +188,12 @@ class GeneratorParameters(Strict):
             raise ValueError(f"{', '.join(both)} is the name of a look-alike and of an attack: rename one")
         total = sum(scenario.share for scenario in (*self.lookalikes.values(), *self.attacks.values()))
         if total > 1:
-            raise ValueError(f"the shares of lookalikes and attacks add up to {total:.3f}: a day has no more than 1")
+            raise ValueError(f"the shares of lookalikes and attacks add up to {total:.3f}: make it at most 1")
         return self
 
 
 class MissingParameters(Strict):
-    """What becomes of flows that lack a value: it is set to 0, or the flow goes to quarantine."""
+    """What the gate does with a flow that lacks a value: set the value to 0, or reject the flow."""
 
     duration: Literal["zero", "reject"]
     bytes: Literal["zero", "reject"]
@@ -205,7 +209,7 @@ class MappingParameters(Strict):
 
 
 class LogsParameters(Strict):
-    """Where flow logs lie and how they are read."""
+    """Where flow logs are and how they are read."""
 
     path: Annotated[str, StringConstraints(min_length=1)]
     format: Name
@@ -219,7 +223,7 @@ class LogsParameters(Strict):
 
 
 class GateParameters(Strict):
-    """How strict the gate is."""
+    """Limits and choices of the gate."""
 
     max_rejected_share: Share
     drop_duplicates: bool
@@ -227,13 +231,13 @@ class GateParameters(Strict):
 
 
 class ReplayParameters(Strict):
-    """Which quarantined rows are put through the gate again: those that broke a rule, or all."""
+    """Which quarantined rows go through the gate again: those that broke a rule, or all (None)."""
 
     rule: str | None
 
 
 class TransformationParameters(Strict):
-    """How a day is cut for modelling."""
+    """How a day is split into slices for modelling."""
 
     slice_hours: Annotated[int, Field(ge=1, le=24)]
 
@@ -247,7 +251,7 @@ class TrainingParameters(Strict):
 
 
 class EvaluationParameters(Strict):
-    """When a drift of the scores counts."""
+    """From which size on a drift of the scores counts."""
 
     drift_psi: Annotated[float, Field(ge=0)]
     drift_rows: Annotated[int, Field(ge=1)]
@@ -262,9 +266,15 @@ class RegistrationParameters(Strict):
 
 
 class AlertsParameters(Strict):
-    """How many alerts a day may have, and which are let pass."""
+    """How many alerts a day may have, which are let pass, and how they are grouped into incidents.
+
+    ``incident_days`` lie between two alerts of an incident, at most. A dismissed habit is suppressed for
+    ``dismissed_days`` from the day of the decision on, unless the person gives another date.
+    """
 
     budget: Annotated[int, Field(ge=1, le=10_000)]
+    incident_days: Annotated[int, Field(ge=0, le=365)]
+    dismissed_days: Annotated[int, Field(ge=0, le=3650)]
     allowlist: list[AllowedParameters]
 
 
@@ -280,7 +290,7 @@ class HuntingParameters(Strict):
 
 
 class RetentionParameters(Strict):
-    """What ``kedro verify --prune`` may delete: from which age in days on, and how much of a bucket at once."""
+    """What ``kedro verify --prune`` may delete: files from an age in days on, and a share of a bucket at once."""
 
     local_days: Annotated[int, Field(ge=0)]
     quarantine_days: Annotated[int, Field(ge=0)]
@@ -298,7 +308,7 @@ def _require_iso_date(value: object) -> object:
 class Parameters(Strict):
     """Every parameter of the project.
 
-    ``extra`` is for a person's own: any names, which nodes read as ``params:extra.<name>``.
+    ``extra`` is for your own parameters with any names; nodes read them as ``params:extra.<name>``.
     """
 
     logical_date: Annotated[date, BeforeValidator(_require_iso_date)]
@@ -322,22 +332,22 @@ class Parameters(Strict):
     @field_validator("detectors")
     @classmethod
     def _check_complete(cls, limits: DetectorLimits) -> DetectorLimits:
-        """Refuse limits that the YAML files leave out: detection has defaults for use without a configuration."""
+        """Refuse missing limits: ``DetectorLimits`` has defaults, but only for use without a configuration."""
         if missing := list(_list_missing(limits)):
             raise ValueError(f"{', '.join(missing)} is missing: give it a value in conf/base/parameters_*.yml")
         return limits
 
 
 def check_parameters(raw: dict[str, Any]) -> dict[str, Any]:
-    """Refuse unknown names and unusable values, by name.
+    """Check the names and values of all parameters.
 
-    This is the only check: Kedro takes the models as they are when it matches them with the type hints of nodes.
+    This is the only check: Kedro passes the models to nodes without another one.
 
     Returns:
-        The parameters by name: ``logical_date`` as a date, each group as its model, ``extra`` as it was.
+        The parameters by name: ``logical_date`` as a date, each group as its model, ``extra`` unchanged.
 
     Raises:
-        ProjectError: names the parameter, what is wrong, and the nearest known name.
+        ProjectError: a name or value is wrong; the error names the parameter, and the nearest known name.
     """
     try:
         checked = Parameters.model_validate(raw)
@@ -349,22 +359,22 @@ def check_parameters(raw: dict[str, Any]) -> dict[str, Any]:
 
 
 def digest_parameters(parameters: dict[str, Any]) -> str:
-    """Return the sha256 of parameters as canonical JSON, for audit rows and Parquet footers."""
+    """Return the sha256 of parameters as canonical JSON."""
     return hashlib.sha256(json.dumps(parameters, sort_keys=True, default=str).encode()).hexdigest()
 
 
 def _describe(fault: Any) -> str:
     path = [str(part) for part in fault["loc"]]
     if tuple(path[:2]) in SCENARIO_GROUPS:
-        del path[3:4]  # pydantic names the kind here, which is no key
+        del path[3:4]  # here pydantic adds the scenario's kind, which is not a key
     name = ".".join(path)
     if fault["type"] == "value_error" and isinstance(fault["input"], dict):
         return f"parameter {name}: {fault['ctx']['error']}"
     if fault["type"] == "extra_forbidden":
-        close = difflib.get_close_matches(path[-1], _known_names(path[:-1]), n=1)
-        hint = f"did you mean {'.'.join([*path[:-1], close[0]])}?" if close else "see conf/base/parameters_*.yml"
-        own = "" if path[:-1] else f" (a parameter of your own is extra.{name})"
-        return f"unknown parameter {name}: {hint}{own}"
+        similar = difflib.get_close_matches(path[-1], _known_names(path[:-1]), n=1)
+        hint = f"did you mean {'.'.join([*path[:-1], similar[0]])}?" if similar else "see conf/base/parameters_*.yml"
+        extra = "" if path[:-1] else f" (a parameter of your own is extra.{name})"
+        return f"unknown parameter {name}: {hint}{extra}"
     if fault["type"] == "missing":
         return f"parameter {name} is missing: give it a value in conf/base/parameters_*.yml"
     if name == "logical_date":

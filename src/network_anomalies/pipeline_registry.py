@@ -14,13 +14,13 @@ from network_anomalies.pipelines import (
 from network_anomalies.runs.stages import DEFAULT, GROUPS
 
 SHARED = {"choose_alerts_policy": ("evaluation", "scoring")}
-"""Nodes that two stages have. Such a node has the tags of both."""
+"""Nodes that two stages share. Such a node has the tags of both."""
 
 
 def register_pipelines() -> dict[str, Pipeline]:
-    """Return every pipeline: the stages, those of other tasks, and the groups of ``runs.stages``.
+    """Return every pipeline: the stages, the groups of ``runs.stages``, and pipelines of other tasks.
 
-    A pipeline of your own is one more entry of ``tasks``.
+    Add a pipeline of your own to ``tasks``.
     """
     stages = {
         "ingestion": ingestion.create_pipeline(),

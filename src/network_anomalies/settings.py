@@ -1,11 +1,12 @@
-"""What Kedro is told about this project."""
+"""Kedro's settings of this project."""
 
 from network_anomalies.hooks import RunHooks
 from network_anomalies.runs.catalog import ProjectCatalog, ProjectContext
 from network_anomalies.runs.configuration import ProjectConfigLoader
+from network_anomalies.terminal.node_progress import ProgressHooks
 
-HOOKS = (RunHooks(),)
-# Kedro takes the first for runs, and the second's catalog for notebooks and commands.
+HOOKS = (RunHooks(), ProgressHooks())
+# Kedro uses the first for runs, and the catalog of the second for notebooks and commands.
 DATA_CATALOG_CLASS = ProjectCatalog
 CONTEXT_CLASS = ProjectContext
 CONFIG_LOADER_CLASS = ProjectConfigLoader
@@ -14,6 +15,6 @@ CONFIG_LOADER_ARGS = {
     "default_run_env": "embedded",
     "merge_strategy": {"parameters": "soft", "globals": "soft"},
 }
-# kedro-mlflow, if somebody installs it, needs an mlflow.yml or fails every run.
-# kedro-viz keeps one catalog for the process: it takes datasets out of the catalogs of runs in other threads.
+# If kedro-mlflow is installed, every run fails without an mlflow.yml.
+# kedro-viz keeps one catalog for the process, and removes datasets from the catalogs of runs in other threads.
 DISABLE_HOOKS_FOR_PLUGINS = ("kedro_mlflow", "kedro-viz")

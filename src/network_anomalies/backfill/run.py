@@ -17,7 +17,7 @@ from network_anomalies.records.source_history import SourceRecords
 from network_anomalies.runs.signals import raise_on_signals
 from network_anomalies.runs.stages import INGESTION, MODELLING
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger("network_anomalies.terminal")  # shown on the terminal, see conf/logging.yml
 
 MAKING = (*INGESTION, MODELLING[0])
 """Stages that depend on no other day."""

@@ -141,8 +141,7 @@ def serve_days(pipe: "Connection[Any, Any]", settings: RunSettings, environment:
     os.setpgrp()  # a run that was told to stop is told once, by the caller
     os.environ.update(environment)  # the forkserver may be older than the caller's
     configure_project(__package__.partition(".")[0])
-    for name in ("kedro", "kedro.runner", "network_anomalies"):
-        logging.getLogger(name).setLevel(logging.WARNING)
+    logging.getLogger("network_anomalies.terminal").setLevel(logging.WARNING)  # the caller shows a line for each day
     while True:
         try:
             day: DayRun = pipe.recv()

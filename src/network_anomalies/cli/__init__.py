@@ -1,4 +1,4 @@
-"""The project's commands: Kedro's `run` with one-line errors, and what the registry and the lake need."""
+"""The project's commands: Kedro's `run` with errors in one line, and commands for the registry and the lake."""
 
 import click
 from kedro.framework.cli.hooks import get_cli_hook_manager
@@ -6,16 +6,17 @@ from kedro.framework.cli.utils import CONTEXT_SETTINGS
 
 from network_anomalies.cli.model_commands import models
 from network_anomalies.cli.query_commands import query
+from network_anomalies.cli.report_commands import report
 from network_anomalies.cli.run_commands import backfill, replay, run, status
 from network_anomalies.cli.store_commands import doctor, restore, setup, verify
 from network_anomalies.cli.viz_check import VizCheck
 
-COMMANDS = (run, setup, models, doctor, verify, restore, replay, status, backfill, query)
+COMMANDS = (run, setup, models, report, query, doctor, verify, restore, replay, status, backfill)
 
 
 @click.group(context_settings=CONTEXT_SETTINGS)
 def cli() -> None:
-    """Ingest network events, prove what was stored, find the anomalies."""
+    """Ingest network events, prove what was stored, find anomalies."""
 
 
 for command in COMMANDS:

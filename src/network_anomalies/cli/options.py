@@ -15,13 +15,13 @@ from network_anomalies.errors import explain, is_expected
 
 DATE = click.DateTime(["%Y-%m-%d"])
 parse_params: Any = next(option.callback for option in kedro_run.params if option.name == "params")
-"""Makes nested parameters of ``--params``, as Kedro's own ``run`` does."""
+"""Reads ``--params`` into nested parameters, as Kedro's own ``run`` does."""
 
 
 def in_one_line(command: Callable[..., Any]) -> Callable[..., Any]:
-    """End a failing command with the cause and the way out; a defect, and with --traceback any error, shows where."""
+    """End a failing command with its cause in one line; show the traceback of a defect, or with --traceback of any."""
 
-    @click.option("--traceback", "is_traced", is_flag=True, help="Show where an error was raised, expected ones too.")
+    @click.option("--traceback", "is_traced", is_flag=True, help="Show the traceback of every error.")
     @functools.wraps(command)
     def wrapped(*args: Any, is_traced: bool, **options: Any) -> Any:
         collect_less()
@@ -38,11 +38,11 @@ def in_one_line(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def with_days(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Give a command the ``days`` of a range, None if no range was given."""
+    """Add options for a range of days to a command; its argument ``days`` is None if no range is given."""
 
-    @click.option("--start", type=DATE, default=None, help="First day; with --end.")
+    @click.option("--start", type=DATE, default=None, help="First day; needs --end.")
     @click.option("--end", type=DATE, default=None, help="Last day.")
-    @click.option("--last", type=int, default=None, help="Instead of a range: so many days up to yesterday (UTC).")
+    @click.option("--last", type=int, default=None, help="Instead of a range: this many days up to yesterday (UTC).")
     @functools.wraps(command)
     def wrapped(start: datetime | None, end: datetime | None, last: int | None, **options: Any) -> Any:
         from network_anomalies.backfill.plan import choose_days
@@ -56,9 +56,9 @@ def with_days(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def collect_less() -> None:
-    """Let the process of a command look for reference cycles seldom, and not once more when it ends.
+    """Make Python's garbage collection rare in the process of a command, and skip it at the end.
 
-    It imports much and leaves few cycles: looking for them took a fifth of a short run.
+    A command imports many modules and leaves few reference cycles: collection took a fifth of a short run.
     """
     gc.set_threshold(50_000, 20, 20)
     atexit.register(gc.freeze)

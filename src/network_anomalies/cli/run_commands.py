@@ -1,4 +1,4 @@
-"""Commands that run pipelines: for a day, for many days, for quarantined rows."""
+"""Commands that run pipelines: for a day, for many days, or for quarantined rows."""
 
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -19,7 +19,7 @@ run_kedro: Any = kedro_run.callback
 @click.command(params=list(kedro_run.params), help=kedro_run.help)
 @in_one_line
 def run(pipeline: str | None, pipelines: list[str], **options: Any) -> Any:
-    """Run pipelines by Kedro's own command; ``--pipeline`` means ``--pipelines`` here and stays."""
+    """Run pipelines by Kedro's own command; here ``--pipeline`` is another name of ``--pipelines``."""
     if pipeline and pipelines:
         raise click.UsageError("give --pipelines or --pipeline, not both")
     names = [pipeline] if pipeline else pipelines
@@ -28,12 +28,12 @@ def run(pipeline: str | None, pipelines: list[str], **options: Any) -> Any:
 
 @click.command()
 @env_option
-@click.option("--source", required=True, help="Whose rows.")
-@click.option("--date", "day", type=DATE, required=True, help="Their logical date.")
+@click.option("--source", required=True, help="The source of the rows.")
+@click.option("--date", "day", type=DATE, required=True, help="The logical date of the rows.")
 @click.option("--rule", default=None, help="Only rows that broke this rule, such as protocol_unknown.")
 @in_one_line
 def replay(env: str | None, source: str, day: datetime, rule: str | None) -> None:
-    """Put quarantined rows through today's gate again; what passes makes a new revision of the day."""
+    """Put quarantined rows through the present gate again; rows that pass make a new revision of the day."""
     from network_anomalies.upkeep.replay_day import replay_day
 
     replay_day(Path.cwd(), env, source, day.date(), rule)
@@ -41,12 +41,12 @@ def replay(env: str | None, source: str, day: datetime, rule: str | None) -> Non
 
 @click.command()
 @env_option
-@click.option("--source", default=None, help="Whose days (default: all sources).")
-@click.option("--last", type=int, default=None, help="So many days up to yesterday (default: the last 14 known).")
+@click.option("--source", default=None, help="Only this source (default: all sources).")
+@click.option("--last", type=int, default=None, help="This many days up to yesterday (default: the last 14 known).")
 @click.option("--params", default="", callback=parse_params, help="Parameters that differ from conf, as in `run`.")
 @in_one_line
 def status(env: str | None, source: str | None, last: int | None, params: "RuntimeParameters") -> None:
-    """Show how far each day is: done, stale, missing or failed, why, and what to type next; runs nothing."""
+    """Show the state of each day (done, stale, missing, failed), why, and the next command; this runs nothing."""
     from network_anomalies.backfill.choices import open_project
     from network_anomalies.backfill.status import report_status
 
@@ -57,8 +57,8 @@ def status(env: str | None, source: str | None, last: int | None, params: "Runti
 
 @click.command()
 @env_option
-@click.option("--stale", is_flag=True, help="Run what is stale too; without a range: of every day that was run before.")
-@click.option("--jobs", type=int, default=1, show_default=True, help="How many days to ingest and transform at once.")
+@click.option("--stale", is_flag=True, help="Also run stale stages; without a range, those of every day with a run.")
+@click.option("--jobs", type=int, default=1, show_default=True, help="Number of days to ingest and transform at once.")
 @click.option(
     "--pipelines",
     "--pipeline",
@@ -66,7 +66,7 @@ def status(env: str | None, source: str | None, last: int | None, params: "Runti
     help="Stages or groups of them (default: the source's ingestion; with --stale the stages that a day was run with).",
 )
 @click.option("--params", default="", callback=parse_params, help="Parameters of every day's run, as in `run`.")
-@click.option("--list", "only_list", is_flag=True, help="Show what would be run, run nothing.")
+@click.option("--list", "only_list", is_flag=True, help="Only show what would be run.")
 @in_one_line
 @with_days
 def backfill(
@@ -78,7 +78,7 @@ def backfill(
     params: "RuntimeParameters",
     only_list: bool,
 ) -> None:
-    """Run what is missing of many days; exit 1 if a day fails."""
+    """Run the missing stages of many days; exit 1 if a day fails."""
     from network_anomalies.backfill.workers import warm_up
 
     if not only_list:

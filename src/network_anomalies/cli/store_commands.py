@@ -1,4 +1,4 @@
-"""Commands about the lake and the registry: make, check, prove, rebuild."""
+"""Commands for the lake and the registry: make, check, prove and rebuild them."""
 
 from datetime import datetime
 
@@ -12,7 +12,7 @@ from network_anomalies.cli.options import DATE, in_one_line
 @env_option
 @in_one_line
 def setup(env: str | None) -> None:
-    """Make the buckets and the registry's schema where they are missing."""
+    """Make the buckets and the registry's schema if they are missing."""
     from network_anomalies.upkeep import load_stores, setup_stores
 
     for line in setup_stores(load_stores(env)):
@@ -23,7 +23,7 @@ def setup(env: str | None) -> None:
 @env_option
 @in_one_line
 def doctor(env: str | None) -> None:
-    """Check what a run relies on: packages, configuration, store, registry, clock; exit 1 if anything FAILs."""
+    """Check what a run needs: packages, configuration, store, registry, clock; exit 1 if a check FAILs."""
     from network_anomalies.upkeep.checks import to_table
     from network_anomalies.upkeep.doctor import examine
 
@@ -36,16 +36,16 @@ def doctor(env: str | None) -> None:
 
 @click.command()
 @env_option
-@click.option("--start", type=DATE, default=None, help="First date to verify (default: the first there is).")
-@click.option("--end", type=DATE, default=None, help="Last date to verify (default: the last there is).")
+@click.option("--start", type=DATE, default=None, help="First date to verify (default: the first date stored).")
+@click.option("--end", type=DATE, default=None, help="Last date to verify (default: the last date stored).")
 @click.option("--prune", is_flag=True, help="List what retention would delete; see conf/base/parameters_retention.yml.")
-@click.option("--delete", is_flag=True, help="With --prune: delete it.")
+@click.option("--delete", is_flag=True, help="With --prune: delete the listed files.")
 @click.option("--force", is_flag=True, help="With --delete: also more than retention.max_share of a bucket.")
 @in_one_line
 def verify(
     env: str | None, start: datetime | None, end: datetime | None, prune: bool, delete: bool, force: bool
 ) -> None:
-    """Hold everything that is stored to the registry; list orphans; exit 1 on any mismatch."""
+    """Compare everything that is stored with the registry; list orphans; exit 1 on any mismatch."""
     from network_anomalies.upkeep import Range, load_stores, prune_stores, read_clock, verify_stores
 
     if (delete and not prune) or (force and not delete):
@@ -63,7 +63,7 @@ def verify(
 
 @click.command()
 @env_option
-@click.option("--list", "only_list", is_flag=True, help="Show what would be restored, change nothing.")
+@click.option("--list", "only_list", is_flag=True, help="Only show what would be restored.")
 @in_one_line
 def restore(env: str | None, only_list: bool) -> None:
     """Rebuild the RAW part of a lost or older registry from the lake's manifests; exit 1 if a day is refused."""

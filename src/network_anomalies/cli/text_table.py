@@ -1,25 +1,24 @@
 """Tables for a terminal, of any width."""
 
+import unicodedata
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 
-from network_anomalies.cli.safe_text import make_safe, measure
+from network_anomalies.records.plain_text import show_hidden
 
 GAP = "  "
 LEAST = 20
 """A column is not cut below this width; a table that then does not fit is shown row by row."""
 LARGE = 1e6
-LONGEST = 500
-"""No more characters of a value are looked at."""
 
 
 def format_table(names: Sequence[str], rows: Sequence[Sequence[object]], width: int) -> Iterator[str]:
     """Yield the lines of a table that is at most ``width`` columns wide.
 
     Long cells are cut and end with "…", those of the widest columns first. Where that is not enough, each row is shown
-    as a block of lines "name  value". Numbers stand on the right. Every text goes through ``make_safe``.
+    as a block of lines "name  value". Numbers stand on the right. Hidden characters are spelled out.
     """
-    heads = [make_safe(name) for name in names]
+    heads = [show_hidden(name) for name in names]
     cells = [[format_value(value) for value in row] for row in rows]
     natural = [max(measure(cell) for cell in column) for column in zip(heads, *cells, strict=True)]
     widths = _fit(natural, width - len(GAP) * (len(heads) - 1))
@@ -48,7 +47,7 @@ def format_value(value: object) -> str:
         return moment.isoformat(sep=" ")
     if isinstance(value, float):
         return f"{value:.0f}" if LARGE <= abs(value) < float("inf") else f"{value:.6g}"
-    return make_safe(str(value)[:LONGEST])
+    return show_hidden(str(value))
 
 
 def _fit(natural: Sequence[int], room: int) -> list[int] | None:
@@ -82,3 +81,17 @@ def _cut(cell: str, width: int) -> str:
     while measure(cell) > width - 1:
         cell = cell[:-1]
     return f"{cell}…"
+
+
+def measure(text: str) -> int:
+    """Return how many columns of a terminal a text takes: wide letters take two, combining marks none.
+
+    >>> measure("ab"), measure(chr(0x6771))
+    (2, 2)
+    """
+    if text.isascii():
+        return len(text)
+    return sum(
+        0 if unicodedata.combining(letter) else 2 if unicodedata.east_asian_width(letter) in "WF" else 1
+        for letter in text
+    )

@@ -1,4 +1,4 @@
-"""The few datasets that Kedro lacks."""
+"""The datasets that Kedro does not have."""
 
 from network_anomalies.datasets.batch_commit import BatchCommitDataset
 from network_anomalies.datasets.collected import CollectedDataset

@@ -23,8 +23,8 @@ _REVISION = re.compile(r"/batch_(\d+)_[0-9a-f]{12}\.json$")
 class BatchCommitDataset(AbstractDataset[Batch, pd.DataFrame]):
     """Saving commits a batch in one transaction; loading gives the receipt, its rows of ``ingestion_events``.
 
-    After the commit the batch's manifest is written beside the objects. If a crash comes between, the next commit of
-    the source and date, or ``kedro verify``, writes it from the registry's rows.
+    After the commit, ``save`` writes the batch's manifest beside the objects. If the process crashes before that, the
+    next commit of the source and date, or ``kedro verify``, writes the manifest from the registry's rows.
 
     Example of a catalog entry:
 
@@ -73,13 +73,13 @@ class BatchCommitDataset(AbstractDataset[Batch, pd.DataFrame]):
         """Create the dataset.
 
         Args:
-            source: whose events.
+            source: name of the source.
             logical_date: the day, as YYYY-MM-DD.
-            raw_root: URL of the RAW bucket, as the registry is to name it.
+            raw_root: URL of the RAW bucket, as it is written into the registry.
             quarantine_root: URL of the quarantine bucket.
             registry: ``credentials`` with ``con``, the registry's SQLAlchemy URL.
             lake: ``path`` of the RAW bucket, and the ``credentials`` of its filesystem.
-            files: what else the stage writes, see ``datasets.files``.
+            files: other files that the stage writes, see ``datasets.files``.
             metadata: for plug-ins; Kedro ignores it.
         """
         self._source = source
@@ -91,29 +91,29 @@ class BatchCommitDataset(AbstractDataset[Batch, pd.DataFrame]):
         self.metadata = metadata
 
     def save(self, data: Batch) -> None:
-        """Commit a batch as the node ``assemble_batch`` makes it; an equal current one stays as it is."""
+        """Commit a batch of the node ``assemble_batch``. If an equal batch is current already, nothing changes."""
         facts = list_ingestion_facts(data.origin.params_sha256, data.contract_version)
         outputs = read_files(self._files, self._credentials)
         event = StageEvent(data.run_id, "ingestion", self._source, self._logical_date, facts, outputs)
         engine = open_registry(self._url)
-        known = self._find_known_revision()
+        lake_revision = self._find_lake_revision()
         current = read_batch(engine, self._source, self._logical_date)
-        if current and known < current["revision"]:
-            self._write_manifest()  # a crash kept the former run from it
-        commit_batch(engine, data, event, self._urls, known)
+        if current and lake_revision < current["revision"]:
+            self._write_manifest()  # an earlier run crashed after its commit
+        commit_batch(engine, data, event, self._urls, lake_revision)
         self._write_manifest()
 
     def load(self) -> pd.DataFrame:
         """Return the current revision's objects, one row each."""
         return read_current(open_registry(self._url), self._source, self._logical_date)
 
-    def _find_known_revision(self) -> int:
-        """Return the latest revision of which the lake has a manifest, 0 for none."""
+    def _find_lake_revision(self) -> int:
+        """Return the latest revision that has a manifest in the lake, 0 if none has."""
         filesystem, root = open_lake(self._raw_path, self._credentials)
         folder = f"{root}/{FOLDER}/{self._source}/{self._logical_date}"
         filesystem.invalidate_cache(folder)
-        found = (_REVISION.search(path) for path in filesystem.find(folder))
-        return max((int(match[1]) for match in found if match), default=0)
+        matches = (_REVISION.search(path) for path in filesystem.find(folder))
+        return max((int(match[1]) for match in matches if match), default=0)
 
     def _write_manifest(self) -> None:
         manifest = find_manifest(open_registry(self._url), self._source, self._logical_date, self._urls.raw)

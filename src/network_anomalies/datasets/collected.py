@@ -1,4 +1,4 @@
-"""What a generator node yields, while a run works."""
+"""All items that a generator node yields, kept in memory during the run."""
 
 from typing import Any
 
@@ -6,9 +6,9 @@ from kedro.io import MemoryDataset
 
 
 class CollectedDataset(MemoryDataset):
-    """Keeps in memory everything that is saved, in order, and loads it as a list.
+    """Keeps every saved item in memory, in order, and loads them as a list.
 
-    A ``MemoryDataset`` would keep only the last item of a node that yields part by part.
+    A ``MemoryDataset`` would keep only the last item that a generator node yields.
 
     Example of a catalog entry:
 
@@ -25,7 +25,7 @@ class CollectedDataset(MemoryDataset):
     """
 
     def __init__(self, *, metadata: Any = None) -> None:
-        """Create a dataset without content; ``metadata`` is for plug-ins."""
+        """Create an empty dataset; ``metadata`` is for plug-ins."""
         super().__init__(copy_mode="assign", metadata=metadata)
 
     def save(self, data: Any) -> None:

@@ -1,9 +1,10 @@
-"""The current objects of a day, in any layer: what the registry names, and nothing else."""
+"""The current objects of a day, in any layer: only the objects that the registry names."""
 
 from collections.abc import Callable, Mapping
 from datetime import date
 from typing import Any, Literal
 
+import pandas as pd
 from kedro.io import AbstractDataset, DatasetError
 
 from network_anomalies.datasets import reading
@@ -11,18 +12,20 @@ from network_anomalies.datasets.lake import open_lake
 from network_anomalies.datasets.layers import LAYERS, list_current, list_silver_days
 from network_anomalies.datasets.objects import CheckedObjects
 from network_anomalies.datasets.places import LakePlace, RegistryPlace
+from network_anomalies.datasets.previews import ROWS, TablePreview, make_preview
 from network_anomalies.datasets.write_once import WriteOnceParquetDataset
 from network_anomalies.records.silver_day import SilverDay
 from network_anomalies.registry.engine import open_registry
 
-VIEWS = ("slices", "parts", "days")
-"""Forms that are for reading only."""
+READ_ONLY_FORMS = ("slices", "parts", "days")
+"""Values of ``load_as`` whose entries can only be loaded."""
 
 
 class CurrentObjectsDataset(AbstractDataset[Mapping[str, bytes | Callable[[], bytes]], Any]):
-    """Saves finished objects once; loads those of the current revision of a source and date, each with its sha256.
+    """Saves finished objects once; loads the objects of the current revision of a source and date.
 
-    The registry says which objects those are, so a half-written batch, an orphan or a superseded object is never seen.
+    The registry names these objects and their sha256, which is checked. So an unfinished batch, an orphan or a
+    superseded object is never loaded.
 
     Example of catalog entries:
 
@@ -46,7 +49,7 @@ class CurrentObjectsDataset(AbstractDataset[Mapping[str, bytes | Callable[[], by
           registry: {credentials: postgres}
           lake: {path: s3://cybersec-ml-raw/zeek/2024-04-19, credentials: minio}
 
-    An object that is stored is not yet current. It is, once a run has committed it to the registry:
+    A stored object becomes current only when a run commits it to the registry:
 
     >>> silver = CurrentObjectsDataset(
     ...     layer="silver",
@@ -76,15 +79,16 @@ class CurrentObjectsDataset(AbstractDataset[Mapping[str, bytes | Callable[[], by
 
         Args:
             layer: one of ``LAYERS``.
-            source: whose events.
+            source: name of the source.
             logical_date: the day, as YYYY-MM-DD.
             registry: ``credentials`` with ``con``, the registry's SQLAlchemy URL.
-            lake: ``path`` of the folder that holds the day's objects, and the ``credentials`` of its filesystem. Other
-                days lie beside it.
-            load_as: ``frame`` (one DataFrame); ``summary``; ``parts`` or ``slices`` (a part's number or a slice's first
-                hour to a function that reads it); ``days`` (of silver, a list of ``SilverDay``, the earliest first).
-            load_args: ``slice_hours``, the length of slices of RAW; ``days``, how many days before the date ``days``
-                has too.
+            lake: ``path`` of the folder that holds the day's objects, and the ``credentials`` of its filesystem. The
+                folders of other days are in the same parent folder.
+            load_as: ``frame`` (one DataFrame); ``summary``; ``parts`` or ``slices`` (a dict from a part's number or a
+                slice's first hour to a function that reads it); ``days`` (silver only, a list of ``SilverDay``, the
+                earliest first).
+            load_args: ``slice_hours``, length of a slice of RAW in hours; ``days``, number of days before the date that
+                ``load_as: days`` includes.
             metadata: for plug-ins; Kedro ignores it.
 
         Raises:
@@ -92,7 +96,7 @@ class CurrentObjectsDataset(AbstractDataset[Mapping[str, bytes | Callable[[], by
         """
         if layer not in LAYERS:
             raise DatasetError(f"there is no layer {layer}: there are {', '.join(LAYERS)}")
-        self._name = layer
+        self._layer_name, self._layer = layer, LAYERS[layer]
         self._source = source
         self._logical_date = date.fromisoformat(str(logical_date))
         self._url = registry["credentials"]["con"]
@@ -103,53 +107,58 @@ class CurrentObjectsDataset(AbstractDataset[Mapping[str, bytes | Callable[[], by
         self.metadata = metadata
 
     def save(self, data: Mapping[str, bytes | Callable[[], bytes]]) -> None:
-        """Write each object under its name, or find it there; bytes may be given as a function that returns them.
+        """Write each object under its name, unless it exists. A function in place of bytes is called for the bytes.
 
         Raises:
-            DatasetError: this entry is for reading only.
+            DatasetError: this entry can only be loaded.
         """
-        if self._load_as in VIEWS:
-            raise DatasetError(f"{self._name} as {self._load_as} is read only: its pipeline saves another entry")
+        if self._load_as in READ_ONLY_FORMS:
+            raise DatasetError(f"{self._layer_name} as {self._load_as} is read only: its pipeline saves another entry")
         for name, content in data.items():
-            path, compare = f"{self._folder}/{name}{LAYERS[self._name].suffix}", LAYERS[self._name].compare
-            WriteOnceParquetDataset(filepath=path, compare=compare, credentials=self._credentials).save(
-                content() if callable(content) else content
-            )
+            path = f"{self._folder}/{name}{self._layer.suffix}"
+            stored = WriteOnceParquetDataset(filepath=path, compare=self._layer.compare, credentials=self._credentials)
+            stored.save(content() if callable(content) else content)
 
     def load(self) -> Any:
-        """Return the current objects as ``load_as`` says.
+        """Return the current objects in the form that ``load_as`` names.
 
         Raises:
-            ProjectError: nothing is there yet (it names the pipeline to run), or an object is missing or altered.
+            ProjectError: there are no objects yet (it names the pipeline to run), or one is missing or altered.
         """
         if self._load_as == "days":
             return self._load_days()
-        objects = list_current(open_registry(self._url), self._name, self._source, self._logical_date)
+        objects = list_current(open_registry(self._url), self._layer_name, self._source, self._logical_date)
         lake = CheckedObjects(self._fs)
         if self._load_as == "summary":
             return reading.read_summary(lake, self._root, objects)
         if self._load_as == "frame":
-            return reading.read_frame(lake, self._root, objects, LAYERS[self._name].columns)
+            return reading.read_frame(lake, self._root, objects, self._layer.columns)
         if hours := self._load_args.get("slice_hours"):
             return reading.read_by_hours(lake, self._root, objects, self._logical_date, hours)
         return reading.read_by_object(lake, self._root, objects)
 
+    def preview(self) -> TablePreview:
+        """Return the first rows of the first object, for kedro-viz; no other row is read."""
+        objects = list_current(open_registry(self._url), self._layer_name, self._source, self._logical_date)
+        first = [named for named in objects if named.file_name.endswith(".parquet")][:1]
+        rows = [reading.read_head(self._fs, f"{self._root}/{named.file_name}", ROWS) for named in first]
+        return make_preview(rows[0] if rows else pd.DataFrame())
+
     def _load_days(self) -> list[SilverDay]:
         receipts = list_silver_days(open_registry(self._url), self._source, self._logical_date, self._load_args["days"])
         parent = self._root.rpartition("/")[0]
-        # Training takes slices of many days in threads: what one day keeps would not be used again.
+        # Training reads slices of many days in threads: objects that one day kept in memory would not be used again.
         return [
             reading.read_silver_day(CheckedObjects(self._fs, kept=0), f"{parent}/{silver.logical_date}", silver)
             for silver in receipts
         ]
 
     def _exists(self) -> bool:
-        engine = open_registry(self._url)
-        return bool(LAYERS[self._name].list_objects(engine, self._source, self._logical_date))
+        return bool(self._layer.list_objects(open_registry(self._url), self._source, self._logical_date))
 
     def _describe(self) -> dict[str, str]:
         return {
-            "layer": self._name,
+            "layer": self._layer_name,
             "source": self._source,
             "logical_date": str(self._logical_date),
             "path": self._folder,

@@ -1,4 +1,4 @@
-"""Files of the lake that a stage wrote, as outputs of its row: where they lie, and their sha256."""
+"""Files of the lake that a stage wrote: their URIs and sha256, for the stage's row in the registry."""
 
 import hashlib
 from typing import Any
@@ -8,11 +8,11 @@ from network_anomalies.datasets.places import Credentials
 from network_anomalies.records.receipt import LakeObject
 
 FileOutputs = dict[str, dict[str, str]]
-"""Name of a file to its ``filepath`` (any fsspec URL) and the ``uri`` that the registry is to name it by."""
+"""From the name of a file to its ``filepath`` (any fsspec URL) and its ``uri`` in the registry."""
 
 
 def read_files(files: FileOutputs, credentials: Credentials | None) -> list[LakeObject]:
-    """Return files as outputs, with the digests of their bytes as stored."""
+    """Return the URI of each file, and the sha256 of its stored bytes."""
     opened = [(file["uri"], *open_lake(file["filepath"], credentials)) for file in files.values()]
     return [LakeObject(uri=uri, sha256=digest_file(filesystem, path)) for uri, filesystem, path in opened]
 

@@ -12,7 +12,7 @@ from network_anomalies.datasets.places import Credentials
 def open_lake(url: str, credentials: Credentials | None) -> tuple[Any, str]:
     """Return the filesystem of an fsspec URL, and the path on it.
 
-    fsspec hands out one filesystem for equal credentials, so Kedro's own datasets share this one and its limits.
+    fsspec returns the same filesystem for equal credentials, so Kedro's own datasets share it and its time limits.
     """
     filesystem, path = fsspec.core.url_to_fs(url, **deepcopy(credentials or {}))
     limit_s3(filesystem)

@@ -1,4 +1,4 @@
-"""Which objects of the lake are current, layer by layer, as the registry names them."""
+"""The current objects of each layer of the lake, as the registry names them."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -21,12 +21,12 @@ class NamedObject:
     """An object that the registry names.
 
     Attributes:
-        file_name: its file.
-        sha256: of its bytes.
-        key: the first hour of a slice (of silver and scores), or the number of a part, in digits.
-        run_id: of rejects, the run that committed them.
-        first: of RAW, its earliest timestamp.
-        last: of RAW, its latest timestamp.
+        file_name: name of its file.
+        sha256: sha256 of its bytes.
+        key: first hour of a slice (of silver and scores), or number of a part, in digits.
+        run_id: for rejects, the run that committed them.
+        first: for RAW, its earliest timestamp.
+        last: for RAW, its latest timestamp.
     """
 
     file_name: str
@@ -42,12 +42,12 @@ class Layer:
     """How a layer's current objects are found and stored.
 
     Attributes:
-        list_objects: lists them by source and date; None if there are none yet.
-        stages: the pipelines that make them.
-        columns: of a frame without rows, where a day has no object.
-        optional: whether a day may have none; it then loads as such a frame.
-        suffix: of the file names.
-        compare: whether an object that exists must have equal bytes.
+        list_objects: returns the objects of a source and date, None if there are none yet.
+        stages: the pipelines that make the objects.
+        columns: columns of the empty frame that a day without objects loads as.
+        optional: whether a day may have no objects.
+        suffix: end of the file names.
+        compare: whether saving over an existing object is an error if the bytes differ.
     """
 
     list_objects: Callable[[Engine, str, date], list[NamedObject] | None]
@@ -59,17 +59,10 @@ class Layer:
 
 
 def _list_raw(engine: Engine, source: str, day: date) -> list[NamedObject] | None:
-    rows = read_current(engine, source, day).to_dict("records")
-    return [
-        NamedObject(
-            row["file_name"],
-            row["object_sha256"],
-            key=f"{row['part']:04d}",
-            first=row["min_timestamp"],
-            last=row["max_timestamp"],
-        )
-        for row in rows
-    ] or None
+    columns = ["file_name", "object_sha256", "part", "min_timestamp", "max_timestamp"]
+    rows = read_current(engine, source, day)[columns].itertuples(index=False)
+    objects = [NamedObject(name, sha256, f"{part:04d}", "", first, last) for name, sha256, part, first, last in rows]
+    return objects or None
 
 
 def _list_rejects(engine: Engine, source: str, day: date) -> list[NamedObject] | None:
@@ -80,8 +73,8 @@ def _list_rejects(engine: Engine, source: str, day: date) -> list[NamedObject] |
     kept = sum(row["record_count"] for row in rows)
     if kept not in (batch["rejected"], batch["rejected"] + batch["unparsable"]):  # version 1 kept no unparsable lines
         raise ProjectError(
-            f"the registry does not name the {batch['rejected']} rejects of {source} on {day}, which were stored "
-            "before it did: look into the quarantine bucket"
+            f"the {batch['rejected']} rejects of {source} on {day} were stored by an earlier version, which did not "
+            "write their names into the registry: look into the quarantine bucket"
         )
     return [NamedObject(row["file_name"], row["object_sha256"], f"{row['part']:04d}", batch["run_id"]) for row in rows]
 
@@ -91,12 +84,12 @@ def _list_silver(kind: str, engine: Engine, source: str, day: date) -> list[Name
     return name_silver(receipt, kind) if receipt else None
 
 
-def _list_outputs(stage: str, part: str, engine: Engine, source: str, day: date) -> list[NamedObject] | None:
+def _list_outputs(stage: str, prefix: str, engine: Engine, source: str, day: date) -> list[NamedObject] | None:
     row = read_stage(engine, stage, source, day)
     if row is None:
         return None
-    named = [(item["uri"].rpartition("/")[2], item["sha256"]) for item in row["outputs"]]
-    return [NamedObject(name, sha256, name.split("_")[1]) for name, sha256 in named if name.startswith(part)]
+    files = [(item["uri"].rpartition("/")[2], item["sha256"]) for item in row["outputs"]]
+    return [NamedObject(name, sha256, name.split("_")[1]) for name, sha256 in files if name.startswith(prefix)]
 
 
 REJECT_COLUMNS = (*COLUMNS, "row", "rule", "reason", "part", "run_id")
@@ -114,10 +107,10 @@ LAYERS = {
 
 
 def list_current(engine: Engine, layer: str, source: str, day: date) -> list[NamedObject]:
-    """Return the current objects of a layer, source and day; none where a day may have none.
+    """Return the current objects of a layer, source and day.
 
     Raises:
-        ProjectError: the pipeline that makes them has not run.
+        ProjectError: the pipeline that makes them has not run, and the layer is not optional.
     """
     objects = LAYERS[layer].list_objects(engine, source, day)
     if objects is None and not LAYERS[layer].optional:
@@ -126,23 +119,23 @@ def list_current(engine: Engine, layer: str, source: str, day: date) -> list[Nam
 
 
 def list_silver_days(engine: Engine, source: str, last: date, days: int) -> list[TransformationReceipt]:
-    """Return the receipts of the transformation of a day and of so many days before it, the earliest first.
+    """Return the transformation receipts of ``last`` and of the ``days`` days before it, the earliest first.
 
     Raises:
-        ProjectError: there is none.
+        ProjectError: none of these days has silver.
     """
     first = last - timedelta(days=days)
-    rows = read_transformations(engine, source, first, last)
-    if not rows:
+    receipts = read_transformations(engine, source, first, last)
+    if not receipts:
         raise explain_missing(f"there is no silver of source {source} from {first} to {last}", ["transformation"])
-    return list(rows)
+    return receipts
 
 
 def name_silver(silver: TransformationReceipt, kind: str) -> list[NamedObject]:
-    """Return the objects of a kind, ``slice`` or ``summary``, that a day's silver consists of.
+    """Return the objects of a day's silver of one kind, ``slice`` or ``summary``.
 
     Raises:
-        ProjectError: the silver was made with another feature specification.
+        ProjectError: the silver has the columns of another feature specification.
     """
     from network_anomalies.detection.scoring.storage import feature_spec_sha256
 

@@ -21,13 +21,13 @@ HIDDEN = re.compile(r"(^|/)\.")
 
 
 class LogFilesDataset(AbstractDataset[None, dict[str, OpenFile]]):
-    """Loads as ``{path: function that opens the file for reading bytes}``, in order of the paths; read only.
+    """Loads ``{path: function that opens the file for reading bytes}``, sorted by path; read only.
 
-    Hidden files and folders are left out, unless the path itself leads there. A file that several paths lead to, by
-    symbolic links, is loaded once. Links to folders, and links that lead nowhere, are left out and named.
+    Hidden files and folders are left out, unless ``path`` itself names one. If several symbolic links lead to one file,
+    it is loaded once. Links to folders, and broken links, are left out and named in a warning.
 
-    ``{date}`` in the path stands for the logical date, the day before and the day after; their files may hold flows of
-    the logical date. ``{date:%Y%m%d}`` is the date in another form.
+    ``{date}`` in the path means the logical date, the day before and the day after, because their files may hold flows
+    of the logical date. ``{date:%Y%m%d}`` is the date in another form.
 
     Example of a catalog entry:
 
@@ -70,25 +70,25 @@ class LogFilesDataset(AbstractDataset[None, dict[str, OpenFile]]):
         self.metadata = metadata
 
     def load(self) -> dict[str, OpenFile]:
-        """Return the files found.
+        """Return the files.
 
         Raises:
-            ProjectError: there are none.
+            ProjectError: there are no files.
         """
         paths = self._find()
         if not paths:
             raise ProjectError(f"no log files at {self._given}: put them there, or set logs.path to where they are")
-        return {path: partial(self._fs.open, path, "rb") for path in sorted(paths)}
+        return {path: partial(self._fs.open, path, "rb") for path in paths}
 
     def save(self, data: None) -> None:
-        """Refuse: logs are the sensors' to write."""
+        """Raise an error: only sensors write logs."""
         raise DatasetError("log_files is read only")
 
     def _find(self) -> list[str]:
-        found: dict[str, str] = {}
+        by_target: dict[str, str] = {}
         for path in sorted(path for given in self._paths for path in self._list(given)):
-            found.setdefault(self._identify(path), path)
-        return list(found.values())
+            by_target.setdefault(os.path.realpath(path) if self._is_local else path, path)
+        return list(by_target.values())
 
     def _list(self, given: str) -> list[str]:
         pattern = GLOB.search(given)
@@ -101,10 +101,6 @@ class LogFilesDataset(AbstractDataset[None, dict[str, OpenFile]]):
             logger.warning("links that lead to no file are left out: %s", ", ".join(sorted({*shown} - {*files})))
         return files
 
-    def _identify(self, path: str) -> str:
-        """Return what a path leads to."""
-        return os.path.realpath(path) if self._is_local else path
-
     def _exists(self) -> bool:
         return bool(self._find())
 
@@ -113,7 +109,7 @@ class LogFilesDataset(AbstractDataset[None, dict[str, OpenFile]]):
 
 
 def widen_dates(path: str) -> str:
-    """Return a path that stands for the files of all days.
+    """Return a path that matches the files of all days.
 
     >>> widen_dates("logs/{date:%Y/%m}/conn.{date}.log")
     'logs/*/conn.*.log'
@@ -128,7 +124,7 @@ def expand_dates(path: str, day: date | None) -> list[str]:
     ['logs/2024/04/conn.2024-04-01.log', 'logs/2024/03/conn.2024-03-31.log']
 
     Raises:
-        ProjectError: something else stands in braces.
+        ProjectError: there is something else in braces.
     """
     if "{date" not in path:
         return [path]
@@ -138,5 +134,5 @@ def expand_dates(path: str, day: date | None) -> list[str]:
         return list(dict.fromkeys(path.format(date=day + timedelta(days=offset)) for offset in (0, -1, 1)))
     except (KeyError, IndexError, ValueError, AttributeError) as error:
         raise ProjectError(
-            f"logs.path is {path}: only {{date}} or a form such as {{date:%Y%m%d}} may stand in braces"
+            f"logs.path is {path}: only {{date}} or a form such as {{date:%Y%m%d}} may be in braces"
         ) from error

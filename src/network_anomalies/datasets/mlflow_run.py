@@ -1,4 +1,4 @@
-"""What MLflow is told, where there is an MLflow."""
+"""A copy of each training in MLflow, if MLflow is used."""
 
 import logging
 import os
@@ -20,7 +20,7 @@ LIMITS = {"MLFLOW_HTTP_REQUEST_TIMEOUT": "5", "MLFLOW_HTTP_REQUEST_MAX_RETRIES":
 class MlflowRunDataset(AbstractDataset[MlflowRun, None]):
     """Saving logs a training to MLflow; without the ``mlflow`` extra or ``MLFLOW_TRACKING_URI`` it does nothing.
 
-    MLflow is a copy for people who look there: an outage is a warning, and the run goes on.
+    MLflow holds a copy only. If it does not answer, a warning is logged and the run goes on.
 
     Example of a catalog entry:
 
@@ -49,11 +49,11 @@ class MlflowRunDataset(AbstractDataset[MlflowRun, None]):
         try:
             self._log(data)
         except Exception as error:
-            logger.warning("MLflow was not told of this model (%s); the run goes on", explain(error))
+            logger.warning("This model was not logged to MLflow (%s); the run goes on", explain(error))
 
     def load(self) -> None:
-        """Refuse: what MLflow holds is read with MLflow."""
-        raise ProjectError("mlflow_run is write only: look at MLflow itself")
+        """Raise an error: this dataset only writes."""
+        raise ProjectError("mlflow_run is write only: look at the run in MLflow")
 
     def _log(self, data: MlflowRun) -> None:
         os.environ.update({name: os.environ.get(name, value) for name, value in LIMITS.items()})

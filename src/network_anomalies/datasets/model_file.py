@@ -1,4 +1,4 @@
-"""Models: bytes that are written once, and read only with the sha256 that was registered."""
+"""Models: files that are written once. A load checks the sha256 that was registered."""
 
 from dataclasses import replace
 from datetime import date, timedelta
@@ -23,16 +23,16 @@ from network_anomalies.registry.stage_rows import read_training
 
 
 class ModelDataset(AbstractDataset[Any, Any]):
-    """Saves and loads a source's models, by the day that they are for. The registry says which one that is.
+    """Saves and loads the model of a source and date, which the registry names.
 
-    ``part`` says what of a model the entry is about:
+    ``part`` says what the entry saves and loads:
 
-    * ``model``: saves a ``detection.Model`` in a folder of its digest; loads the one that was trained for the date.
-    * ``card``: saves and loads the Markdown card beside that model.
-    * ``champion``: saving registers the date's model and may make it champion; loading gives the ``Champion`` of the
+    * ``model``: the ``detection.Model`` that was trained for the date, in a folder named after its digest.
+    * ``card``: the Markdown card beside that model.
+    * ``champion``: saving registers the date's model and may make it champion; loading returns the ``Champion`` of the
       date.
-    * ``previous_champion``: loads the champion of the days before the date, or None. The date's own model is compared
-      with it. So a day that runs again is compared with the same champion, and never with one that has seen the day.
+    * ``previous_champion``: loads the champion of the day before the date, or None. The date's model is compared with
+      it. So a day that runs again is compared with the same champion, and never with one that was trained on the day.
 
     Example of catalog entries:
 
@@ -80,9 +80,9 @@ class ModelDataset(AbstractDataset[Any, Any]):
         """Create the dataset.
 
         Args:
-            part: what of a model the entry is about, see above.
-            source: whose models.
-            logical_date: the day that they are for, as YYYY-MM-DD.
+            part: what the entry saves and loads, see above.
+            source: name of the source.
+            logical_date: the day of the model, as YYYY-MM-DD.
             registry: ``credentials`` with ``con``, the registry's SQLAlchemy URL.
             lake: ``path`` of the folder that holds the source's models, and the ``credentials`` of its filesystem.
             metadata: for plug-ins; Kedro ignores it.
@@ -95,11 +95,11 @@ class ModelDataset(AbstractDataset[Any, Any]):
         self.metadata = metadata
 
     def save(self, data: Any) -> None:
-        """Save a model, write its card anew, or register the model.
+        """Save a model, replace its card, or register the model.
 
         Raises:
-            DatasetError: the champion of the days before is for reading only.
-            ProjectError: the model of a card was not trained, or the run may not, or no longer, register its model.
+            DatasetError: the part is ``previous_champion``, which can only be loaded.
+            ProjectError: the date has no model for a card, or the run is not open, so it may not register a model.
         """
         if self._part == "previous_champion":
             raise DatasetError("previous_champion is read only: champions are registered through champion_model")
@@ -114,8 +114,7 @@ class ModelDataset(AbstractDataset[Any, Any]):
         """Return the ``detection.Model``, the text of the card, or the ``Champion``.
 
         Raises:
-            ProjectError: there is none for the date (it names the pipeline to run), or its object is missing or
-                altered.
+            ProjectError: the date has none (the error names the pipeline to run), or its file is missing or altered.
         """
         if self._part == "model":
             from network_anomalies.detection import from_bytes
@@ -165,8 +164,8 @@ class ModelDataset(AbstractDataset[Any, Any]):
         return read_training(open_registry(self._url), self._source, self._logical_date)
 
     def _read_champion(self) -> ChampionRecord | None:
-        before = timedelta(days=1 if self._part == "previous_champion" else 0)
-        return read_champion(open_registry(self._url), self._source, self._logical_date - before)
+        days_before = timedelta(days=1 if self._part == "previous_champion" else 0)
+        return read_champion(open_registry(self._url), self._source, self._logical_date - days_before)
 
     def _explain_missing(self, part: str, stage: str) -> ProjectError:
         return explain_missing(f"source {self._source} has no {part} for {self._logical_date}", [stage])
@@ -196,5 +195,5 @@ class ModelDataset(AbstractDataset[Any, Any]):
 
 
 def _find_path(root: str, uri: str) -> str:
-    """Return where an object of a model's folder lies, by its URI in the registry."""
+    """Return the path below ``root`` of an object of a model's folder; ``uri`` is its URI in the registry."""
     return "/".join([root, *uri.rsplit("/", 2)[1:]])

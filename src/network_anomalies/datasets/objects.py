@@ -1,4 +1,4 @@
-"""Objects of the lake that the registry vouches for."""
+"""Objects of the lake whose sha256 is in the registry."""
 
 import hashlib
 from collections import OrderedDict
@@ -9,10 +9,10 @@ from network_anomalies.errors import ProjectError
 
 
 class CheckedObjects:
-    """Reads objects of a filesystem, each only if its bytes have the sha256 that was registered.
+    """Reads objects of a filesystem and checks that their bytes have the registered sha256.
 
-    The last few are kept: neighbouring slices of a day often lie in the same object. Threads read one after another, so
-    that they do not fetch the same object twice.
+    It keeps the objects that it read last, because two slices of a day are often in one object. Threads read one after
+    another, so that no object is fetched twice.
     """
 
     def __init__(self, filesystem: Any, kept: int = 2) -> None:
@@ -26,7 +26,7 @@ class CheckedObjects:
         """Return an object's bytes.
 
         Raises:
-            ProjectError: the object is missing, or its bytes are not those that were registered.
+            ProjectError: the object is missing, or its bytes have another sha256.
         """
         with self._lock:
             if sha256 not in self._bytes:
@@ -40,10 +40,10 @@ class CheckedObjects:
         try:
             data: bytes = self._fs.cat_file(path)
         except FileNotFoundError as error:
-            raise ProjectError(f"{path} is registered and missing: run again the pipeline that wrote it") from error
+            raise ProjectError(f"{path} is registered and missing: run the pipeline that wrote it again") from error
         if hashlib.sha256(data).hexdigest() != sha256:
             raise ProjectError(
-                f"{path} was altered, it does not have the registered sha256: "
-                "move it away and run again the pipeline that wrote it"
+                f"{path} was altered, its sha256 is not the registered one: "
+                "move it away and run the pipeline that wrote it again"
             )
         return data

@@ -1,4 +1,4 @@
-"""Where data lies, as catalog entries say it."""
+"""Types of the locations in catalog entries."""
 
 from typing import Any, TypedDict
 
@@ -27,11 +27,11 @@ class RegistryPlace(TypedDict):
 
 
 class LakePlace(TypedDict):
-    """Where objects lie.
+    """Where objects are.
 
     Attributes:
         path: URL of their folder.
-        credentials: of its filesystem; in YAML a name of ``credentials.yml``, or null.
+        credentials: options of its filesystem; in YAML a name of ``credentials.yml``, or null.
     """
 
     path: str

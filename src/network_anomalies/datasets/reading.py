@@ -1,4 +1,4 @@
-"""The forms in which current objects are read: one frame, by parts, by slices of time, as days."""
+"""The forms in which current objects are read: one frame, parts, slices of time, or days."""
 
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, time, timedelta
@@ -19,25 +19,35 @@ from network_anomalies.records.transformation import TransformationReceipt
 HOURS_A_DAY = 24
 
 
-def read_frame(lake: CheckedObjects, folder: str, objects: Sequence[NamedObject], empty: Sequence[str]) -> pd.DataFrame:
-    """Return all rows as one frame; without objects a frame without rows, its columns those of ``empty``."""
+def read_frame(
+    lake: CheckedObjects, folder: str, objects: Sequence[NamedObject], empty_columns: Sequence[str]
+) -> pd.DataFrame:
+    """Return all rows as one frame. Without objects, return a frame without rows and with ``empty_columns``."""
     if not objects:
-        return pd.DataFrame(columns=list(empty), dtype="str")
+        return pd.DataFrame(columns=list(empty_columns), dtype="str")
     tables = [pq.read_table(_fetch(lake, folder, named)) for named in objects]
     frame = pa.concat_tables(tables, promote_options="permissive").unify_dictionaries().to_pandas()
-    names = [named.run_id for named in objects]
-    return frame.assign(run_id=np.repeat(names, [table.num_rows for table in tables])) if all(names) else frame
+    run_ids = [named.run_id for named in objects]
+    return frame.assign(run_id=np.repeat(run_ids, [table.num_rows for table in tables])) if all(run_ids) else frame
+
+
+def read_head(fs: Any, path: str, rows: int) -> pd.DataFrame:
+    """Return the first rows of a Parquet object without reading the others."""
+    with fs.open(path, "rb") as file:
+        batch = next(pq.ParquetFile(file).iter_batches(batch_size=rows), None)
+    return pd.DataFrame() if batch is None else batch.to_pandas()
 
 
 def read_by_object(lake: CheckedObjects, folder: str, objects: Sequence[NamedObject]) -> Slices:
-    """Return the key of each object, a part's number or a slice's first hour, and a function that reads it."""
+    """Return a function that reads each object, by its key: a part's number or a slice's first hour."""
     return {named.key: partial(_read_object, lake, folder, named) for named in objects}
 
 
 def read_by_hours(lake: CheckedObjects, folder: str, objects: Sequence[NamedObject], day: date, hours: int) -> Slices:
-    """Return the first hour of each slice of ``hours`` that events may lie in, and a function that reads them.
+    """Return a function that reads the events of each slice of ``hours`` hours, by the slice's first hour.
 
-    A slice is read from the objects that overlap it, of which just the row groups in question are decoded.
+    A slice is read from the objects that overlap it. Only the row groups that overlap it are decoded. Slices that no
+    object overlaps are left out.
     """
     midnight = datetime.combine(day, time(), UTC)
     slices: Slices = {}
@@ -57,7 +67,7 @@ def read_summary(lake: CheckedObjects, folder: str, objects: Sequence[NamedObjec
 
 
 def read_silver_day(lake: CheckedObjects, folder: str, silver: TransformationReceipt) -> SilverDay:
-    """Return what is recorded of a day's silver, and functions that read its objects."""
+    """Return the record of a day's silver, with functions that read its objects."""
     (summary,) = name_silver(silver, "summary")
     return SilverDay(
         logical_date=silver.logical_date,

@@ -1,4 +1,4 @@
-"""Records of the registry, as a dataset."""
+"""A dataset of the registry's records."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,11 +12,14 @@ from sqlalchemy import Engine
 
 from network_anomalies.datasets.files import FileOutputs, read_files
 from network_anomalies.datasets.places import Credentials, RegistryPlace
+from network_anomalies.datasets.previews import TablePreview, make_preview
 from network_anomalies.errors import ProjectError
+from network_anomalies.records.alerts import SourceIncidents
 from network_anomalies.records.receipt import StageReceipt
 from network_anomalies.records.scoring import DayAlerts
-from network_anomalies.registry.alert_rows import read_alerts, record_scoring, replace_alerts
+from network_anomalies.registry.alert_rows import read_alerts, read_source_alerts, record_scoring, replace_alerts
 from network_anomalies.registry.engine import open_registry
+from network_anomalies.registry.incident_rows import read_incidents, replace_incidents
 from network_anomalies.registry.lookups import LOOKUPS, look_up
 from network_anomalies.registry.stage_rows import (
     commit_transformation,
@@ -29,8 +32,10 @@ from network_anomalies.registry.stage_rows import (
     record_training,
     record_truth,
 )
+from network_anomalies.registry.verdict_rows import read_verdicts
 
 Loaded: TypeAlias = StageReceipt | pd.DataFrame | None
+Saved: TypeAlias = StageReceipt | DayAlerts | SourceIncidents
 
 
 @dataclass(frozen=True)
@@ -38,10 +43,10 @@ class RecordKind:
     """How records of a kind are read and written.
 
     Attributes:
-        read: reads those of a source and date; None or an empty frame if there are none.
-        write: writes them in one transaction; None where only runs and their commits write them.
-        content: what is missing where there are none.
-        made_by: the pipeline to run then; empty where a source may have none, and loading gives none.
+        read: returns the records of a source and date; None or an empty frame if there are none.
+        write: writes records in one transaction; None if the dataset may only load this kind.
+        content: what the error calls missing records.
+        made_by: the pipeline that the error names; empty if missing records are no error.
     """
 
     read: Callable[[Engine, str, date], Loaded]
@@ -61,6 +66,9 @@ KINDS = {
     "evaluation": _make_stage_kind("evaluation", read_evaluation, record_evaluation),
     "scoring": _make_stage_kind("scoring", read_scoring, record_scoring),
     "alerts": RecordKind(read_alerts, replace_alerts),
+    "source_alerts": RecordKind(lambda engine, source, _: read_source_alerts(engine, source)),
+    "verdicts": RecordKind(lambda engine, source, _: read_verdicts(engine, source)),
+    "incidents": RecordKind(read_incidents, replace_incidents),
     **{
         name: RecordKind(
             partial(look_up, name),
@@ -70,15 +78,16 @@ KINDS = {
         for name, lookup in LOOKUPS.items()
     },
 }
-"""The receipts of stages, a day's alerts, and rows that runs and their commits write."""
+"""Receipts of stages, alerts, verdicts, incidents, and rows that runs and commits write."""
 
 
-class RegistryRecordsDataset(AbstractDataset[StageReceipt | DayAlerts, Loaded]):
-    """Writes records about a source and date into the registry, and loads them.
+class RegistryRecordsDataset(AbstractDataset[Saved, Loaded]):
+    """Writes records of a source and date into the registry, and loads them.
 
-    A stage's receipt is saved and loaded as the same type, ``network_anomalies.records``. Alerts are saved as
-    ``DayAlerts`` and loaded as a frame, the highest score first and suppressed ones last. The other kinds are frames
-    that can only be loaded.
+    A stage's receipt is saved and loaded as the same class of ``network_anomalies.records``. Alerts are saved as
+    ``DayAlerts`` and loaded as a frame, the highest score first and suppressed alerts last. Incidents are saved as
+    ``SourceIncidents``, all of a source, and loaded as a frame of those of the day. The other kinds can only be loaded,
+    as frames.
 
     Example of a catalog entry:
 
@@ -119,13 +128,13 @@ class RegistryRecordsDataset(AbstractDataset[StageReceipt | DayAlerts, Loaded]):
         """Create the dataset.
 
         Args:
-            records: which, a name of ``KINDS``.
-            source: whose events.
+            records: a name of ``KINDS``.
+            source: name of the source.
             logical_date: the day, as YYYY-MM-DD.
             registry: ``credentials`` with ``con``, the registry's SQLAlchemy URL.
             object_root: URL of the folder that the outputs of a receipt are relative to.
-            files: what the stage writes beside the objects that its node names, see ``datasets.files``.
-            credentials: of the filesystem of ``files``.
+            files: files that the stage writes and its receipt does not name, see ``datasets.files``.
+            credentials: options of the filesystem of ``files``.
             metadata: for plug-ins; Kedro ignores it.
         """
         self._records = records
@@ -140,14 +149,14 @@ class RegistryRecordsDataset(AbstractDataset[StageReceipt | DayAlerts, Loaded]):
 
     @property
     def engine(self) -> Engine:
-        """The registry, its schema in place."""
+        """The registry's engine, after a check of its schema."""
         return open_registry(self._url)
 
-    def save(self, data: StageReceipt | DayAlerts) -> None:
+    def save(self, data: Saved) -> None:
         """Write the records in one transaction.
 
         Raises:
-            ProjectError: only runs and their commits write records of this kind.
+            ProjectError: records of this kind can only be loaded.
         """
         if self._kind.write is None:
             raise ProjectError(f"{self._records} is read only: runs and their commits write these rows")
@@ -159,15 +168,22 @@ class RegistryRecordsDataset(AbstractDataset[StageReceipt | DayAlerts, Loaded]):
         """Return the latest receipt, or the rows as a frame.
 
         Raises:
-            ProjectError: there is none, and what asks needs it.
+            ProjectError: there is none, and a source without any cannot be worked on.
         """
-        found = self._read()
-        if self._kind.made_by and _is_missing(found):
+        records = self._read()
+        if self._kind.made_by and _is_missing(records):
             raise ProjectError(
                 f"source {self._source} has no {self._kind.content} on {self._logical_date}: "
                 f"run the {self._kind.made_by} pipeline of that day, or set logical_date and source"
             )
-        return found
+        return records
+
+    def preview(self) -> TablePreview:
+        """Return the first rows, or the fields of a receipt, for kedro-viz."""
+        found = self.load()
+        if isinstance(found, StageReceipt):
+            found = pd.DataFrame({"field": vars(found).keys(), "value": map(str, vars(found).values())})
+        return make_preview(pd.DataFrame() if found is None else found)
 
     def _read(self) -> Loaded:
         return self._kind.read(self.engine, self._source, self._logical_date)
@@ -179,5 +195,5 @@ class RegistryRecordsDataset(AbstractDataset[StageReceipt | DayAlerts, Loaded]):
         return {"records": self._records, "source": self._source, "logical_date": str(self._logical_date)}
 
 
-def _is_missing(found: Loaded) -> bool:
-    return found.empty if isinstance(found, pd.DataFrame) else found is None
+def _is_missing(records: Loaded) -> bool:
+    return records.empty if isinstance(records, pd.DataFrame) else records is None

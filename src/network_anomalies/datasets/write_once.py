@@ -15,11 +15,12 @@ from network_anomalies.errors import ProjectError
 
 
 class WriteOnceParquetDataset(AbstractDataset[bytes, pd.DataFrame]):
-    """Saves finished Parquet bytes once, loads them as a DataFrame.
+    """Saves finished Parquet bytes once, and loads them as a DataFrame.
 
-    A key that exists is never written again: with equal bytes a save does nothing, with other bytes it is an error
-    (or nothing as well, where ``compare`` is off because the name already vouches for the content). The object
-    appears whole or not at all: a conditional PUT on S3, a finished temporary file and a hard link on a local disk.
+    An object that exists is never written again. If the bytes are equal, a save does nothing; if they differ, it is an
+    error. With ``compare: false`` a save does nothing in both cases, for names that contain a digest of the content.
+    Other processes see the whole object or none: it is written by a conditional PUT on S3, and by a temporary file and
+    a hard link on a local disk.
 
     Example of a catalog entry:
 
@@ -53,8 +54,8 @@ class WriteOnceParquetDataset(AbstractDataset[bytes, pd.DataFrame]):
         """Create the dataset.
 
         Args:
-            filepath: where the object lies, any fsspec URL; written to local paths and S3 only.
-            compare: whether an existing object's bytes are read and must be equal.
+            filepath: URL of the object; any fsspec URL can be read, local paths and S3 can be written.
+            compare: whether an existing object is read and compared.
             credentials: arguments of the fsspec filesystem.
             metadata: for plug-ins; Kedro ignores it.
         """
@@ -64,10 +65,10 @@ class WriteOnceParquetDataset(AbstractDataset[bytes, pd.DataFrame]):
         self.metadata = metadata
 
     def save(self, data: bytes) -> None:
-        """Write the object, or find it there.
+        """Write the object, unless it exists.
 
         Raises:
-            ProjectError: the key holds other bytes.
+            ProjectError: it exists with other bytes.
         """
         try:
             create_object(self._fs, self._path, data)
@@ -90,27 +91,24 @@ class WriteOnceParquetDataset(AbstractDataset[bytes, pd.DataFrame]):
 
 
 def create_object(fs: Any, path: str, data: bytes) -> None:
-    """Create an object that is not there yet, whole or not at all.
+    """Create an object. Other processes see the whole object or none.
 
     Raises:
-        FileExistsError: it is there.
-        DatasetError: the filesystem is neither the local one nor S3.
+        FileExistsError: the object exists.
+        DatasetError: the filesystem is neither local nor S3.
     """
-    if "file" in _protocols(fs):
+    protocols = (fs.protocol,) if isinstance(fs.protocol, str) else fs.protocol
+    if "file" in protocols:
         _create_file(Path(path), data)
-    elif "s3" in _protocols(fs):
+    elif "s3" in protocols:
         _create_on_s3(fs, path, data)
     else:
         raise DatasetError(f"{path}: write-once objects need a local path or s3://")
 
 
-def _protocols(fs: Any) -> tuple[str, ...]:
-    return (fs.protocol,) if isinstance(fs.protocol, str) else tuple(fs.protocol)
-
-
 def _create_on_s3(fs: Any, path: str, data: bytes) -> None:
     try:
-        # Above this size s3fs would upload in several parts; one PUT carries up to 5 GB.
+        # With a smaller chunksize s3fs would upload in several parts; one PUT may have up to 5 GB.
         fs.pipe_file(path, data, mode="create", chunksize=len(data) + 1)
     except OSError as error:
         response = getattr(error.__cause__, "response", {})
@@ -120,7 +118,7 @@ def _create_on_s3(fs: Any, path: str, data: bytes) -> None:
 
 
 def _create_file(path: Path, data: bytes) -> None:
-    """Finish a temporary file, then link it under its name: the link fails if the name is taken."""
+    """Write a temporary file, then link it under its name: the link fails if the name exists."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     try:

@@ -1,4 +1,4 @@
-"""Prefect flows around the pipelines. Nothing else in the package knows of them."""
+"""Prefect flows that run the pipelines. No other module imports this package."""
 
 try:
     import prefect  # noqa: F401

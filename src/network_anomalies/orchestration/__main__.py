@@ -1,4 +1,4 @@
-"""Run a flow once, or serve both on a schedule: ``python -m network_anomalies.orchestration --help``."""
+"""Run a flow once, or serve both flows on a schedule: ``python -m network_anomalies.orchestration --help``."""
 
 from collections.abc import Callable
 from datetime import datetime
@@ -23,7 +23,7 @@ FLOWS: dict[str, Flow[Any, Any]] = {"ingestion": data_ingestion_flow, "full": fu
 
 @click.group()
 def main() -> None:
-    """Run the flows, once or daily."""
+    """Run the flows, once or on a schedule."""
 
 
 def add_command(name: str, flow: Flow[Any, Any]) -> None:
@@ -44,18 +44,18 @@ for name, flow in FLOWS.items():
 
 @main.command("serve")
 @env_option
-@click.option("--cron", default="0 2 * * *", show_default=True, help="When, in UTC.")
+@click.option("--cron", default="0 2 * * *", show_default=True, help="Cron expression of the start times, in UTC.")
 @click.option("--params", default="", callback=parse_params, help="Other parameters, as in `kedro run`.")
 @in_one_line
 def serve_daily(env: str | None, cron: str, params: RuntimeParameters) -> None:
-    """Serve both flows on a schedule, until stopped."""
+    """Serve both flows on a schedule, until the process is stopped."""
     try:
         schedule = Cron(cron, timezone="UTC")
     except ValueError:
         raise ProjectError(f"--cron {cron!r} is no cron expression: write five fields, such as '0 2 * * *'") from None
     if not PREFECT_API_URL.value():
         raise ProjectError(
-            "a schedule needs a server that stays: run `prefect server start`, "
+            "a schedule needs a permanent Prefect server: run `prefect server start`, "
             "then export PREFECT_API_URL=http://127.0.0.1:4200/api"
         )
     call_server(lambda: serve(*plan_deployments(schedule, {"env": env, "params": params})))
@@ -63,12 +63,16 @@ def serve_daily(env: str | None, cron: str, params: RuntimeParameters) -> None:
 
 def plan_deployments(schedule: Schedule, parameters: RuntimeParameters) -> list[RunnerDeployment]:
     """Return both flows as deployments on a schedule."""
-    planned = [flow.to_deployment(name, schedule=schedule, parameters=parameters) for name, flow in FLOWS.items()]
-    return cast("list[RunnerDeployment]", planned)  # coroutines only inside an event loop
+    deployments = [flow.to_deployment(name, schedule=schedule, parameters=parameters) for name, flow in FLOWS.items()]
+    return cast("list[RunnerDeployment]", deployments)  # inside an event loop they would be coroutines
 
 
 def call_server(call: Callable[[], Any]) -> Any:
-    """Return what ``call`` does, or say that Prefect's server is away."""
+    """Return the result of ``call``.
+
+    Raises:
+        ProjectError: Prefect's server does not answer.
+    """
     try:
         return call()
     except (RuntimeError, TransportError) as error:

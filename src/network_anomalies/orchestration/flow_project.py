@@ -1,4 +1,4 @@
-"""The Kedro project that the flows run in: the one that the working directory belongs to."""
+"""The Kedro project that the flows run: the project of the working directory."""
 
 import os
 import re
@@ -31,25 +31,25 @@ def find_root() -> Path:
 
 @cache
 def configure() -> None:
-    """Tell Kedro about the project, once per process; what logs already goes on."""
+    """Tell Kedro about the project, once per process; existing loggers stay as they are."""
     configure_project(__package__.partition(".")[0], preserve_logging=True)
 
 
 def list_modelling() -> list[str]:
-    """Return the modelling pipelines that are registered, in the order in which a day goes through them."""
+    """Return the modelling pipelines that are registered, in the order in which they run."""
     configure()
     return [stage for stage in MODELLING if stage in pipelines]
 
 
 def require_variables(env: str | None) -> None:
-    """Refuse to start without what the environment's credentials refer to.
+    """Check that the environment variables which the credentials of ``env`` need are set.
 
     Raises:
-        ProjectError: names every environment variable that is missing.
+        ProjectError: a variable is not set; the error names every such variable.
     """
     path = find_root() / "conf" / (env or "embedded") / "credentials.yml"
-    wanted = REFERENCE.findall(path.read_text()) if path.exists() else []
-    if missing := [name for name in dict.fromkeys(wanted) if name not in os.environ]:
+    needed = REFERENCE.findall(path.read_text()) if path.exists() else []
+    if missing := [name for name in dict.fromkeys(needed) if name not in os.environ]:
         raise ProjectError(
             f"{', '.join(missing)} {'are' if len(missing) > 1 else 'is'} not set where the flow runs: "
             "export them where it is served or its worker started, or set them in the work pool's `env`"

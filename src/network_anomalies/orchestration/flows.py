@@ -1,4 +1,4 @@
-"""The flows: a day's ingestion, and a day from its events to its alerts."""
+"""Two flows: the ingestion of a day, and all stages of a day from events to alerts."""
 
 from datetime import UTC, date, timedelta
 from typing import Literal, NamedTuple
@@ -15,16 +15,16 @@ IngestionPipeline = Literal["ingestion", "log_ingestion"]
 
 
 class Ingested(NamedTuple):
-    """What a day's ingestion left behind.
+    """The result of a day's ingestion.
 
     Attributes:
-        source: whose events.
+        source: name of the source.
         logical_date: the UTC day.
-        run_id: of the run, as in the registry.
-        status: ``SUCCESS``, or ``UNCHANGED`` if the same batch was there.
-        accepted: events in RAW.
-        local_path: the day's local copy, relative to the project's root; of several parts, their folder.
-        object_uri: the day's object in the lake; of several parts, their prefix.
+        run_id: id of the run in the registry.
+        status: ``SUCCESS``, or ``UNCHANGED`` if the same batch was current already.
+        accepted: number of events in RAW.
+        local_path: path of the local copy, relative to the project's root; for several parts their folder.
+        object_uri: URI of the day's object in the lake; for several parts their folder.
     """
 
     source: str
@@ -46,10 +46,10 @@ def data_ingestion_flow(
     """Ingest a day.
 
     Args:
-        logical_date: the UTC day; None is the day before the one that the run was scheduled for.
-        env: Kedro's environment; None is `embedded`.
+        logical_date: the UTC day; None means the day before the scheduled start of the flow.
+        env: Kedro's environment; None means `embedded`.
         params: other runtime parameters, nested as in `conf`: ``{"generator": {"n_events": 1000}}``.
-        pipeline: which ingestion; real logs take `log_ingestion`.
+        pipeline: `ingestion` for synthetic events, `log_ingestion` for real logs.
     """
     require_variables(env)
     outcome = run_pipeline(pipeline, env, fix_identity(logical_date, params))
@@ -64,7 +64,7 @@ def full_mlops_flow(
     params: RuntimeParameters | None = None,
     pipeline: IngestionPipeline = "ingestion",
 ) -> Ingested:
-    """Ingest a day, then take it through the modelling pipelines; the arguments are those of the ingestion flow."""
+    """Ingest a day, then run the modelling pipelines; the arguments are those of ``data_ingestion_flow``."""
     require_variables(env)
     fixed = fix_identity(logical_date, params)
     ingested = data_ingestion_flow(date.fromisoformat(fixed["logical_date"]), env, fixed, pipeline)
@@ -76,7 +76,7 @@ def full_mlops_flow(
 
 
 def fix_identity(logical_date: date | None, params: RuntimeParameters | None) -> RuntimeParameters:
-    """Return ``params`` with the date that every task is about, and the outermost flow run's id as their parent."""
+    """Return ``params`` with the logical date, and the id of the outermost flow run as the parent run."""
     given = params or {}
     scheduled = flow_run.scheduled_start_time.astimezone(UTC).date()
     day = logical_date or given.get("logical_date") or scheduled - timedelta(days=1)
@@ -84,7 +84,7 @@ def fix_identity(logical_date: date | None, params: RuntimeParameters | None) ->
 
 
 def summarise(outcome: PipelineOutcome) -> Ingested:
-    """Name the places of an ingestion's objects."""
+    """Return the result of an ingestion, with the paths of its objects."""
     folder, _, name = outcome.uris[0].rpartition("/")
     single = len(outcome.uris) == 1
     return Ingested(

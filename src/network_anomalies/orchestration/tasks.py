@@ -1,4 +1,4 @@
-"""The task of every pipeline: a Kedro session, retried when a server was away."""
+"""The Prefect task that runs a pipeline in a Kedro session. It is retried if a server did not answer."""
 
 import logging
 from collections.abc import Iterator
@@ -13,10 +13,10 @@ from prefect.context import TaskRunContext
 from prefect.logging import get_run_logger
 from prefect.logging.handlers import APILogHandler
 from prefect.tasks import Task
-from sqlalchemy import Engine, inspect, text
 
 from network_anomalies.errors import explain, is_transient
 from network_anomalies.orchestration.flow_project import configure, find_root
+from network_anomalies.registry.alert_rows import read_alerts
 from network_anomalies.registry.batches import read_batch, read_current
 from network_anomalies.registry.engine import connect
 from network_anomalies.registry.run_rows import read_run
@@ -28,19 +28,19 @@ LOGGERS = ("kedro", "network_anomalies")
 
 
 class PipelineOutcome(NamedTuple):
-    """What a pipeline's run did, by the registry.
+    """The result of a pipeline's run, from the registry.
 
     Attributes:
-        pipeline: its name.
-        run_id: the run's.
+        pipeline: name of the pipeline.
+        run_id: id of the run.
         status: ``SUCCESS`` or ``UNCHANGED``.
-        source: whose day.
+        source: name of the source.
         logical_date: the UTC day.
-        accepted: events of the day's current batch, if it has one.
-        rejected: events of it that are in quarantine.
-        uris: the current batch's objects, by part.
+        accepted: number of events in the day's current batch, None without a batch.
+        rejected: number of its events in quarantine, None without a batch.
+        uris: URIs of the current batch's objects, by part.
         local_copies: folder of the objects' local copies.
-        alerts: the day's alerts; None as long as the registry has no table of them.
+        alerts: number of the day's alerts.
     """
 
     pipeline: str
@@ -52,11 +52,11 @@ class PipelineOutcome(NamedTuple):
     rejected: int | None
     uris: list[str]
     local_copies: str
-    alerts: int | None
+    alerts: int
 
 
 def should_retry(_task: Task[Any, Any], _run: TaskRun, state: State[Any]) -> bool:
-    """Retry what time may mend, and nothing else: bad events and bad parameters stay bad."""
+    """Retry errors that may pass with time; errors in events or parameters are not retried."""
     error = state.result(raise_on_failure=False)
     return isinstance(error, Exception) and is_transient(error)
 
@@ -69,12 +69,12 @@ def should_retry(_task: Task[Any, Any], _run: TaskRun, state: State[Any]) -> boo
     cache_policy=NO_CACHE,
 )
 def run_pipeline(pipeline: str, env: str | None, params: RuntimeParameters) -> PipelineOutcome:
-    """Run a pipeline in a session of its own; each attempt is a run of its own in the registry.
+    """Run a pipeline in a new session; each attempt is a separate run in the registry.
 
     Args:
         pipeline: a registered name.
         env: Kedro's environment.
-        params: runtime parameters; ``logical_date`` and ``parent_run_id`` are among them.
+        params: runtime parameters, including ``logical_date`` and ``parent_run_id``.
     """
     configure()
     run_id = make_run_id(datetime.now(UTC))
@@ -99,13 +99,13 @@ def run_pipeline(pipeline: str, env: str | None, params: RuntimeParameters) -> P
         rejected=batch["rejected"] if batch else None,
         uris=read_current(engine, source, day)["object_uri"].tolist(),
         local_copies=config["catalog"]["ingested_events"]["lake"]["path"],
-        alerts=count_alerts(engine, source, day),
+        alerts=len(read_alerts(engine, source, day)),
     )
 
 
 @contextmanager
 def forward_logs() -> Iterator[None]:
-    """Send the log lines of Kedro and of this project to the task's run, whichever thread writes them."""
+    """Send the log lines of Kedro and of this project to the task's run, from every thread."""
     context = TaskRunContext.get()
     assert context, "called in a task's run"  # noqa: S101
     ids = {"flow_run_id": context.task_run.flow_run_id, "task_run_id": context.task_run.id}
@@ -123,12 +123,3 @@ def forward_logs() -> Iterator[None]:
     finally:
         for name in LOGGERS:
             logging.getLogger(name).removeHandler(handler)
-
-
-def count_alerts(engine: Engine, source: str, logical_date: date) -> int | None:
-    """Return how many alerts a day has, or None if the registry has no such table."""
-    if not inspect(engine).has_table("alerts"):
-        return None
-    query = text("SELECT count(*) FROM alerts WHERE source = :source AND logical_date = :day")
-    with engine.connect() as connection:
-        return int(connection.execute(query, {"source": source, "day": str(logical_date)}).scalar_one())

@@ -1,1 +1,1 @@
-"""What crosses nodes, stages and stores: typed values without behaviour."""
+"""Typed values that nodes, stages and stores exchange."""

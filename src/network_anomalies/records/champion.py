@@ -1,4 +1,4 @@
-"""The champion of a day, as the registry describes it and as the stages take it."""
+"""The champion of a day: its record in the registry, and the record with its model."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -17,15 +17,15 @@ class ChampionRecord:
     """A registered model and why it is champion.
 
     Attributes:
-        source: whose events it knows.
-        version: its number among the source's models.
-        model_sha256: digest of the model's bytes.
-        model_uri: where it lies.
+        source: name of the source.
+        version: number of the model among the source's models.
+        model_sha256: sha256 of the model's bytes.
+        model_uri: URI of the model's object.
         run_id: the run that registered it.
-        reason: why it was registered as what it is.
-        train_start: the first instant of what it was trained on.
-        train_end: the first instant after.
-        input_objects: what each day gave to its training.
+        reason: why it was registered as champion or challenger.
+        train_start: start of the time that it was trained on.
+        train_end: end of that time, not included.
+        input_objects: the objects of each day that it was trained on.
         champion_from: the first day that it is champion for.
         promoted_by: ``registration``, or the person who chose it.
         promotion_reason: why it was chosen.
@@ -47,7 +47,7 @@ class ChampionRecord:
 
 @dataclass(frozen=True, kw_only=True)
 class Champion(ChampionRecord):
-    """A champion together with its model.
+    """A champion with its model.
 
     Attributes:
         data: the model's bytes.
@@ -57,15 +57,15 @@ class Champion(ChampionRecord):
 
     @cached_property
     def model(self) -> "Model":
-        """The model itself, read from its bytes.
+        """The model, read from its bytes.
 
         Raises:
-            ProjectError: it was made for another feature specification.
+            ProjectError: the model was made for another feature specification.
         """
         from network_anomalies.detection import from_bytes
 
         return from_bytes(self.data)
 
     def __repr__(self) -> str:
-        """Name the champion; its bytes would fill the screen."""
+        """Return a short text without the model's bytes."""
         return f"Champion({self.source}, version {self.version}, {self.model_sha256[:12]}, from {self.champion_from})"

@@ -1,4 +1,4 @@
-"""What an evaluation measures, and what the registry holds of it."""
+"""Results of an evaluation, and its receipt in the registry."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,15 +12,15 @@ from network_anomalies.records.receipt import JsonRecord, StageReceipt
 
 @dataclass(frozen=True)
 class FlowScores:
-    """Scores of the flows to test on, by the date's model (``candidate``) and by the champion before it.
+    """Scores of the tested flows, by the date's model (``candidate``) and by the champion before the date.
 
     Attributes:
         flows: frame of ``event_key`` (uint64) and a column of scores for each model, ``candidate`` and ``champion``;
-            higher is more anomalous. Without a champion that can score there is one column of scores.
-        findings: for each of these models its findings, a frame of ``detection.FINDING_COLUMNS``.
-        limits: those that the findings of the date's model went by.
-        slices: first hours of the slices that were tested, two digits each.
-        champion_sha256: of the champion, None if there was none before the date.
+            a higher score is more anomalous. Without a champion that can score, there is no column ``champion``.
+        findings: findings of each model, a frame with ``detection.FINDING_COLUMNS``.
+        limits: the limits of the detectors for the findings of the date's model.
+        slices: first hours of the tested slices, two digits each.
+        champion_sha256: sha256 of the champion, None if there was none before the date.
         champion_note: why the champion cannot score, or "".
     """
 
@@ -33,7 +33,7 @@ class FlowScores:
 
 
 class Ranking(JsonRecord):
-    """How well scores rank attack flows above the others; None where there are not both kinds of flows.
+    """How well scores rank attack flows above others; None unless there are flows of both kinds.
 
     Attributes:
         roc_auc: area under the ROC curve, 0 to 1.
@@ -45,14 +45,14 @@ class Ranking(JsonRecord):
 
 
 class AttackResult(JsonRecord):
-    """What became of an attack that is known.
+    """Whether a known attack was found.
 
     Attributes:
-        scenario: its name.
-        kind: which alert should name it.
-        stealth: how well it hides, 0 (open) to 1.
+        scenario: name of its scenario.
+        kind: the kind of alert that should name it.
+        stealth: how well it hides, from 0 (open) to 1.
         found: whether an alert within the budget names it.
-        delay_seconds: from its start to the first flow that its first alert points to; None if it was not found.
+        delay_seconds: seconds from its start to the first flow of its first alert; None if it was not found.
     """
 
     scenario: str
@@ -63,16 +63,16 @@ class AttackResult(JsonRecord):
 
 
 class AlertMeasures(JsonRecord):
-    """How many alerts there are within the budget and, where attacks are known, what they found.
+    """Number of alerts within the budget and, if attacks are known, what the alerts found.
 
     Attributes:
-        alerts: how many.
-        alerts_by_kind: how many of each kind.
-        precision_at_budget: the share of alerts that name an attack; None without alerts.
-        recall_at_budget: the share of attacks that an alert names.
-        recall_of_open_attacks: the same for attacks that do not hide; None if all do.
-        false_alerts: how many alerts name no attack.
-        attacks: what became of each attack.
+        alerts: number of alerts.
+        alerts_by_kind: number of alerts of each kind.
+        precision_at_budget: share of alerts that name an attack, 0 to 1; None without alerts.
+        recall_at_budget: share of attacks that an alert names, 0 to 1.
+        recall_of_open_attacks: the same for attacks that do not hide; None without such attacks.
+        false_alerts: number of alerts that name no attack.
+        attacks: the result for each attack.
     """
 
     alerts: int
@@ -85,16 +85,16 @@ class AlertMeasures(JsonRecord):
 
 
 class ModelMeasures(AlertMeasures, Ranking):
-    """What is measured of a model."""
+    """All measures of a model."""
 
 
 class Drift(JsonRecord):
-    """How far scores have moved from those of the training.
+    """How far scores differ from those of the training.
 
     Attributes:
         psi: population stability index.
-        drifted: whether it reaches the limit, and there are enough flows.
-        flows_enough: whether there are enough flows to tell.
+        drifted: whether ``psi`` reaches the limit, and there are enough flows.
+        flows_enough: whether there are enough flows to judge.
     """
 
     psi: float
@@ -103,20 +103,20 @@ class Drift(JsonRecord):
 
 
 class EvaluationMetrics(JsonRecord):
-    """What an evaluation measured: the content of ``evaluation_metrics``.
+    """The results of an evaluation: the content of ``evaluation_metrics``.
 
     Attributes:
         labelled: whether attacks are known among the tested flows.
-        test_flows: how many flows were tested.
+        test_flows: number of tested flows.
         test_slices: first hours of their slices.
-        attack_flows: how many of the flows belong to attacks.
-        model_sha256: of the date's model.
-        drift: of that model's scores.
+        attack_flows: number of tested flows that belong to attacks.
+        model_sha256: sha256 of the date's model.
+        drift: drift of that model's scores.
         champion: measures of the champion before the date; None if there is none, or it cannot score.
-        champion_sha256: of that champion.
+        champion_sha256: sha256 of that champion.
         champion_note: why it cannot score, or "".
         candidate: measures of the date's model.
-        limits: of the detectors, by kind and name; empty where an earlier version recorded none.
+        limits: limits of the detectors, by kind and name; empty if an earlier version recorded none.
     """
 
     labelled: bool
@@ -134,10 +134,10 @@ class EvaluationMetrics(JsonRecord):
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluationReceipt(StageReceipt):
-    """An evaluation.
+    """The receipt of an evaluation.
 
     Attributes:
-        metrics: what was measured. The digests of the two models are among it.
+        metrics: the results, including the digests of the two models.
     """
 
     metrics: EvaluationMetrics

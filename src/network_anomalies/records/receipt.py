@@ -1,4 +1,4 @@
-"""What a stage leaves in the registry, and what the stages after it load: its receipt."""
+"""The receipt of a stage: its record in the registry, which later stages load."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -8,19 +8,19 @@ from typing import Any, Self
 from pydantic import BaseModel, ConfigDict
 
 Json = dict[str, Any]
-"""A record as JSON, as it is written into a file or a column."""
+"""A record as a JSON object."""
 
 
 class JsonRecord(BaseModel):
     """A record that is stored as JSON, in a file or in a column of the registry.
 
-    Names that this version does not know are ignored, so that it reads what another version wrote.
+    Unknown names are ignored, so that this version reads records of other versions.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     def to_json(self) -> Json:
-        """Return the record as JSON has it, without what was never set."""
+        """Return the record as JSON, without values that were not set."""
         return self.model_dump(mode="json", exclude_unset=True)
 
 
@@ -28,8 +28,8 @@ class LakeObject(JsonRecord):
     """An object or a file of the lake.
 
     Attributes:
-        uri: where it lies. A node names it relative to the folder of its dataset, which puts the folder before it.
-        sha256: digest of its bytes, in hexadecimal digits.
+        uri: its URI. A node gives it relative to the folder of the dataset; the dataset adds the folder.
+        sha256: sha256 of its bytes, in hexadecimal digits.
     """
 
     uri: str
@@ -50,13 +50,13 @@ class StageReceipt:
     """What one run of a stage read and wrote.
 
     Attributes:
-        run_id: of the run.
-        source: whose events.
-        logical_date: of which UTC day.
+        run_id: id of the run.
+        source: name of the source.
+        logical_date: the UTC day.
         inputs: the facts that decide the output, see ``network_anomalies.runs.inputs``.
         outputs: the objects and files that were written.
-        inputs_sha256: digest of ``inputs``, as the registry holds it. The registry sets it; a node leaves it empty.
-            It is also empty where the run was recorded by a version that did not record inputs.
+        inputs_sha256: digest of ``inputs``. The registry sets it; a node leaves it empty. It is also empty if an
+            earlier version, which did not record inputs, recorded the run.
     """
 
     run_id: str
@@ -67,5 +67,5 @@ class StageReceipt:
     inputs_sha256: str = ""
 
     def locate(self, folder: str, files: Sequence[LakeObject] = ()) -> Self:
-        """Return the receipt with its outputs in ``folder``, and other ``files`` after them."""
+        """Return the receipt with ``folder`` before the URIs of its outputs, and with ``files`` after them."""
         return replace(self, outputs=(*(output.put_into(folder) for output in self.outputs), *files))

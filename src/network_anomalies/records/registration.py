@@ -1,4 +1,4 @@
-"""Which model becomes champion, as its stage passes it on."""
+"""Results of the registration stage: the decision about a model, its registration, its copy in MLflow."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -11,8 +11,8 @@ class PromotionDecision:
     """Whether the date's model becomes champion.
 
     Attributes:
-        promote: whether it does.
-        reason: why, for people.
+        promote: whether it becomes champion.
+        reason: the reason in words.
     """
 
     promote: bool
@@ -21,13 +21,13 @@ class PromotionDecision:
 
 @dataclass(frozen=True, kw_only=True)
 class ModelRegistration(StageReceipt):
-    """A model to be registered. The decision about it is made again, in one transaction, by the registry.
+    """A model to register. The registry may still refuse the promotion: see ``registry.model_rows.register_model``.
 
     Attributes:
         training_run_id: the run that trained it.
-        model: its object.
-        card_uri: where its card lies.
-        tested_against: digest of the champion before the date that it was compared with, None if there was none.
+        model: the model's object.
+        card_uri: URI of its card.
+        tested_against: sha256 of the champion that it was compared with, None if there was none.
         decision: whether it becomes champion.
     """
 
@@ -40,14 +40,14 @@ class ModelRegistration(StageReceipt):
 
 @dataclass(frozen=True)
 class MlflowRun:
-    """What MLflow is told of a training.
+    """A training as it is logged to MLflow.
 
     Attributes:
-        name: of the run.
-        parameters: of the training.
+        name: name of the run.
+        parameters: parameters of the training.
         metrics: numbers by name.
         tags: texts by name.
-        files: names to functions that give bytes.
+        files: functions that return the bytes of a file, by file name.
     """
 
     name: str

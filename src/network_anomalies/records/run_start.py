@@ -1,4 +1,4 @@
-"""What is known of a run before it works."""
+"""What is known of a run when it starts."""
 
 from dataclasses import dataclass
 from datetime import date
@@ -6,18 +6,18 @@ from datetime import date
 
 @dataclass(frozen=True, kw_only=True)
 class RunStart:
-    """What a run's row says from the start: the columns of ``pipeline_runs`` that the registry does not set.
+    """The columns of ``pipeline_runs`` that are known at the start and that the registry does not set.
 
     Attributes:
-        run_id: its id.
-        parent_run_id: the run that started it, None without one.
-        pipeline: its pipelines, with commas between them.
-        source: whose events.
+        run_id: id of the run.
+        parent_run_id: id of the run that started it, or None.
+        pipeline: names of its pipelines, separated by commas.
+        source: name of the source.
         logical_date: the UTC day.
         env: Kedro's environment.
-        code_version: of this package.
+        code_version: version of this package.
         params_sha256: digest of its parameters.
-        selection: which part of its pipelines it was asked for, None for the whole.
+        selection: options that select a part of the pipelines, None if they run whole.
     """
 
     run_id: str

@@ -1,4 +1,4 @@
-"""The columns of the frames that people load, as schemas that the catalog checks when it loads them."""
+"""Schemas of the frames that people load. The catalog checks silver and scores when it loads them."""
 
 import numpy as np
 import pandera.pandas as pa
@@ -27,7 +27,7 @@ SILVER = pa.DataFrameSchema(
     },
     name="silver_events",
 )
-"""A flow in a row: the event, three columns for people (bytes a second, UTC hour, size), and the context columns."""
+"""A row is a flow: the event, three columns for people (bytes per second, UTC hour, size), the context columns."""
 
 SCORES = pa.DataFrameSchema(
     {
@@ -39,8 +39,8 @@ SCORES = pa.DataFrameSchema(
     },
     name="scores",
 )
-"""A flow in a row: its score (higher is more anomalous), its three strongest facets, how surprising each is (-ln of a
-share), and the digest of the model."""
+"""A row is a flow: the event, its score (higher is more anomalous), its three strongest facets, how surprising each is
+(-ln of a share), and the sha256 of the model."""
 
 ALERTS = pa.DataFrameSchema(
     {
@@ -57,4 +57,4 @@ ALERTS = pa.DataFrameSchema(
     unique=["kind", "entity"],
     name="alerts",
 )
-"""An alert in a row, see the table ``alerts``."""
+"""A row is an alert, see the table ``alerts``."""

@@ -1,4 +1,4 @@
-"""What scoring passes on, and what it leaves in the registry."""
+"""Results of the scoring stage: a day's alerts, and its receipt in the registry."""
 
 from dataclasses import dataclass, field
 from datetime import date
@@ -11,14 +11,14 @@ from network_anomalies.records.receipt import StageReceipt
 
 @dataclass(frozen=True)
 class DayAlerts:
-    """All alerts of a source and day. They replace those that were there.
+    """All alerts of a source and day. They replace earlier alerts of the day.
 
     Attributes:
         run_id: the run that raised them.
-        source: whose events.
+        source: name of the source.
         logical_date: the UTC day.
-        alerts: frame with the columns of the table ``alerts`` that this record and the registry do not give; null
-            where there is no peer, technique or exception.
+        alerts: frame with the columns of the table ``alerts``, except ``run_id``, ``source``, ``logical_date`` and
+            ``created_at``; null if there is no peer, technique or exception.
     """
 
     run_id: str
@@ -29,10 +29,10 @@ class DayAlerts:
 
 @dataclass(frozen=True, kw_only=True)
 class ScoringReceipt(StageReceipt):
-    """A scoring.
+    """The receipt of a scoring.
 
     Attributes:
-        limits: those that its alerts were raised by, by kind and name; None where an earlier version recorded none.
+        limits: the limits that raised its alerts, by kind and name; None if an earlier version recorded none.
     """
 
     limits: AppliedLimits | None

@@ -1,4 +1,4 @@
-"""A day's silver, as the stages after it take it."""
+"""A day's silver, as later stages load it."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -10,7 +10,7 @@ from network_anomalies.records.receipt import LakeObject
 from network_anomalies.records.transformation import SilverObject
 
 Slices = dict[str, Callable[[], pd.DataFrame]]
-"""First hour of a slice, two digits, to a function that reads its events."""
+"""From the first hour of a slice, two digits, to a function that reads its events."""
 
 
 @dataclass(frozen=True)
@@ -19,13 +19,13 @@ class SilverDay:
 
     Attributes:
         logical_date: the day.
-        revision: of the batch that it was made of.
-        run_id: of the transformation that made it.
-        inputs_sha256: digest of what decided it.
+        revision: revision of the batch that it was made from.
+        run_id: id of the transformation's run.
+        inputs_sha256: digest of the facts that decided it.
         objects: its objects.
-        raw_objects: the RAW objects that it was made of.
+        raw_objects: the RAW objects that it was made from.
         slices: its slices.
-        read_summary: reads the bytes of its summary.
+        read_summary: function that reads the bytes of its summary.
     """
 
     logical_date: date

@@ -1,4 +1,4 @@
-"""What the registry has of a source, as plain values."""
+"""The registry's records of a source, as plain values."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ INGESTION_OF: dict[Kind, str] = {"synthetic": "ingestion", "logs": "log_ingestio
 
 @dataclass(frozen=True)
 class StageRecord:
-    """The latest record of a stage and day: which run wrote it, and the facts that decided its output."""
+    """The latest record of a stage and day: the run that wrote it, and the facts that decided its output."""
 
     run_id: str
     inputs: Mapping[str, str]
@@ -25,8 +25,8 @@ class BatchRecord:
 
     Attributes:
         content_sha256: digest of its content.
-        accepted: events in it.
-        flows: of the day that came in: accepted, rejected, or dropped as duplicates.
+        accepted: number of events in it.
+        flows: number of flows of the day that came in: accepted, rejected, or dropped as duplicates.
     """
 
     content_sha256: str
@@ -36,7 +36,7 @@ class BatchRecord:
 
 @dataclass(frozen=True)
 class RunRecord:
-    """A run of whole pipelines: the stages that it should have made, how it ended, and its error."""
+    """A run of whole pipelines: its stages, its status, and its error or ""."""
 
     run_id: str
     stages: tuple[str, ...]
@@ -46,7 +46,7 @@ class RunRecord:
 
 @dataclass(frozen=True)
 class Decision:
-    """A model is champion from a day on."""
+    """A decision that a model is champion from a day on."""
 
     first_day: date
     model_sha256: str
@@ -54,15 +54,15 @@ class Decision:
 
 @dataclass(frozen=True)
 class SourceRecords:
-    """What the registry has of a source.
+    """The registry's records of a source.
 
     Attributes:
-        source: its name.
-        kind: what it holds.
+        source: name of the source.
+        kind: kind of its events.
         batches: the current batch of each day.
         stages: the latest record by stage and day. The ingestion of logs is recorded as ``ingestion`` too.
-        runs: by day, in the order in which they started. Runs of a part of a pipeline are left out.
-        champions: the decisions that hold, by day.
+        runs: the runs of each day, in the order of their start. Runs of a part of a pipeline are left out.
+        champions: the current decisions, by day.
     """
 
     source: str
@@ -73,18 +73,18 @@ class SourceRecords:
     champions: Sequence[Decision]
 
     def list_days(self) -> list[date]:
-        """Return every day that something is known of, by date."""
+        """Return every day that has a record, by date."""
         return sorted({*self.batches, *self.runs, *(day for _, day in self.stages)})
 
     def find_digest(self, stage: str, day: date) -> str | None:
-        """Return the digest of the facts that a stage recorded last, None if it recorded nothing."""
+        """Return the digest of the facts that a stage recorded last, None without a record."""
         record = self.stages.get((stage, day))
         return record.inputs_sha256 if record else None
 
     def find_champion(self, day: date) -> str | None:
         """Return the sha256 of the champion for a day, None if there is none."""
-        found = [decision.model_sha256 for decision in self.champions if decision.first_day <= day]
-        return found[-1] if found else None
+        champions = [decision.model_sha256 for decision in self.champions if decision.first_day <= day]
+        return champions[-1] if champions else None
 
     def list_silver(self) -> dict[date, str]:
         """Return the digest of the facts of each day's silver."""

@@ -1,4 +1,4 @@
-"""What a model is trained on, what the registry holds of a training, and where a model lies."""
+"""What a model is trained on, the receipt of a training, and the names of a model's files."""
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
@@ -19,9 +19,9 @@ class TrainingSlice:
         logical_date: its UTC day.
         hour: its first hour, two digits.
         start: its first instant.
-        hours: how many hours it covers.
-        record_count: how many events it holds.
-        read: reads its events.
+        hours: its length in hours.
+        record_count: number of its events.
+        read: function that reads its events.
     """
 
     logical_date: date
@@ -39,14 +39,14 @@ class TrainingSlice:
 
 @dataclass(frozen=True)
 class TrainingSplit:
-    """Silver split in time, and what decides the model.
+    """Silver split in time into a part to train on and a part to test on.
 
     Attributes:
-        slices: what to train on, in order of time.
+        slices: the slices to train on, in order of time.
         days: the days of these slices.
-        train_start: the first instant of what is trained on.
-        train_end: the first instant after it.
-        test_end: the end of the day to test on.
+        train_start: start of the time to train on.
+        train_end: end of that time, not included.
+        test_end: end of the day to test on.
         inputs: the facts that decide the model.
     """
 
@@ -58,7 +58,7 @@ class TrainingSplit:
     inputs: Mapping[str, str] = field(repr=False)
 
     def list_slices(self, day: date) -> list[TrainingSlice]:
-        """Return the slices of a day that are trained on."""
+        """Return the slices of a day to train on."""
         return [chosen for chosen in self.slices if chosen.logical_date == day]
 
 
@@ -73,14 +73,14 @@ class TrainedSlice(LakeObject):
 
 
 class TrainingDay(JsonRecord):
-    """The exact objects that a day gave to a training.
+    """The objects of a day that a model was trained on.
 
     Attributes:
         logical_date: the UTC day.
-        revision: of the batch that its silver was made of.
-        transformation_run_id: the run that made the silver.
-        silver: the slices that were trained on.
-        raw: the RAW objects that the silver was made of.
+        revision: revision of the batch that the silver was made from.
+        transformation_run_id: id of the run that made the silver.
+        silver: the slices that the model was trained on.
+        raw: the RAW objects that the silver was made from.
     """
 
     logical_date: date
@@ -92,20 +92,20 @@ class TrainingDay(JsonRecord):
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingReceipt(StageReceipt):
-    """A training: the model, and everything that it was made of.
+    """The receipt of a training: the model, and everything that it was made from.
 
     Attributes:
-        size_bytes: of the model.
-        train_start: the first instant of what it was trained on.
-        train_end: the first instant after it.
-        test_end: the end of the day to test on.
-        record_count: how many flows it was trained on.
-        input_objects: what each day gave to it.
+        size_bytes: size of the model.
+        train_start: start of the time that it was trained on.
+        train_end: end of that time, not included.
+        test_end: end of the day to test on.
+        record_count: number of flows that it was trained on.
+        input_objects: the objects of each day that it was trained on.
         parameters: the training's parameters.
         reference_scores: quantiles of the scores of the latest training slices, at equal steps from 0 to 1.
-        feature_spec_sha256: digest of the feature specification.
+        feature_spec_sha256: sha256 of the feature specification.
         library_versions: versions of the libraries that the model depends on. The registry sets them.
-        code_version: of this package. The registry sets it.
+        code_version: version of this package. The registry sets it.
     """
 
     size_bytes: int
@@ -122,7 +122,7 @@ class TrainingReceipt(StageReceipt):
 
     @property
     def model(self) -> LakeObject:
-        """The model's object, the only output."""
+        """The model's object, which is the only output."""
         return self.outputs[0]
 
     def list_trained(self, day: date) -> set[str]:
@@ -131,11 +131,11 @@ class TrainingReceipt(StageReceipt):
 
 
 def name_model(data: bytes) -> LakeObject:
-    """Return the object that a model's bytes are stored as, in a folder that its digest names."""
+    """Return the URI and sha256 of a model's object; its folder is named after the sha256."""
     sha256 = hashlib.sha256(data).hexdigest()
     return LakeObject(uri=f"{sha256[:12]}/model.arrow", sha256=sha256)
 
 
 def name_card(model: LakeObject) -> str:
-    """Return the URI of a model's card, which lies beside the model."""
+    """Return the URI of a model's card, which is in the model's folder."""
     return f"{model.uri.rpartition('/')[0]}/model_card.md"

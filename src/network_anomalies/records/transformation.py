@@ -1,4 +1,4 @@
-"""A day's silver in the registry."""
+"""The receipt of a transformation, and the objects in it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,10 +8,10 @@ from network_anomalies.records.receipt import Json, LakeObject, StageReceipt
 
 
 class RawObject(LakeObject):
-    """A RAW object that silver was made of.
+    """A RAW object that silver was made from.
 
     Attributes:
-        record_count: how many events it holds.
+        record_count: number of its events.
     """
 
     record_count: int
@@ -21,11 +21,11 @@ class SilverObject(LakeObject):
     """An object of silver: a slice of the day, or the day's summary.
 
     Attributes:
-        kind: which of the two.
-        size_bytes: how long it is.
-        record_count: how many events it holds, 0 for a summary.
-        hour: the first hour of a slice, two digits.
-        hours: how many hours the slice covers.
+        kind: ``slice`` or ``summary``.
+        size_bytes: its size.
+        record_count: number of its events, 0 for a summary.
+        hour: first hour of a slice, two digits.
+        hours: length of the slice in hours.
     """
 
     kind: Literal["slice", "summary"]
@@ -35,20 +35,20 @@ class SilverObject(LakeObject):
     hours: int = 0
 
     def to_json(self) -> Json:
-        """Return the record as JSON has it, with the file's name."""
+        """Return the record as JSON, with the name of the file."""
         return super().to_json() | {"file_name": self.file_name}
 
 
 @dataclass(frozen=True, kw_only=True)
 class TransformationReceipt(StageReceipt):
-    """A day's silver: what it was made of, and which objects it is.
+    """The receipt of a day's silver.
 
     Attributes:
-        revision: of the batch that it was made of.
-        record_count: how many events it holds.
-        size_bytes: of all its objects.
-        feature_spec_sha256: digest of the feature specification that its columns follow.
-        input_objects: the RAW objects that it was made of.
+        revision: revision of the batch that it was made from.
+        record_count: number of its events.
+        size_bytes: size of all its objects.
+        feature_spec_sha256: sha256 of the feature specification of its columns.
+        input_objects: the RAW objects that it was made from.
         outputs: its objects.
     """
 
@@ -59,12 +59,7 @@ class TransformationReceipt(StageReceipt):
     input_objects: Sequence[RawObject]
     outputs: Sequence[SilverObject] = ()
 
-    @property
-    def slices(self) -> Sequence[SilverObject]:
-        """The slices, by hour."""
-        return [output for output in self.outputs if output.kind == "slice"]
-
     def list_hours(self, slices: Sequence[str]) -> list[int]:
-        """Return the hours of the day that some slices cover, which are named by their first hour."""
-        lengths = {output.hour: output.hours for output in self.slices}
+        """Return the hours of the day that some slices cover; ``slices`` are the slices' first hours."""
+        lengths = {output.hour: output.hours for output in self.outputs if output.kind == "slice"}
         return [hour for first in slices for hour in range(int(first), int(first) + lengths[first])]

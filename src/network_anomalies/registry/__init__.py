@@ -1,1 +1,1 @@
-"""The registry: what was ingested, by which run, and which objects are current."""
+"""The registry: runs, batches, stages, models and alerts, and which objects are current."""

@@ -8,12 +8,18 @@ import pandas as pd
 from sqlalchemy import Connection, Engine, RowMapping, delete, insert, select
 
 from network_anomalies.detection.limits import AppliedLimits
+from network_anomalies.records.alerts import Alert
 from network_anomalies.records.scoring import DayAlerts, ScoringReceipt
+from network_anomalies.records.verdicts import Latest, find_dismissal
 from network_anomalies.registry.batches import require_running
 from network_anomalies.registry.row_digests import digest_rows
 from network_anomalies.registry.stage_log import StageEvent, insert_stage, is_recorded
 from network_anomalies.registry.tables import alerts
 from network_anomalies.registry.transactions import transaction
+from network_anomalies.registry.verdict_rows import find_latest
+
+LATER_COLUMNS = ("alert_id", "facts")
+"""Columns that alerts of earlier versions got by a migration, when their digests were recorded already."""
 
 
 def replace_alerts(engine: Engine, raised: DayAlerts) -> bool:
@@ -40,12 +46,22 @@ def replace_alerts(engine: Engine, raised: DayAlerts) -> bool:
 
 
 def read_alerts(engine: Engine, source: str, logical_date: date) -> pd.DataFrame:
-    """Return a day's alerts, highest score first, suppressed ones last."""
-    query = (
-        select(alerts)
-        .where(alerts.c.source == source, alerts.c.logical_date == logical_date)
-        .order_by(alerts.c.suppressed_by.is_not(None), alerts.c.score.desc(), alerts.c.kind, alerts.c.entity)
-    )
+    """Return a day's alerts, highest score first, suppressed ones last.
+
+    What a verdict of now dismisses has that verdict as ``suppressed_by``. The table has the owners of exceptions only.
+    """
+    with engine.connect() as connection:
+        rows, latest = _find(connection, source, logical_date), find_latest(connection, source)
+    suppressed_by = [_find_suppressing(row, latest) for row in rows]
+    frame = pd.DataFrame(rows, columns=alerts.c.keys()).assign(suppressed_by=pd.Series(suppressed_by, dtype="object"))
+    order = frame.assign(is_suppressed=frame["suppressed_by"].notna(), rank=-frame["score"])
+    return frame.loc[order.sort_values(["is_suppressed", "rank", "kind", "entity"]).index].reset_index(drop=True)
+
+
+def read_source_alerts(engine: Engine, source: str) -> pd.DataFrame:
+    """Return every alert of a source, as the table has it, by day, kind and entity."""
+    query = select(alerts).where(alerts.c.source == source)
+    query = query.order_by(alerts.c.logical_date, alerts.c.kind, alerts.c.entity)
     with engine.connect() as connection:
         return pd.DataFrame(connection.execute(query).mappings().all(), columns=alerts.c.keys())
 
@@ -62,10 +78,23 @@ def record_scoring(engine: Engine, receipt: ScoringReceipt) -> None:
 def digest_alerts(rows: Sequence[Mapping[Any, Any]], limits: AppliedLimits | None) -> str:
     """Return the digest of a day's rows of ``alerts`` and of their limits, in whatever order a database sorts text.
 
-    A scoring that was recorded before limits were (None) has the digest of its alerts alone.
+    A scoring that was recorded before limits were (None) has the digest of its alerts alone. The id of an alert is made
+    of other columns, so the digest leaves it out; and so it does with facts where an earlier version recorded none.
     """
     in_order = sorted(rows, key=lambda row: (row["kind"], row["entity"]))
-    return digest_rows(in_order if limits is None else [*in_order, limits])
+    kept = [
+        {name: value for name, value in row.items() if name not in LATER_COLUMNS or (name == "facts" and value)}
+        for row in in_order
+    ]
+    return digest_rows(kept if limits is None else [*kept, limits])
+
+
+def _find_suppressing(row: RowMapping, latest: Latest) -> str | None:
+    """Return who answers for an alert: the owner of an exception, or a verdict of now."""
+    if row["suppressed_by"] is not None:
+        return str(row["suppressed_by"])
+    dismissal = find_dismissal(latest, Alert.from_row(row).subject)
+    return dismissal.name if dismissal else None
 
 
 def _find(connection: Connection, source: str, logical_date: date) -> Sequence[RowMapping]:

@@ -1,4 +1,4 @@
-"""Batches: one transaction commits a revision and supersedes the former."""
+"""Batches: one transaction commits a revision and supersedes the one before."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -12,6 +12,7 @@ from network_anomalies.errors import ProjectError
 from network_anomalies.events.parts import digest_contents
 from network_anomalies.records.batch import FATES, Batch
 from network_anomalies.records.source_history import Kind
+from network_anomalies.registry.conditions import is_current, of_day
 from network_anomalies.registry.manifests import Manifest, Row, make_manifest
 from network_anomalies.registry.stage_log import StageEvent, insert_stage, is_recorded
 from network_anomalies.registry.tables import (
@@ -25,43 +26,43 @@ from network_anomalies.registry.tables import (
 from network_anomalies.registry.transactions import transaction
 
 IDENTITY = ("content_sha256", "contract_version", "lines_in", *FATES)
-"""What makes two batches of one source and date the same: their rows, and the account of what was left out."""
+"""Columns in which two batches of a source and date must be equal to be the same batch."""
 SYNTHETIC = "synthetic"
 
 
 @dataclass(frozen=True)
 class BucketUrls:
-    """URLs of the buckets that hold a batch's objects, as the registry names them."""
+    """URLs of the buckets that hold a batch's objects, as they are written into the registry."""
 
     raw: str
     quarantine: str
 
 
-def commit_batch(engine: Engine, batch: Batch, event: StageEvent, urls: BucketUrls, known_revision: int = 0) -> bool:
-    """Commit a batch as the current revision of its source and date, or leave an equal current one as it is.
+def commit_batch(engine: Engine, batch: Batch, event: StageEvent, urls: BucketUrls, lake_revision: int = 0) -> bool:
+    """Commit a batch as the current revision of its source and date, unless an equal batch is current.
 
     Args:
         engine: the registry.
         batch: what to commit.
         event: what the stage read and wrote.
         urls: of the buckets that hold the batch's objects and its manifest.
-        known_revision: the latest revision of which the lake has a manifest, 0 for none.
+        lake_revision: the latest revision that has a manifest in the lake, 0 if none has.
 
     Returns:
         Whether a revision was committed (False: unchanged).
 
     Raises:
-        ProjectError: the run is not, or no longer, the one that may commit; the source is of the other kind; or the
-            lake holds a later revision than the registry.
+        ProjectError: the run is not open; the source is of the other kind; or the lake holds a later revision than the
+            registry.
     """
     source, day = batch.source, batch.logical_date
     with transaction(engine, is_recorded(event)) as connection:
         require_running(connection, batch.run_id)
         _require_kind(connection, source, batch.origin.kind, batch.origin.format)
         revision = find_revision(connection, source, day)
-        if known_revision > revision:
+        if lake_revision > revision:
             raise ProjectError(
-                f"the lake holds revision {known_revision} of {source} on {day}, the registry "
+                f"the lake holds revision {lake_revision} of {source} on {day}, the registry "
                 f"{f'revision {revision}' if revision else 'none'}: run `kedro restore`, then run again"
             )
         insert_stage(connection, event)
@@ -69,17 +70,16 @@ def commit_batch(engine: Engine, batch: Batch, event: StageEvent, urls: BucketUr
         if current and all(current[name] == row[name] for name in IDENTITY):
             return False
         for table in (ingestion_batches, ingestion_events):
-            columns = (table.c.source == source, table.c.logical_date == day)
-            connection.execute(update(table).where(*columns).values(status="SUPERSEDED"))
+            connection.execute(update(table).where(of_day(table, source, day)).values(status="SUPERSEDED"))
         _insert_batch(connection, batch, revision + 1, urls)
     return True
 
 
 def check_kind(engine: Engine, source: str, kind: str) -> None:
-    """Refuse events of another kind than the source's before any work is done; the commit itself does so again.
+    """Check before a run that a source may take events of ``kind``. The commit checks it again.
 
     Raises:
-        ProjectError: the source holds the other kind, or its name is reserved.
+        ProjectError: the source holds events of the other kind, or its name is reserved.
     """
     with engine.connect() as connection:
         _find_kind(connection, source, kind)
@@ -89,25 +89,21 @@ def read_current(engine: Engine, source: str, logical_date: date) -> pd.DataFram
     """Return the rows of ``ingestion_events`` of the current revision, by part; empty if there is none.
 
     Raises:
-        ProjectError: they do not add up to the batch's row, so a part of the day would be missing.
+        ProjectError: the rows do not agree with the batch's row, so a part of the day would be missing.
     """
-    columns = ingestion_events.c
-    query = (
-        select(ingestion_events)
-        .where(columns.source == source, columns.logical_date == logical_date, columns.status == "SUCCESS")
-        .order_by(columns.part)
-    )
+    current = is_current(ingestion_events, source, logical_date)
+    query = select(ingestion_events).where(current).order_by(ingestion_events.c.part)
     with engine.connect() as connection:
         batch = _find_current(connection, source, logical_date)
         rows = connection.execute(query).mappings().all()
-    found = [row for row in rows if batch and row["run_id"] == batch["run_id"]]
-    content = digest_contents([row["content_sha256"] for row in found])
-    if len(found) < len(rows) or (batch and content != batch["content_sha256"]):
+    of_batch = [row for row in rows if batch and row["run_id"] == batch["run_id"]]
+    content = digest_contents([row["content_sha256"] for row in of_batch])
+    if len(of_batch) < len(rows) or (batch and content != batch["content_sha256"]):
         raise ProjectError(
             f"the registry's rows of {source} on {logical_date} were altered, its objects do not add up to the batch: "
-            "run `kedro verify` to see which, then mend them or restore the registry"
+            "run `kedro verify` to see which, then correct them or restore the registry"
         )
-    return pd.DataFrame(rows, columns=columns.keys())
+    return pd.DataFrame(rows, columns=ingestion_events.c.keys())
 
 
 def read_batch(engine: Engine, source: str, logical_date: date) -> RowMapping | None:
@@ -121,11 +117,7 @@ def read_rejects(engine: Engine, source: str, logical_date: date) -> Sequence[Ro
     query = (
         select(quarantine_objects)
         .join(ingestion_batches, ingestion_batches.c.run_id == quarantine_objects.c.run_id)
-        .where(
-            ingestion_batches.c.source == source,
-            ingestion_batches.c.logical_date == logical_date,
-            ingestion_batches.c.status == "SUCCESS",
-        )
+        .where(is_current(ingestion_batches, source, logical_date))
         .order_by(quarantine_objects.c.part)
     )
     with engine.connect() as connection:
@@ -133,40 +125,45 @@ def read_rejects(engine: Engine, source: str, logical_date: date) -> Sequence[Ro
 
 
 def find_manifest(engine: Engine, source: str, logical_date: date, raw_root: str) -> Manifest | None:
-    """Return the manifest of the current batch of a source and date from the registry's rows, None without a batch.
-
-    A batch of before there were manifests gets its own here.
+    """Make the manifest of the current batch of a source and date from the registry's rows, None without a batch.
 
     Raises:
-        ProjectError: the rows are no longer those that were committed.
+        ProjectError: the rows were altered since the commit.
     """
     with engine.begin() as connection:
         batch = _find_current(connection, source, logical_date)
-        return settle_manifest(connection, batch, raw_root) if batch else None
+        return ensure_manifest(connection, batch, raw_root) if batch else None
 
 
-def settle_manifest(connection: Connection, batch: RowMapping | Row, raw_root: str) -> Manifest:
-    """Return the manifest of a batch, a row of ``ingestion_batches``, after ``find_manifest``."""
+def ensure_manifest(connection: Connection, batch: RowMapping | Row, raw_root: str) -> Manifest:
+    """Make the manifest of a row of ``ingestion_batches``, and write its name into a row that names none.
+
+    Raises:
+        ProjectError: the rows were altered since the commit.
+    """
     manifest = make_manifest(connection, batch["run_id"])
     if batch["manifest_sha256"] is None:
         _name_manifest(connection, batch["run_id"], manifest, raw_root)
     elif batch["manifest_sha256"] != manifest.sha256:
         raise ProjectError(
             f"the registry's rows of {batch['source']} on {batch['logical_date']}, revision {batch['revision']}, were "
-            "altered after the commit: run `kedro verify` to see which, then mend them or restore the registry"
+            "altered after the commit: run `kedro verify` to see which, then correct them or restore the registry"
         )
     return manifest
 
 
 def find_revision(connection: Connection, source: str, logical_date: date) -> int:
-    """Return the latest revision of a source and date that the registry knows, 0 for none."""
-    columns = ingestion_batches.c
-    latest = select(func.max(columns.revision)).where(columns.source == source, columns.logical_date == logical_date)
-    return int(connection.execute(latest).scalar() or 0)
+    """Return the latest revision of a source and date in the registry, 0 for none."""
+    of_batch = of_day(ingestion_batches, source, logical_date)
+    return int(connection.execute(select(func.max(ingestion_batches.c.revision)).where(of_batch)).scalar() or 0)
 
 
 def require_running(connection: Connection, run_id: str) -> None:
-    """Hold the run's row: a run that was declared dead meanwhile must not commit beside its successor."""
+    """Lock the run's row and check that the run is open. Otherwise another run may have taken its place.
+
+    Raises:
+        ProjectError: the run is closed, for example as ``ABANDONED``, or not in the registry.
+    """
     query = select(pipeline_runs.c.status).where(pipeline_runs.c.run_id == run_id).with_for_update()
     status = connection.execute(query).scalar()
     if status != "RUNNING":
@@ -194,7 +191,7 @@ def _insert_batch(connection: Connection, batch: Batch, revision: int, urls: Buc
 
 
 def _to_row(batch: Batch) -> dict[str, object]:
-    """Return the columns of ``ingestion_batches`` but the revision's and the manifest's."""
+    """Return the columns of ``ingestion_batches``, except those of the revision and of the manifest."""
     return {
         "run_id": batch.run_id,
         "source": batch.source,
@@ -216,9 +213,10 @@ def _name_manifest(connection: Connection, run_id: str, manifest: Manifest, raw_
 
 
 def _require_kind(connection: Connection, source: str, kind: Kind, log_format: str | None) -> None:
-    """Hold a source to the kind of its first batch, which makes its row.
+    """Check that a source holds events of ``kind``; the first batch of a source adds its row.
 
-    Two first batches at once both make it. The second one waits for the first, and is then held to its kind.
+    If two first batches come at once, the insert of the second waits for the first and fails. The second batch then
+    needs the kind of the first.
     """
     if _find_kind(connection, source, kind) is not None:
         return
@@ -245,6 +243,5 @@ def _find_kind(connection: Connection, source: str, kind: str) -> str | None:
 
 
 def _find_current(connection: Connection, source: str, logical_date: date) -> RowMapping | None:
-    columns = ingestion_batches.c
-    current = (columns.source == source, columns.logical_date == logical_date, columns.status == "SUCCESS")
-    return connection.execute(select(ingestion_batches).where(*current)).mappings().first()
+    query = select(ingestion_batches).where(is_current(ingestion_batches, source, logical_date))
+    return connection.execute(query).mappings().first()

@@ -13,20 +13,20 @@ from network_anomalies.errors import ProjectError
 from network_anomalies.registry.locks import POLL_SECONDS, make_key
 from network_anomalies.registry.transactions import transaction
 
-HEAD = "0004"
-"""The newest migration; kept here so that a run need not load Alembic to know that nothing is to be done."""
+HEAD = "0005"
+"""Number of the newest migration. A run compares it with the registry's version, so it need not load Alembic."""
 CONNECT_SECONDS = 5.0
 ANSWER_SECONDS = 10.0
-"""How long PostgreSQL may take to answer a statement, a COMMIT too."""
+"""How long PostgreSQL may take to answer a statement, also a COMMIT."""
 IDLE_SECONDS = 40.0
-"""After so long without a statement the server ends a session, and with it the lock of a run that is gone."""
+"""How long a session may send no statement before the server ends it, and with it the lock of a dead run."""
 MIGRATION_SECONDS = 60.0
 """How long a migration waits for another one."""
 
 
 @cache
 def connect(url: str) -> Engine:
-    """Return the engine of a registry's URL, one per process and URL."""
+    """Return the engine of a registry's URL; each process has one engine per URL."""
     engine = create_engine(url, poolclass=NullPool, connect_args=_connect_args(url))
     if engine.dialect.name == "postgresql":
         _limit_waits()
@@ -39,31 +39,29 @@ def connect(url: str) -> Engine:
 
 
 def open_registry(url: str) -> Engine:
-    """Return the engine of a registry whose schema is in place; see ``ensure_schema``."""
+    """Return the engine of a registry after ``ensure_schema``."""
     engine = connect(url)
     ensure_schema(engine)
     return engine
 
 
 def ensure_schema(engine: Engine) -> None:
-    """Make sure that the schema is the one this code writes; the embedded registry migrates by itself.
+    """Make sure that the registry has this code's schema version; a SQLite registry is migrated.
 
     Raises:
-        ProjectError: a served registry without the schema, or with another version of it.
+        ProjectError: a PostgreSQL registry has no schema, or another version of it.
     """
     misfit = describe_misfit(read_version(engine))
-    if misfit is None:
-        return
-    if engine.dialect.name == "sqlite":
+    if misfit and engine.dialect.name != "sqlite":
+        raise ProjectError(misfit)
+    if misfit:
         migrate(engine)
-        return
-    raise ProjectError(misfit)
 
 
 def describe_misfit(version: str | None) -> str | None:
-    """Say how a served registry's schema differs from the one this code writes, and the way out; None if it does not.
+    """Say how a schema version differs from this code's and what to do; None if they are equal.
 
-    Versions are numbers of four digits, so that their order is that of the strings.
+    Versions are numbers of four digits, so strings compare as numbers do.
     """
     if version == HEAD:
         return None
@@ -74,16 +72,16 @@ def describe_misfit(version: str | None) -> str | None:
 
 
 def read_version(engine: Engine) -> str | None:
-    """Return the version of the schema in place, or None."""
+    """Return the version of the registry's schema, None if it has no schema."""
     with engine.connect() as connection:
         return _find_version(connection)
 
 
 def migrate(engine: Engine) -> None:
-    """Bring the schema to ``HEAD``, in one transaction; a second migration waits for the first.
+    """Migrate the schema to ``HEAD``, in one transaction; a second migration waits for the first.
 
     Raises:
-        ProjectError: the schema is of a version that this code does not know, or another migration takes long.
+        ProjectError: this code does not know the schema's version, or another migration takes over a minute.
     """
     from alembic import command
     from alembic.config import Config
@@ -108,7 +106,7 @@ def _find_version(connection: Connection) -> str | None:
 
 
 def _wait_for_other_migrations(connection: Connection) -> None:
-    """Take PostgreSQL's lock on the schema until the transaction ends; SQLite has one writer anyway."""
+    """Take PostgreSQL's lock on the schema until the transaction ends; SQLite allows only one writer."""
     if connection.dialect.name == "sqlite":
         return
     lock = select(func.pg_try_advisory_xact_lock(make_key("network-anomalies/schema")))
@@ -116,16 +114,17 @@ def _wait_for_other_migrations(connection: Connection) -> None:
     while not connection.execute(lock).scalar():
         if time.monotonic() > deadline:
             raise ProjectError(
-                "another `kedro setup` has been changing the schema for long: wait for it, then run again"
+                f"another `kedro setup` has been changing the schema for {MIGRATION_SECONDS:.0f} s: "
+                "wait until it ends, then run again"
             )
         time.sleep(POLL_SECONDS)
 
 
 def _connect_args(url: str) -> dict[str, Any]:
-    """Return the driver's arguments: on PostgreSQL the limits after which the server gives up a client or a statement.
+    """Return the driver's arguments: on PostgreSQL the time limits of the server for statements and sessions.
 
-    They stand here and not in the URL, which plain datasets use too. The server's limit of a statement is shorter than
-    this side's, so that its own error arrives.
+    They are not in the URL, because other datasets use the URL too. The server's limit for a statement is shorter than
+    this process's limit, so that the server's error arrives first.
     """
     if url.startswith("sqlite"):
         return {"timeout": 30}
@@ -142,11 +141,11 @@ def _connect_args(url: str) -> dict[str, Any]:
 
 @cache
 def _limit_waits() -> None:
-    """Let Python wait for PostgreSQL's answers, with a limit.
+    """Make psycopg2 wait for PostgreSQL in Python, with a time limit.
 
-    psycopg2 waits in C, for ever, and sees no signal meanwhile: neither ``connect_timeout`` nor TCP's own limits end
-    the wait for a server, or a proxy before it, that is there and silent. The callback is one for the whole process,
-    so that every other use of psycopg2 in it gets the same limits.
+    By default psycopg2 waits in C without a limit, and Python handles no signal during the wait. ``connect_timeout``
+    and the limits of TCP do not end the wait if the server, or a proxy, keeps the connection open but sends nothing.
+    The callback holds for the whole process, so every other use of psycopg2 has the same limits.
     """
     from psycopg2.extensions import set_wait_callback
 
@@ -154,7 +153,7 @@ def _limit_waits() -> None:
 
 
 def _await_answer(connection: Any) -> None:
-    """Return once the server has answered; psycopg2 closes the connection of an error that is raised here."""
+    """Return when the server has answered. If this raises an error, psycopg2 closes the connection."""
     from psycopg2 import OperationalError
     from psycopg2.extensions import POLL_OK, POLL_READ, STATUS_SETUP
 
@@ -170,16 +169,16 @@ def _await_answer(connection: Any) -> None:
 
 
 def _prepare_sqlite(connection: Any, _record: Any) -> None:
-    connection.isolation_level = None  # transactions are begun below, DDL included
+    connection.isolation_level = None  # _begin_immediate begins transactions, so DDL is in them too
     connection.execute("PRAGMA foreign_keys = ON")
 
 
 def _begin_immediate(connection: Connection) -> None:
-    """Queue for the file's one writer at the start: a read that turns into a write could not wait for it."""
+    """Take SQLite's write lock when a transaction begins: a transaction that first reads could not wait for it."""
     connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 
 def _note_file(context: ExceptionContext) -> None:
-    """Note which file an error is about: SQLite does not say, and `errors.explain` names it."""
+    """Add the database's file name to an error, for ``errors.explain``: SQLite does not name it."""
     if context.engine:
         context.original_exception.add_note(str(context.engine.url.database))

@@ -1,4 +1,4 @@
-"""Locks on a source and date: one run at a time, and a dead run's lock is free within a minute."""
+"""Locks on a source and date: only one run may work on them. The lock of a dead run is free within a minute."""
 
 import hashlib
 import threading
@@ -14,20 +14,20 @@ from sqlalchemy.exc import SQLAlchemyError
 
 POLL_SECONDS = 0.2
 HEARTBEAT_SECONDS = 10.0
-"""How often a held lock's connection asks the server something; the server ends one that is idle for long."""
+"""How often the connection of a held lock sends a statement; the server ends a session after ``IDLE_SECONDS``."""
 RELEASE_SECONDS = 2.0
-"""How long a release waits for the connection to close: one that waits for a silent server closes later."""
+"""How long a release waits until the connection is closed. If the server does not answer, it is closed later."""
 Release = Callable[[], None]
 
 
 def wait_for_lock(engine: Engine, source: str, logical_date: date, say_who: Callable[[], None]) -> Release:
-    """Return the release of the lock of a source and date once it is held.
+    """Wait until the lock of a source and date is held, and return the function that releases it.
 
-    Polls rather than blocks in the database, so that the limit of a registry call does not end the wait.
+    It polls, because the time limit of a statement would end a wait inside the database.
 
     Args:
         engine: the registry.
-        source: whose events.
+        source: name of the source.
         logical_date: the day.
         say_who: called once if another process or thread holds the lock.
     """
@@ -42,7 +42,7 @@ def wait_for_lock(engine: Engine, source: str, logical_date: date, say_who: Call
 
 @contextmanager
 def hold_lock(engine: Engine, source: str, logical_date: date) -> Iterator[bool]:
-    """Try to take the lock of a source and date without waiting; yields whether it is held."""
+    """Try to take the lock of a source and date without waiting; yield whether it is held."""
     release = try_lock(engine, source, logical_date)
     try:
         yield release is not None
@@ -52,14 +52,14 @@ def hold_lock(engine: Engine, source: str, logical_date: date) -> Iterator[bool]
 
 
 def try_lock(engine: Engine, source: str, logical_date: date) -> Release | None:
-    """Return the release of the lock of a source and date, or None if another holds it."""
+    """Take the lock of a source and date and return the function that releases it, None if another run holds it."""
     if engine.dialect.name == "sqlite":
         return _try_file_lock(engine, f"{source}_{logical_date}")
     return _try_advisory_lock(engine, f"network-anomalies/{source}/{logical_date}")
 
 
 def make_key(name: str) -> int:
-    """Return the number by which PostgreSQL knows the advisory lock of a name."""
+    """Return the number of PostgreSQL's advisory lock for a name."""
     return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], signed=True)
 
 
@@ -75,7 +75,7 @@ def _try_file_lock(engine: Engine, name: str) -> Release | None:
 
 
 def _try_advisory_lock(engine: Engine, name: str) -> Release | None:
-    """Lock on a connection of its own: the lock lives as long as that connection does."""
+    """Take an advisory lock on a separate connection: PostgreSQL frees the lock when the connection ends."""
     connection = engine.connect().execution_options(isolation_level="AUTOCOMMIT")
     key, held = make_key(name), False
     try:
@@ -87,7 +87,7 @@ def _try_advisory_lock(engine: Engine, name: str) -> Release | None:
 
 
 def _start_heartbeat(connection: Connection, key: int) -> Release:
-    """Let a thread own the connection: it shows the server that the lock's holder lives, and closes it at the end."""
+    """Start a thread that sends statements on the lock's connection and closes it after the release."""
     released = threading.Event()
     thread = threading.Thread(target=_beat, args=(connection, key, released), name="registry-lock", daemon=True)
     thread.start()
@@ -100,9 +100,9 @@ def _start_heartbeat(connection: Connection, key: int) -> Release:
 
 
 def _beat(connection: Connection, key: int, released: threading.Event) -> None:
-    # A lost connection is a lost lock. Nothing is said here: the commit of a run that was declared dead is refused.
+    # If the connection is lost, the lock is lost. No error is raised here: the commit of such a run is refused.
     with suppress(SQLAlchemyError), closing(connection):
         while not released.wait(HEARTBEAT_SECONDS):
             connection.execute(text("SELECT 1"))
-        # A server takes note of a closed connection a little later.
+        # The server would notice the closed connection a little later.
         connection.execute(select(func.pg_advisory_unlock(key)))

@@ -1,4 +1,4 @@
-"""Rows of the registry that the catalog shows: of a source, or of the current revision of its day."""
+"""Queries of rows that catalog entries load: rows of a source, or of the current revision of a day."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,16 +8,28 @@ from typing import Any
 import pandas as pd
 from sqlalchemy import Engine, Select, select
 
-from network_anomalies.registry.tables import ingestion_batches, ingestion_events, pipeline_runs, source_files, sources
+from network_anomalies.registry.conditions import is_current, of_day
+from network_anomalies.registry.tables import (
+    evaluation_events,
+    ingestion_batches,
+    ingestion_events,
+    pipeline_runs,
+    source_files,
+    sources,
+    stage_events,
+)
+
+RECENT = 30
+"""How many evaluations before a day are looked at."""
 
 
 @dataclass(frozen=True)
 class Lookup:
-    """A question to the registry.
+    """A query of the registry.
 
     Attributes:
-        select: the question about a source and date.
-        needed: whether a source and date without rows cannot be worked on.
+        select: makes the query for a source and date.
+        needed: whether it is an error if there are no rows.
     """
 
     select: Callable[[str, date], Select[Any]]
@@ -25,16 +37,12 @@ class Lookup:
 
 
 def _select_objects(source: str, day: date) -> Select[Any]:
-    columns = ingestion_events.c
-    current = (columns.source == source, columns.logical_date == day, columns.status == "SUCCESS")
-    return select(ingestion_events).where(*current).order_by(columns.part)
+    current = is_current(ingestion_events, source, day)
+    return select(ingestion_events).where(current).order_by(ingestion_events.c.part)
 
 
 def _select_batch(source: str, day: date) -> Select[Any]:
-    columns = ingestion_batches.c
-    return select(ingestion_batches).where(
-        columns.source == source, columns.logical_date == day, columns.status == "SUCCESS"
-    )
+    return select(ingestion_batches).where(is_current(ingestion_batches, source, day))
 
 
 def _select_files(source: str, day: date) -> Select[Any]:
@@ -47,7 +55,7 @@ def _select_source(source: str, _day: date) -> Select[Any]:
 
 
 def _select_revisions(source: str, _day: date) -> Select[Any]:
-    """Choose the revisions that hold what the current one of their day holds; a correction may be taken back."""
+    """Select the revisions whose content equals the current one of their day: a correction may have been undone."""
     columns, current = ingestion_batches.c, ingestion_batches.alias("current")
     equal = (
         (columns.source == current.c.source)
@@ -60,9 +68,28 @@ def _select_revisions(source: str, _day: date) -> Select[Any]:
 
 
 def _select_runs(source: str, day: date) -> Select[Any]:
-    columns = pipeline_runs.c
-    of_day = (columns.source == source, columns.logical_date == day)
-    return select(pipeline_runs).where(*of_day).order_by(columns.started_at)
+    return select(pipeline_runs).where(of_day(pipeline_runs, source, day)).order_by(pipeline_runs.c.started_at)
+
+
+def _select_days(source: str, _day: date) -> Select[Any]:
+    """Choose a row per day of a source: the counts of its current batch, and whether it was ever scored."""
+    columns = ingestion_batches.c
+    is_scoring = (stage_events.c.source == source) & (stage_events.c.stage == "scoring")
+    scored = select(stage_events.c.logical_date).where(is_scoring).distinct().subquery()
+    counts = (columns.lines_in, columns.accepted, columns.rejected, columns.unparsable)
+    return (
+        select(columns.logical_date, columns.revision, *counts, scored.c.logical_date.is_not(None).label("is_scored"))
+        .outerjoin(scored, scored.c.logical_date == columns.logical_date)
+        .where(columns.source == source, columns.status == "SUCCESS")
+        .order_by(columns.logical_date)
+    )
+
+
+def _select_evaluations(source: str, day: date) -> Select[Any]:
+    columns = evaluation_events.c
+    chosen = select(columns.logical_date, columns.model_sha256, columns.metrics)
+    near = chosen.where(columns.source == source, columns.logical_date <= day)
+    return near.order_by(columns.logical_date.desc(), columns.evaluated_at.desc()).limit(RECENT)
 
 
 LOOKUPS = {
@@ -72,11 +99,13 @@ LOOKUPS = {
     "batch_files": Lookup(_select_files),
     "source_record": Lookup(_select_source, needed=True),
     "current_revisions": Lookup(_select_revisions),
+    "source_days": Lookup(_select_days),
+    "recent_evaluations": Lookup(_select_evaluations),
 }
 
 
 def look_up(name: str, engine: Engine, source: str, day: date) -> pd.DataFrame:
-    """Return the rows that answer one of ``LOOKUPS``."""
+    """Return the rows that a query of ``LOOKUPS`` selects."""
     with engine.connect() as connection:
         result = connection.execute(LOOKUPS[name].select(source, day))
         return pd.DataFrame(result.all(), columns=list(result.keys()))

@@ -1,7 +1,7 @@
-"""Manifests: what a commit put into the registry, as one JSON object of the lake, from which `kedro restore` reads it.
+"""Manifests: the registry's rows of a commit as a JSON object in the lake, which `kedro restore` reads.
 
-The bytes are a function of the registry's rows alone. A manifest that a crash kept from being written is made again.
-A column that a later migration adds to one of these tables needs a new version of the manifest.
+The bytes depend on the registry's rows only. So a manifest that is missing after a crash can be made again. If a later
+migration adds a column to one of these tables, the manifest needs a new version.
 """
 
 import hashlib
@@ -31,7 +31,7 @@ Row = Mapping[str, Any]
 
 MANIFEST_VERSION = 1
 FOLDER = "_manifests"
-"""Beside the sources' folders in the RAW bucket; no source's name begins with an underscore."""
+"""Folder in the RAW bucket, beside the folders of the sources. No name of a source begins with an underscore."""
 TABLES = {
     "source": sources,
     "run": pipeline_runs,
@@ -40,21 +40,22 @@ TABLES = {
     "quarantine": quarantine_objects,
     "files": source_files,
 }
-"""The tables of a manifest's parts. The first three have one row each."""
+"""The tables of a manifest's parts."""
 SINGLE = ("source", "run", "batch")
+"""Parts that have one row."""
 LATER = {
     "sources": {"first_seen"},
     "pipeline_runs": {"status", "finished_at", "failed_node", "error"},
     "ingestion_batches": {"status", "manifest_uri", "manifest_sha256"},
     "ingestion_events": {"status"},
 }
-"""Columns that are not known at the commit, that change after it, or that a restored registry may have otherwise."""
+"""Columns that a manifest leaves out: unknown at the commit, changed after it, or different after a restore."""
 _PATH = re.compile(rf"{FOLDER}/([a-z0-9][a-z0-9_-]*)/(\d{{4}}-\d\d-\d\d)/batch_(\d{{4,}})_([0-9a-f]{{12}})\.json")
 
 
 @dataclass(frozen=True)
 class Manifest:
-    """A commit's manifest: where it belongs below the RAW bucket, its bytes and their sha256."""
+    """A commit's manifest: its path below the RAW bucket, its bytes and their sha256."""
 
     path: str
     data: bytes
@@ -63,7 +64,7 @@ class Manifest:
 
 @dataclass(frozen=True)
 class ManifestName:
-    """What the name of a manifest says: of which revision it is, and the first 12 digits of its sha256."""
+    """The parts of a manifest's path: source, date and revision, and the first 12 digits of its sha256."""
 
     source: str
     logical_date: date
@@ -76,8 +77,8 @@ class Commit:
     """The registry's rows of one committed batch.
 
     Attributes:
-        source: its row of ``sources``, None if that is missing.
-        run: its row of ``pipeline_runs``, None if that is missing.
+        source: its row of ``sources``, None if the row is missing.
+        run: its row of ``pipeline_runs``, None if the row is missing.
         batch: its row of ``ingestion_batches``.
         objects: its rows of ``ingestion_events``, by part.
         quarantine: its rows of ``quarantine_objects``, by part.
@@ -93,30 +94,30 @@ class Commit:
 
     @property
     def name(self) -> str:
-        """The batch in words: source, date and revision."""
+        """Source, date and revision in words."""
         return f"{self.batch['source']} on {self.batch['logical_date']}, revision {self.batch['revision']}"
 
     def rows(self, part: str) -> Sequence[Row]:
         """Return the rows of a part of the manifest, a key of ``TABLES``."""
-        found = getattr(self, part)
-        return ([found] if found else []) if part in SINGLE else found
+        content = getattr(self, part)
+        return ([content] if content else []) if part in SINGLE else content
 
 
 def read_commits(connection: Connection, chosen: ColumnElement[bool]) -> list[Commit]:
-    """Return the committed batches that a condition on ``ingestion_batches`` chooses, by source, date and revision."""
+    """Return the committed batches that meet a condition on ``ingestion_batches``, by source, date and revision."""
     columns = ingestion_batches.c
     ordered = (columns.source, columns.logical_date, columns.revision)
     batches = connection.execute(select(ingestion_batches).where(chosen).order_by(*ordered)).mappings().all()
-    runs = select(columns.run_id).where(chosen)
-    known = {row["name"]: dict(row) for row in connection.execute(select(sources)).mappings()}
-    rows = {part: _read_rows(connection, table, runs) for part, table in TABLES.items() if part not in SINGLE}
-    ran = _read_rows(connection, pipeline_runs, runs)
+    run_ids = select(columns.run_id).where(chosen)
+    sources_by_name = {row["name"]: dict(row) for row in connection.execute(select(sources)).mappings()}
+    rows = {part: _read_rows(connection, table, run_ids) for part, table in TABLES.items() if part not in SINGLE}
+    runs = _read_rows(connection, pipeline_runs, run_ids)
     return [
         Commit(
-            source=known.get(batch["source"]),
-            run=next(iter(ran[batch["run_id"]]), None),
+            source=sources_by_name.get(batch["source"]),
+            run=next(iter(runs[batch["run_id"]]), None),
             batch=dict(batch),
-            **{part: found[batch["run_id"]] for part, found in rows.items()},
+            **{part: rows_by_run[batch["run_id"]] for part, rows_by_run in rows.items()},
         )
         for batch in batches
     ]
@@ -138,21 +139,21 @@ def encode_manifest(commit: Commit) -> Manifest:
 
 
 def decode_manifest(path: str, data: bytes) -> Commit:
-    """Return the batch that a manifest's bytes describe; the columns of ``LATER`` are not in its rows.
+    """Return the batch that a manifest's bytes describe; its rows lack the columns of ``LATER``.
 
     Args:
-        path: where it lies below the RAW bucket.
+        path: the manifest's path below the RAW bucket.
         data: its bytes.
 
     Raises:
-        ProjectError: its name is none of a manifest, its bytes are not those that its name is a digest of, or this
-            code cannot read it.
+        ProjectError: the path is not that of a manifest, the bytes do not have the digest in the path, or this code
+            cannot read them.
     """
     name, sha256 = parse_name(path), hashlib.sha256(data).hexdigest()
     if name is None:
-        raise ProjectError(f"{path} has no name of a manifest: move it away")
+        raise ProjectError(f"{path} does not have the name of a manifest: move it away")
     if not sha256.startswith(name.digits):
-        raise ProjectError(f"manifest {path} was altered, its bytes have sha256 {sha256[:12]}: bring the former back")
+        raise ProjectError(f"manifest {path} was altered, its bytes have sha256 {sha256[:12]}: put the original back")
     try:
         content = json.loads(data)
         version = int(content["version"])
@@ -171,7 +172,7 @@ def decode_manifest(path: str, data: bytes) -> Commit:
         files=rows["files"],
     )
     if (name.source, name.logical_date, name.revision) != _identify(commit.batch) or not _is_of_one_batch(commit):
-        raise ProjectError(f"manifest {path} is about {commit.name}: it was moved or renamed, bring the former back")
+        raise ProjectError(f"manifest {path} is about {commit.name}: it was moved or renamed, put it back")
     return commit
 
 
@@ -185,7 +186,7 @@ def name_manifest(source: str, logical_date: date, revision: int, sha256: str) -
 
 
 def parse_name(path: str) -> ManifestName | None:
-    """Return what a path below the RAW bucket says of a manifest, None if it is not the path of one.
+    """Return the parts of a manifest's path below the RAW bucket, None if it is not the path of a manifest.
 
     >>> parse_name("_manifests/zeek/2024-04-19/batch_0002_abababababab.json").revision
     2
@@ -228,7 +229,7 @@ def _keep_fixed(table: Table, row: Row) -> Row:
 def _parse_row(table: Table, row: Row) -> Row:
     columns = _list_fixed(table)
     if row.keys() != {column.name for column in columns}:
-        raise ValueError(f"the columns of {table.name} are others")
+        raise ValueError(f"the columns of {table.name} are not those of this version")
     return {column.name: _parse_value(column, row[column.name]) for column in columns}
 
 

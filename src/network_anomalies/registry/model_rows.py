@@ -1,4 +1,4 @@
-"""Models: which one is champion from which day on, decided in one transaction."""
+"""Models, and which one is champion from which day on. Each decision is one transaction."""
 
 from collections.abc import Mapping
 from datetime import UTC, date, datetime, timedelta
@@ -12,20 +12,21 @@ from network_anomalies.records.champion import ChampionRecord
 from network_anomalies.records.registration import ModelRegistration, PromotionDecision
 from network_anomalies.records.training import TrainingDay
 from network_anomalies.registry.batches import require_running
+from network_anomalies.registry.conditions import is_current
 from network_anomalies.registry.row_digests import CHANGING, digest_rows
 from network_anomalies.registry.stage_log import StageEvent, insert_stage, is_recorded, read_stages
 from network_anomalies.registry.tables import models, promotions, training_events
 from network_anomalies.registry.transactions import transaction
 
 REGISTRATION = "registration"
-"""Who promotes where no person does."""
+"""The column ``promoted_by`` of a decision that no person made."""
 
 
 def register_model(engine: Engine, registration: ModelRegistration) -> RowMapping:
-    """Register a day's model, champion from that day on or challenger; one that is registered keeps its version.
+    """Register a day's model as champion from that day on, or as challenger; a known model keeps its version.
 
-    If the champion before the day is by now another one than the model was tested against, the model stays challenger:
-    it was never compared with that champion.
+    The model stays challenger if another model has become champion before the day since the evaluation: the two were
+    never compared.
 
     Returns:
         The model's row of ``models``.
@@ -41,17 +42,17 @@ def register_model(engine: Engine, registration: ModelRegistration) -> RowMappin
             reason = f"{other} became champion before {day} meanwhile: evaluate and register again"
             decision = PromotionDecision(promote=False, reason=reason)
         version = _find_or_insert(connection, registration, decision.reason)
-        present = _find_promotion(connection, source, day)
-        by_hand = present is not None and present["promoted_by"] != REGISTRATION
-        if decision.promote and not by_hand and (present is None or present["version"] != version):
-            _promote(connection, source, day, version, REGISTRATION, decision.reason, registration.run_id)
-        elif not decision.promote and present is not None and not by_hand:
+        current = _find_promotion(connection, source, day)
+        by_person = current is not None and current["promoted_by"] != REGISTRATION
+        if not by_person and not decision.promote:
             _supersede(connection, source, day)
+        elif not by_person and (current is None or current["version"] != version):
+            _promote(connection, source, day, version, REGISTRATION, decision.reason, registration.run_id)
         _set_states(connection, source)
-        found = _find_model(connection, source, version)
-        assert found is not None  # noqa: S101 - it was found or inserted above
-        insert_stage(connection, event, digest_model(found))
-    return found
+        model = _find_model(connection, source, version)
+        assert model is not None  # noqa: S101 - it was found or inserted above
+        insert_stage(connection, event, digest_model(model))
+    return model
 
 
 def digest_model(row: Mapping[Any, Any]) -> str:
@@ -64,38 +65,38 @@ def read_champion(engine: Engine, source: str, logical_date: date | None = None)
 
     Args:
         engine: the registry.
-        source: whose model.
-        logical_date: the day that it is champion for; None is the latest of all.
+        source: name of the source.
+        logical_date: the champion for this day; None means the latest champion.
     """
     with engine.connect() as connection:
         return _find_champion(connection, source, logical_date or date.max)
 
 
 def roll_back(engine: Engine, source: str, version: int | None, person: str, reason: str) -> ChampionRecord:
-    """Make another model champion by hand, from the day on from which the present one is.
+    """Make another model champion, from the first day of the present champion on, as a person decided.
 
-    A model is never champion of a day before the one that it was trained for.
+    A model is never champion for a day before the day that it was trained for.
 
     Args:
         engine: the registry.
-        source: whose model.
-        version: which one; None means the champion before the present one.
-        person: who decides.
+        source: name of the source.
+        version: the model's version; None means the champion before the present one.
+        person: name of the person who decides.
         reason: why.
 
     Returns:
         The new champion.
 
     Raises:
-        ProjectError: there is no such model, it is champion already, or nobody is named.
+        ProjectError: there is no such model, it is champion already, or no person is named.
     """
     if person.strip() in ("", REGISTRATION):
-        raise ProjectError(f"a choice by hand needs the name of a person, and {person!r} is none: give --by NAME")
+        raise ProjectError(f"{person!r} is not the name of a person: say with --by NAME who decides")
     now = datetime.now(UTC)
 
     def is_promoted(connection: Connection) -> bool:
-        decided = select(promotions.c.sequence).where(promotions.c.promoted_at == now, promotions.c.source == source)
-        return connection.execute(decided).first() is not None
+        query = select(promotions.c.sequence).where(promotions.c.promoted_at == now, promotions.c.source == source)
+        return connection.execute(query).first() is not None
 
     with transaction(engine, is_promoted) as connection:
         _lock_models(connection)
@@ -110,9 +111,9 @@ def roll_back(engine: Engine, source: str, version: int | None, person: str, rea
         start = max(model["trained_for"], present.champion_from) if present else model["trained_for"]
         _promote(connection, source, start, model["version"], person, reason, None, now)
         _set_states(connection, source)
-        found = _find_champion(connection, source, date.max)
-    assert found is not None  # noqa: S101 - it was promoted above
-    return found
+        champion = _find_champion(connection, source, date.max)
+    assert champion is not None  # noqa: S101 - it was promoted above
+    return champion
 
 
 def list_models(engine: Engine, source: str) -> pd.DataFrame:
@@ -123,14 +124,14 @@ def list_models(engine: Engine, source: str) -> pd.DataFrame:
 
 
 def list_promotions(engine: Engine, source: str) -> pd.DataFrame:
-    """Return every decision about the champions of a source, those that no longer hold too, in their order."""
+    """Return every decision about the champions of a source, in their order; superseded ones too."""
     query = select(promotions).where(promotions.c.source == source).order_by(promotions.c.sequence)
     with engine.connect() as connection:
         return pd.DataFrame(connection.execute(query).mappings().all(), columns=promotions.c.keys())
 
 
 def list_days_of_other_champions(engine: Engine, source: str) -> list[date]:
-    """Return the days whose latest scores and alerts come from a model that is not their champion, by date."""
+    """Return the days whose latest alerts come from a model that is not the day's champion, by date."""
     scored = read_stages(engine, source, ["scoring"])
     with engine.connect() as connection:
         champions = [_find_champion(connection, source, row["logical_date"]) for row in scored]
@@ -165,7 +166,7 @@ def _find_champion(connection: Connection, source: str, day: date) -> ChampionRe
 
 
 def _find_earlier(connection: Connection, source: str, present: ChampionRecord | None) -> int | None:
-    """Return the version that was champion last before the present one was."""
+    """Return the version that was champion last before the present one."""
     if present is None:
         return None
     columns = promotions.c
@@ -175,9 +176,7 @@ def _find_earlier(connection: Connection, source: str, present: ChampionRecord |
 
 
 def _find_promotion(connection: Connection, source: str, day: date) -> RowMapping | None:
-    columns = promotions.c
-    query = select(promotions).where(columns.source == source, columns.logical_date == day, columns.status == "SUCCESS")
-    return connection.execute(query).mappings().first()
+    return connection.execute(select(promotions).where(is_current(promotions, source, day))).mappings().first()
 
 
 def _promote(
@@ -199,24 +198,23 @@ def _promote(
 
 
 def _supersede(connection: Connection, source: str, day: date) -> None:
-    columns = promotions.c
-    of_day = (columns.source == source, columns.logical_date == day, columns.status == "SUCCESS")
-    connection.execute(update(promotions).where(*of_day).values(status="SUPERSEDED"))
+    current = is_current(promotions, source, day)
+    connection.execute(update(promotions).where(current).values(status="SUPERSEDED"))
 
 
 def _set_states(connection: Connection, source: str) -> None:
-    """Derive the models' states from the decisions that hold."""
+    """Set the status of all models of a source from the current decisions."""
     champion = _find_champion(connection, source, date.max)
     version = champion.version if champion else 0
-    ever = select(promotions.c.version).where(promotions.c.source == source)
-    state = case((models.c.version.in_(ever), "RETIRED"), else_="CHALLENGER")
+    promoted = select(promotions.c.version).where(promotions.c.source == source)
+    state = case((models.c.version.in_(promoted), "RETIRED"), else_="CHALLENGER")
     of_source = models.c.source == source
     connection.execute(update(models).where(of_source, models.c.version != version).values(status=state))
     connection.execute(update(models).where(of_source, models.c.version == version).values(status="CHAMPION"))
 
 
 def _find_or_insert(connection: Connection, registration: ModelRegistration, reason: str) -> int:
-    """Return the version of a model that is registered, or of its new row; the latest reason of its own day counts."""
+    """Return the version of a model; insert its row if it is new, and update the reason if the model is of this day."""
     columns, source, model = models.c, registration.source, registration.model
     of_model = (columns.source == source, columns.model_sha256 == model.sha256)
     version: int | None = connection.execute(select(columns.version).where(*of_model)).scalar()
@@ -252,6 +250,6 @@ def _find_model(connection: Connection, source: str, version: int) -> RowMapping
 
 
 def _lock_models(connection: Connection) -> None:
-    """Let one decision be made after the other, as SQLite does by itself; readers do not wait."""
+    """Make other decisions wait until this transaction ends, as SQLite always does; readers do not wait."""
     if connection.dialect.name == "postgresql":
         connection.exec_driver_sql("LOCK TABLE models IN SHARE ROW EXCLUSIVE MODE")

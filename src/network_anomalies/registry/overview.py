@@ -1,4 +1,4 @@
-"""All that the registry has of a source, in a few queries, as `kedro status` and `kedro backfill` compare it."""
+"""All records of a source, in a few queries, for `kedro status` and `kedro backfill`."""
 
 from collections import defaultdict
 from collections.abc import Mapping
@@ -20,20 +20,20 @@ from network_anomalies.runs.stages import INGESTION, STAGES, list_stages
 
 
 def list_sources(engine: Engine) -> dict[str, Kind]:
-    """Return the kind of each source, by name: those that hold events, and those whose first ingestion failed."""
+    """Return the kind of each source, by name; also of sources whose first ingestion failed."""
     columns = pipeline_runs.c
-    tried = select(columns.source, columns.pipeline).where(columns.selection.is_(None)).distinct()
+    whole_runs = select(columns.source, columns.pipeline).where(columns.selection.is_(None)).distinct()
     with engine.connect() as connection:
-        known: dict[str, Kind] = {row.name: row.kind for row in connection.execute(select(sources))}
-        runs = [(row.source, _split(row.pipeline)) for row in connection.execute(tried)]
+        kinds: dict[str, Kind] = {row.name: row.kind for row in connection.execute(select(sources))}
+        runs = [(row.source, _split(row.pipeline)) for row in connection.execute(whole_runs)]
     for source, stages in runs:
         if set(stages) & set(INGESTION):
-            known.setdefault(source, "logs" if "log_ingestion" in stages else "synthetic")
-    return dict(sorted(known.items()))
+            kinds.setdefault(source, "logs" if "log_ingestion" in stages else "synthetic")
+    return dict(sorted(kinds.items()))
 
 
 def read_source(engine: Engine, source: str, kind: Kind) -> SourceRecords:
-    """Return the records of a source, the latest ones of each day; a source without any gives empty ones."""
+    """Return the latest records of each day of a source; they are empty if the registry does not know it."""
     with engine.connect() as connection:
         return SourceRecords(
             source=source,
@@ -54,7 +54,7 @@ def _read_batches(connection: Connection, source: str) -> Mapping[date, BatchRec
 
 
 def _read_stages(connection: Connection, source: str) -> Mapping[tuple[str, date], StageRecord]:
-    """Return the row with the highest number of each stage and day."""
+    """Return the row with the highest number, by stage and day."""
     columns = stage_events.c
     latest = select(func.max(columns.sequence)).where(columns.source == source)
     latest = latest.group_by(columns.stage, columns.logical_date)
@@ -64,7 +64,7 @@ def _read_stages(connection: Connection, source: str) -> Mapping[tuple[str, date
 
 
 def _read_runs(connection: Connection, source: str) -> Mapping[date, list[RunRecord]]:
-    """Return the runs of whole pipelines, by day, in the order in which they started."""
+    """Return the runs of whole pipelines, by day, in the order of their start."""
     columns = pipeline_runs.c
     query = select(columns.logical_date, columns.run_id, columns.pipeline, columns.status, columns.error)
     query = query.where(columns.source == source, columns.selection.is_(None)).order_by(columns.started_at)
@@ -76,7 +76,7 @@ def _read_runs(connection: Connection, source: str) -> Mapping[date, list[RunRec
 
 
 def _read_champions(connection: Connection, source: str) -> list[Decision]:
-    """Return the decisions that hold, by their first day."""
+    """Return the current decisions, by their first day."""
     of_model = (promotions.c.source == models.c.source) & (promotions.c.version == models.c.version)
     query = select(promotions.c.logical_date, models.c.model_sha256).join(models, of_model)
     query = query.where(promotions.c.source == source, promotions.c.status == "SUCCESS")
@@ -85,5 +85,5 @@ def _read_champions(connection: Connection, source: str) -> list[Decision]:
 
 
 def _split(pipelines: str) -> tuple[str, ...]:
-    """Return the stages of a day that the pipelines of a run stand for."""
+    """Return the stages that a run's pipelines consist of; other pipelines are left out."""
     return tuple(stage for stage in list_stages(pipelines.split(",")) if stage in STAGES)

@@ -1,5 +1,6 @@
-"""Receipts of stages as rows of the registry, and back."""
+"""Receipts of stages as rows of the registry, and rows as receipts."""
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -12,19 +13,25 @@ from network_anomalies.records.training import TrainingDay, TrainingReceipt
 from network_anomalies.records.transformation import RawObject, SilverObject, TransformationReceipt
 
 Row = dict[str, Any]
-"""A row to be written, by column."""
+"""Values by column."""
 REFERENCE = "reference_scores"
-"""Where the column ``parameters`` of ``training_events`` holds the quantiles of the training's scores."""
+"""Key of the quantiles of the training's scores in the column ``parameters`` of ``training_events``."""
+
+# Fields of receipts that are columns of the same name.
+RUN_COLUMNS = ("run_id", "source", "logical_date")
+INPUT_COLUMNS = ("inputs", "inputs_sha256")
+SILVER_COLUMNS = (*RUN_COLUMNS, "revision", "record_count", "size_bytes", "feature_spec_sha256")
+TRAINING_COLUMNS = (
+    *(*RUN_COLUMNS, "size_bytes", "train_start", "train_end", "test_end", "record_count"),
+    *("feature_spec_sha256", "library_versions", "code_version"),
+)
+MODEL_COLUMNS = ("model_sha256", "champion_sha256", "labelled")
 
 
 def to_transformation_row(receipt: TransformationReceipt) -> Row:
-    """Return the row of ``transformation_events`` of silver that becomes the current one."""
-    return _name_run(receipt) | {
-        "revision": receipt.revision,
+    """Return the row of ``transformation_events`` of silver that becomes current."""
+    return _pick(vars(receipt), SILVER_COLUMNS) | {
         "transformed_at": datetime.now(UTC),
-        "record_count": receipt.record_count,
-        "size_bytes": receipt.size_bytes,
-        "feature_spec_sha256": receipt.feature_spec_sha256,
         "input_objects": [item.to_json() for item in receipt.input_objects],
         "output_objects": [output.to_json() for output in receipt.outputs],
         "status": "SUCCESS",
@@ -34,15 +41,9 @@ def to_transformation_row(receipt: TransformationReceipt) -> Row:
 def read_transformation_row(row: RowMapping, event: RowMapping | None) -> TransformationReceipt:
     """Return the receipt of a row of ``transformation_events``; the inputs are those of a row of ``stage_events``."""
     return TransformationReceipt(
-        run_id=row["run_id"],
-        source=row["source"],
-        logical_date=row["logical_date"],
+        **_pick(row, SILVER_COLUMNS),
         inputs=event["inputs"] if event else {},
         inputs_sha256=event["inputs_sha256"] if event else "",
-        revision=row["revision"],
-        record_count=row["record_count"],
-        size_bytes=row["size_bytes"],
-        feature_spec_sha256=row["feature_spec_sha256"],
         input_objects=[RawObject.model_validate(item) for item in row["input_objects"]],
         outputs=[SilverObject.model_validate(item) for item in row["output_objects"]],
     )
@@ -50,82 +51,47 @@ def read_transformation_row(row: RowMapping, event: RowMapping | None) -> Transf
 
 def to_training_row(receipt: TrainingReceipt) -> Row:
     """Return the row of ``training_events`` of a training."""
-    return _name_run(receipt) | {
+    return _pick(vars(receipt), TRAINING_COLUMNS) | {
         "trained_at": datetime.now(UTC),
         "model_uri": receipt.model.uri,
         "model_sha256": receipt.model.sha256,
-        "size_bytes": receipt.size_bytes,
-        "train_start": receipt.train_start,
-        "train_end": receipt.train_end,
-        "test_end": receipt.test_end,
-        "record_count": receipt.record_count,
         "input_objects": [day.to_json() for day in receipt.input_objects],
         "parameters": {**receipt.parameters, REFERENCE: list(receipt.reference_scores)},
-        "feature_spec_sha256": receipt.feature_spec_sha256,
-        "library_versions": dict(receipt.library_versions),
-        "code_version": receipt.code_version,
     }
 
 
 def read_training_row(row: RowMapping, event: RowMapping) -> TrainingReceipt:
     """Return the receipt of a row of ``training_events`` and its row of ``stage_events``."""
     return TrainingReceipt(
-        run_id=row["run_id"],
-        source=row["source"],
-        logical_date=row["logical_date"],
-        inputs=event["inputs"],
-        inputs_sha256=event["inputs_sha256"],
+        **_pick(row, TRAINING_COLUMNS),
+        **_pick(event, INPUT_COLUMNS),
         outputs=[LakeObject(uri=row["model_uri"], sha256=row["model_sha256"])],
-        size_bytes=row["size_bytes"],
-        train_start=row["train_start"],
-        train_end=row["train_end"],
-        test_end=row["test_end"],
-        record_count=row["record_count"],
         input_objects=[TrainingDay.model_validate(day) for day in row["input_objects"]],
         parameters={name: value for name, value in row["parameters"].items() if name != REFERENCE},
         reference_scores=row["parameters"][REFERENCE],
-        feature_spec_sha256=row["feature_spec_sha256"],
-        library_versions=row["library_versions"],
-        code_version=row["code_version"],
     )
 
 
 def to_evaluation_row(receipt: EvaluationReceipt) -> Row:
     """Return the row of ``evaluation_events`` of an evaluation."""
     metrics = receipt.metrics
-    return _name_run(receipt) | {
+    return _pick(vars(receipt), RUN_COLUMNS) | {
         "evaluated_at": datetime.now(UTC),
-        "model_sha256": metrics.model_sha256,
-        "champion_sha256": metrics.champion_sha256,
-        "labelled": metrics.labelled,
+        **_pick(vars(metrics), MODEL_COLUMNS),
         "metrics": metrics.to_json(),
     }
 
 
 def read_evaluation_row(row: RowMapping, event: RowMapping) -> EvaluationReceipt:
     """Return the receipt of a row of ``evaluation_events`` and its row of ``stage_events``."""
-    columns = {name: row[name] for name in ("model_sha256", "champion_sha256", "labelled")}
-    return EvaluationReceipt(
-        run_id=row["run_id"],
-        source=row["source"],
-        logical_date=row["logical_date"],
-        inputs=event["inputs"],
-        inputs_sha256=event["inputs_sha256"],
-        outputs=_list_outputs(event),
-        metrics=EvaluationMetrics.model_validate(row["metrics"] | columns),
-    )
+    metrics = EvaluationMetrics.model_validate(row["metrics"] | _pick(row, MODEL_COLUMNS))
+    return EvaluationReceipt(**vars(read_event_row(event)), metrics=metrics)
 
 
 def read_event_row(event: RowMapping) -> StageReceipt:
-    """Return the receipt of a row of ``stage_events`` that has no other row beside it."""
-    return StageReceipt(
-        run_id=event["run_id"],
-        source=event["source"],
-        logical_date=event["logical_date"],
-        inputs=event["inputs"],
-        inputs_sha256=event["inputs_sha256"],
-        outputs=_list_outputs(event),
-    )
+    """Return the receipt of a row of ``stage_events``, for a stage without a table of its own."""
+    outputs = [LakeObject.model_validate(output) for output in event["outputs"]]
+    return StageReceipt(**_pick(event, (*RUN_COLUMNS, *INPUT_COLUMNS)), outputs=outputs)
 
 
 def read_scoring_row(event: RowMapping) -> ScoringReceipt:
@@ -133,9 +99,5 @@ def read_scoring_row(event: RowMapping) -> ScoringReceipt:
     return ScoringReceipt(**vars(read_event_row(event)), limits=event["limits"])
 
 
-def _name_run(receipt: StageReceipt) -> Row:
-    return {"run_id": receipt.run_id, "source": receipt.source, "logical_date": receipt.logical_date}
-
-
-def _list_outputs(event: RowMapping) -> list[LakeObject]:
-    return [LakeObject.model_validate(output) for output in event["outputs"]]
+def _pick(values: Mapping[Any, Any], names: tuple[str, ...]) -> Row:
+    return {name: values[name] for name in names}

@@ -1,4 +1,4 @@
-"""Rows as plain values: what the registry's rows are, digested and written into manifests."""
+"""Rows of the registry as JSON, for digests and manifests."""
 
 import hashlib
 import json
@@ -7,17 +7,17 @@ from datetime import UTC, date, datetime
 from typing import Any
 
 CHANGING = frozenset({"status", "promoted_at"})
-"""Columns that later runs may change, and that no digest of a row covers."""
+"""Columns that later runs may change; digests of rows leave them out."""
 
 
 def digest_rows(rows: Sequence[Mapping[Any, Any]], without: frozenset[str] = frozenset()) -> str:
-    """Return the sha256 of rows as sorted JSON, leaving out the columns that may change later."""
+    """Return the sha256 of rows as sorted JSON, without the columns in ``without``."""
     kept = [{name: value for name, value in row.items() if name not in without} for row in rows]
     return hashlib.sha256(to_json(kept).encode()).hexdigest()
 
 
 def to_json(value: Any) -> str:
-    """Return plain values, times and dates among them, as JSON that equal values give equally."""
+    """Return values as JSON; equal values give equal text. Times, dates and numpy numbers are allowed."""
     return json.dumps(value, sort_keys=True, default=_to_text, indent=1)
 
 
@@ -26,4 +26,4 @@ def _to_text(value: Any) -> Any:
         return value.astimezone(UTC).isoformat()
     if isinstance(value, date):
         return value.isoformat()
-    return value.item()  # a number of numpy's
+    return value.item()  # a numpy number

@@ -1,4 +1,4 @@
-"""Runs: one row each, opened before work under a lock on the (source, date), closed after it."""
+"""Runs: each has a row, which is written before the work and closed after it. A run locks its source and date."""
 
 import logging
 import socket
@@ -11,6 +11,7 @@ from sqlalchemy import ColumnElement, Connection, Engine, RowMapping, and_, inse
 
 from network_anomalies.errors import ProjectError, explain
 from network_anomalies.records.run_start import RunStart
+from network_anomalies.registry.conditions import of_day
 from network_anomalies.registry.locks import hold_lock, wait_for_lock
 from network_anomalies.registry.tables import pipeline_runs
 from network_anomalies.registry.transactions import transaction
@@ -26,9 +27,9 @@ class Run:
 
     Attributes:
         engine: the registry.
-        start: what its row said from the start.
-        status: what its row will say if nothing is raised, ``SUCCESS`` or ``UNCHANGED``.
-        node: the node at work, which the row of a failed run names.
+        start: the columns that its row had from the start.
+        status: the status of its row if no error is raised, ``SUCCESS`` or ``UNCHANGED``.
+        node: the node that is running; the row of a failed run names it.
     """
 
     engine: Engine
@@ -38,20 +39,20 @@ class Run:
 
     @property
     def run_id(self) -> str:
-        """Its id."""
+        """The run's id."""
         return self.start.run_id
 
 
 @contextmanager
 def record_run(engine: Engine, start: RunStart) -> Iterator[Run]:
-    """Own a run's life: wait for the lock, write the row as ``RUNNING``, close it at the end, let the lock go.
+    """Record a run: wait for the lock, write the row as ``RUNNING``, close it at the end, release the lock.
 
-    Whatever is raised inside, or while the row is written, makes the run ``FAILED`` with its node and error. Dead
-    runs are declared ``ABANDONED`` first.
+    If anything is raised, the row becomes ``FAILED`` and names the node and the error. The rows of dead runs become
+    ``ABANDONED`` first.
 
     Args:
-        engine: the registry, its schema in place.
-        start: what is known of the run; host, status and time are added here.
+        engine: the registry.
+        start: the columns that are known before the work; host, status and time are added here.
 
     Raises:
         ProjectError: the run id was used before, or the registry did not answer.
@@ -74,14 +75,14 @@ def record_run(engine: Engine, start: RunStart) -> Iterator[Run]:
 
 
 def read_run(engine: Engine, run_id: str) -> RowMapping:
-    """Return the row of a run, which must be in the registry."""
+    """Return the row of a run that is in the registry."""
     with engine.connect() as connection:
         query = select(pipeline_runs).where(pipeline_runs.c.run_id == run_id)
         return connection.execute(query).mappings().one()
 
 
 def abandon_dead_runs(engine: Engine, holding: tuple[str, date] | None = None) -> int:
-    """Mark ``RUNNING`` rows whose lock is free as ``ABANDONED``; ``holding`` is a lock the caller has.
+    """Mark ``RUNNING`` rows whose lock is free as ``ABANDONED``; ``holding`` is a lock that the caller holds.
 
     Returns:
         How many rows were marked.
@@ -108,7 +109,7 @@ def _refuse_used_id(engine: Engine, run_id: str) -> None:
 
 def _write_row(engine: Engine, start: RunStart) -> None:
     state = {"status": "RUNNING", "started_at": datetime.now(UTC), "host": socket.gethostname()}
-    with transaction(engine, lambda asked: _has_row(asked, pipeline_runs.c.run_id == start.run_id)) as connection:
+    with transaction(engine, lambda other: _has_row(other, pipeline_runs.c.run_id == start.run_id)) as connection:
         connection.execute(insert(pipeline_runs).values(**vars(start), **state))
 
 
@@ -117,7 +118,7 @@ def _close(run: Run, status: str, node: str | None = None, error: str | None = N
 
 
 def _close_failed(run: Run, error: BaseException) -> None:
-    """Say in the row why the run failed; if even that fails, its own error must not hide the run's."""
+    """Write into the row why the run failed; an error in doing so is logged, so that it does not hide the run's."""
     try:
         _close(run, "FAILED", run.node, explain(error))
     except Exception as failure:
@@ -126,30 +127,25 @@ def _close_failed(run: Run, error: BaseException) -> None:
 
 def _abandon(engine: Engine, source: str, logical_date: date) -> int:
     message = "the process ended without closing its run"
-    return _end_rows(engine, _of_day(source, logical_date), status="ABANDONED", error=message)
+    return _end_rows(engine, of_day(pipeline_runs, source, logical_date), status="ABANDONED", error=message)
 
 
 def _end_rows(engine: Engine, chosen: ColumnElement[bool], **outcome: str | None) -> int:
-    """Write an outcome into the chosen rows that are still ``RUNNING``; return how many there were."""
-    with transaction(engine, lambda asked: not _has_row(asked, and_(RUNNING, chosen))) as connection:
+    """Write an outcome into the chosen rows that are still ``RUNNING``; return their number."""
+    with transaction(engine, lambda other: not _has_row(other, and_(RUNNING, chosen))) as connection:
         change = update(pipeline_runs).where(RUNNING, chosen).values(finished_at=datetime.now(UTC), **outcome)
         return connection.execute(change).rowcount
 
 
 def _say_who_holds_it(engine: Engine, source: str, logical_date: date) -> None:
-    query = select(pipeline_runs).where(RUNNING, _of_day(source, logical_date))
+    query = select(pipeline_runs).where(RUNNING, of_day(pipeline_runs, source, logical_date))
     with engine.connect() as connection:
         row = connection.execute(query.order_by(pipeline_runs.c.started_at.desc())).mappings().first()
-    who = "another run, which has no row yet"
+    holder = "another run, which has no row yet"
     if row:
-        who = (
-            f"run {row['run_id']} (pipeline {row['pipeline']}, host {row['host']}, since {row['started_at']:%F %T} UTC)"
-        )
-    logger.info("Waiting for %s: it works on source %s, date %s", who, source, logical_date)
-
-
-def _of_day(source: str, logical_date: date) -> ColumnElement[bool]:
-    return and_(pipeline_runs.c.source == source, pipeline_runs.c.logical_date == logical_date)
+        since = f"{row['started_at']:%F %T} UTC"
+        holder = f"run {row['run_id']} (pipeline {row['pipeline']}, host {row['host']}, since {since})"
+    logger.warning("Waiting for %s: it works on source %s, date %s", holder, source, logical_date)
 
 
 def _has_row(connection: Connection, chosen: ColumnElement[bool]) -> bool:

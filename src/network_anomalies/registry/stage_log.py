@@ -1,4 +1,4 @@
-"""The log of stages: what each run of one read and wrote. The row with the highest number is the latest."""
+"""The table ``stage_events``: what each run of a stage read and wrote. The highest number is the latest row."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -9,6 +9,7 @@ from sqlalchemy import Connection, Engine, RowMapping, insert, select
 
 from network_anomalies.detection.limits import AppliedLimits
 from network_anomalies.records.receipt import LakeObject, StageReceipt
+from network_anomalies.registry.conditions import of_day
 from network_anomalies.registry.tables import stage_events
 from network_anomalies.runs.inputs import digest_facts
 
@@ -18,13 +19,13 @@ class StageEvent:
     """What one run of a stage read and wrote.
 
     Attributes:
-        run_id: of the run.
-        stage: its name; ``truth`` is the drawing of the ground truth.
-        source: whose events.
-        logical_date: of which day.
+        run_id: id of the run.
+        stage: name of the stage; ``truth`` means the ground truth of synthetic events.
+        source: name of the source.
+        logical_date: the day.
         inputs: the facts that decide the output, see ``network_anomalies.runs.inputs``.
         outputs: the objects and files that were written.
-        limits: of a scoring, those that its alerts were raised by, by kind and name.
+        limits: for a scoring, the limits that raised its alerts, by kind and name.
     """
 
     run_id: str
@@ -37,13 +38,13 @@ class StageEvent:
 
     @classmethod
     def of(cls, stage: str, receipt: StageReceipt, limits: AppliedLimits | None = None) -> Self:
-        """Return what a stage's receipt says of it."""
+        """Return the event that a stage's receipt describes."""
         about = (receipt.source, receipt.logical_date, receipt.inputs, receipt.outputs)
         return cls(receipt.run_id, stage, *about, limits)
 
 
 def insert_stage(connection: Connection, event: StageEvent, record_sha256: str | None = None) -> None:
-    """Add the row of a stage, in the transaction that adds the stage's own row, whose digest is ``record_sha256``."""
+    """Add the row of a stage; ``record_sha256`` is the digest of the stage's row in another table."""
     values = {
         "run_id": event.run_id,
         "stage": event.stage,
@@ -60,7 +61,7 @@ def insert_stage(connection: Connection, event: StageEvent, record_sha256: str |
 
 
 def is_recorded(event: StageEvent) -> Callable[[Connection], bool]:
-    """Return the question whether a stage of a run has its row, for a commit that was not answered."""
+    """Return a function that tells whether an event has its row, for a COMMIT that the server did not answer."""
 
     def find_row(connection: Connection) -> bool:
         columns = stage_events.c
@@ -77,19 +78,13 @@ def read_stage(engine: Engine, stage: str, source: str, logical_date: date) -> R
 
 
 def find_stage(connection: Connection, stage: str, source: str, logical_date: date) -> RowMapping | None:
-    """Return what ``read_stage`` does, within a transaction."""
-    columns = stage_events.c
-    query = (
-        select(stage_events)
-        .where(columns.stage == stage, columns.source == source, columns.logical_date == logical_date)
-        .order_by(columns.sequence.desc())
-        .limit(1)
-    )
-    return connection.execute(query).mappings().first()
+    """Do the same as ``read_stage`` in a transaction."""
+    query = select(stage_events).where(stage_events.c.stage == stage, of_day(stage_events, source, logical_date))
+    return connection.execute(query.order_by(stage_events.c.sequence.desc()).limit(1)).mappings().first()
 
 
 def read_stages(engine: Engine, source: str, stages: Sequence[str]) -> list[RowMapping]:
-    """Return the latest rows of ``stage_events`` of a source, one for each of some stages and each day, by day."""
+    """Return the latest row of ``stage_events`` for each of some stages and each day of a source, by day."""
     columns = stage_events.c
     query = select(stage_events).where(columns.source == source, columns.stage.in_(stages)).order_by(columns.sequence)
     with engine.connect() as connection:

@@ -1,10 +1,10 @@
-"""What the modelling stages did: a row for each run of one, and which silver is current."""
+"""Rows of the modelling stages: one for each run of a stage."""
 
 from dataclasses import replace
 from datetime import date
 from importlib.metadata import version
 
-from sqlalchemy import Connection, Engine, RowMapping, Table, and_, exists, insert, or_, select, update
+from sqlalchemy import Connection, Engine, RowMapping, Table, exists, insert, or_, select, update
 
 from network_anomalies.records.evaluation import EvaluationReceipt
 from network_anomalies.records.receipt import StageReceipt
@@ -12,6 +12,7 @@ from network_anomalies.records.scoring import ScoringReceipt
 from network_anomalies.records.training import TrainingReceipt
 from network_anomalies.records.transformation import TransformationReceipt
 from network_anomalies.registry.batches import require_running
+from network_anomalies.registry.conditions import is_current, of_day
 from network_anomalies.registry.receipt_rows import (
     Row,
     read_evaluation_row,
@@ -43,7 +44,7 @@ LIBRARIES = ("kedro", "numpy", "pandas", "pyarrow")
 
 
 def record_truth(engine: Engine, receipt: StageReceipt) -> None:
-    """Add the row of a day's ground truth, which has no table beside ``stage_events``."""
+    """Add the row of a day's ground truth to ``stage_events``."""
     event = StageEvent.of("truth", receipt)
     with transaction(engine, is_recorded(event)) as connection:
         require_running(connection, event.run_id)
@@ -63,21 +64,21 @@ def read_scoring(engine: Engine, source: str, logical_date: date) -> ScoringRece
 
 
 def commit_transformation(engine: Engine, receipt: TransformationReceipt) -> bool:
-    """Commit a day's silver as the current one, or leave an equal current one as it is.
+    """Commit a day's silver as the current one, unless equal silver is current.
 
     Returns:
         Whether a row was committed (False: unchanged).
     """
     table, row = transformation_events, to_transformation_row(receipt)
     event = StageEvent.of("transformation", receipt)
-    day = and_(table.c.source == receipt.source, table.c.logical_date == receipt.logical_date)
+    key = (table, receipt.source, receipt.logical_date)
     with transaction(engine, is_recorded(event)) as connection:
         require_running(connection, receipt.run_id)
-        current = connection.execute(select(table).where(day, table.c.status == "SUCCESS")).mappings().first()
+        current = connection.execute(select(table).where(is_current(*key))).mappings().first()
         if current and all(current[name] == row[name] for name in SAME_SILVER):
             insert_stage(connection, event)
             return False
-        connection.execute(update(table).where(day).values(status="SUPERSEDED"))
+        connection.execute(update(table).where(of_day(*key)).values(status="SUPERSEDED"))
         _record(connection, table, row, event)
     return True
 
@@ -91,7 +92,7 @@ def read_transformation(engine: Engine, source: str, logical_date: date) -> Tran
 def read_transformations(engine: Engine, source: str, first: date, last: date) -> list[TransformationReceipt]:
     """Return the receipts of the current silver from ``first`` to ``last``, by date.
 
-    Their inputs are those of the latest run of the stage, which may have found the silver of an earlier one unchanged.
+    Their inputs are those of the latest run of the stage, even if that run left earlier silver unchanged.
     """
     columns = transformation_events.c
     query = (
@@ -106,7 +107,7 @@ def read_transformations(engine: Engine, source: str, first: date, last: date) -
 
 
 def record_training(engine: Engine, receipt: TrainingReceipt) -> None:
-    """Keep a training, with the versions of the code and of the libraries."""
+    """Add the row of a training, with the versions of the code and of the libraries."""
     versions = {name: version(name) for name in LIBRARIES}
     complete = replace(receipt, library_versions=versions, code_version=read_code_version())
     _keep(engine, training_events, to_training_row(complete), StageEvent.of("training", receipt))
@@ -114,27 +115,27 @@ def record_training(engine: Engine, receipt: TrainingReceipt) -> None:
 
 def read_training(engine: Engine, source: str, logical_date: date) -> TrainingReceipt | None:
     """Return the receipt of the latest training of a source and date, or None."""
-    found = _find_latest(engine, training_events, "training", source, logical_date)
-    return read_training_row(*found) if found else None
+    rows = _find_latest(engine, training_events, "training", source, logical_date)
+    return read_training_row(*rows) if rows else None
 
 
 def record_evaluation(engine: Engine, receipt: EvaluationReceipt) -> None:
-    """Keep an evaluation."""
+    """Add the row of an evaluation."""
     _keep(engine, evaluation_events, to_evaluation_row(receipt), StageEvent.of("evaluation", receipt))
 
 
 def read_evaluation(engine: Engine, source: str, logical_date: date) -> EvaluationReceipt | None:
     """Return the receipt of the latest evaluation of a source and date, or None."""
-    found = _find_latest(engine, evaluation_events, "evaluation", source, logical_date)
-    return read_evaluation_row(*found) if found else None
+    rows = _find_latest(engine, evaluation_events, "evaluation", source, logical_date)
+    return read_evaluation_row(*rows) if rows else None
 
 
 def has_made_content(engine: Engine, run_id: str) -> bool:
-    """Tell whether a run made anything that was not there: a batch, silver, a model, a champion or alerts."""
+    """Tell whether a run made new content: a batch, silver, a model, a champion or alerts."""
     tables = (ingestion_batches, transformation_events, models, promotions, alerts)
-    made = [exists().where(table.c.run_id == run_id) for table in tables]
+    has_rows = [exists().where(table.c.run_id == run_id) for table in tables]
     with engine.connect() as connection:
-        return bool(connection.execute(select(or_(*made))).scalar())
+        return bool(connection.execute(select(or_(*has_rows))).scalar())
 
 
 def _keep(engine: Engine, table: Table, row: Row, event: StageEvent) -> None:
@@ -144,7 +145,7 @@ def _keep(engine: Engine, table: Table, row: Row, event: StageEvent) -> None:
 
 
 def _record(connection: Connection, table: Table, row: Row, event: StageEvent) -> None:
-    """Write a stage's row, anew if its node runs again in one run, and then the row of ``stage_events``."""
+    """Write a stage's row and its row of ``stage_events``. If a run repeats its node, the stage's row is replaced."""
     of_run = table.c.run_id == event.run_id
     if connection.execute(select(table.c.run_id).where(of_run)).first():
         connection.execute(update(table).where(of_run).values(row))

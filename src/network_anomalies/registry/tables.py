@@ -1,4 +1,4 @@
-"""The registry's tables, the same on SQLite and PostgreSQL. Migrations stand beside, in ``migrations/versions``."""
+"""The registry's tables, the same on SQLite and PostgreSQL. Their migrations are in ``migrations/versions``."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -28,20 +28,21 @@ from sqlalchemy import (
 )
 
 from network_anomalies.records.batch import FATES
+from network_anomalies.records.verdicts import JUDGEMENTS
 
 
 class Instant(TypeDecorator[datetime]):
-    """A UTC instant: ``timestamptz`` on PostgreSQL, text in UTC on SQLite; always aware in Python."""
+    """A UTC instant: ``timestamptz`` on PostgreSQL, text on SQLite, a ``datetime`` with time zone in Python."""
 
     impl = DateTime(timezone=True)
     cache_ok = True
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        """Send the instant in UTC."""
+        """Return the instant in UTC, for the database."""
         return value.astimezone(UTC) if value is not None else None
 
     def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:
-        """Give the instant back in UTC; SQLite forgets the zone."""
+        """Return the instant in UTC; SQLite does not store the time zone."""
         if value is None:
             return None
         instant: datetime = value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
@@ -62,6 +63,7 @@ RUN_STATES = ("RUNNING", "SUCCESS", "UNCHANGED", "FAILED", "ABANDONED")
 BATCH_STATES = ("SUCCESS", "SUPERSEDED")
 MODEL_STATES = ("CHAMPION", "CHALLENGER", "RETIRED")
 SOURCE_KINDS = ("synthetic", "logs")
+INCIDENT_STATES = ("open", "confirmed", "closed")
 
 
 def _one_of(states: tuple[str, ...]) -> CheckConstraint:
@@ -69,7 +71,7 @@ def _one_of(states: tuple[str, ...]) -> CheckConstraint:
 
 
 def _one_current(name: str, columns: tuple[str, ...], status: str) -> Index:
-    """Return the index by which a database refuses a second current row."""
+    """Return the index that makes a database refuse a second current row."""
     where = text(f"status = '{status}'")
     return Index(name, *columns, unique=True, sqlite_where=where, postgresql_where=where)
 
@@ -314,13 +316,68 @@ alerts = Table(
     Column("technique", String(20)),
     Column("sentence", Text, nullable=False),
     Column("suppressed_by", Text),
+    Column("alert_id", String(12), nullable=False),
+    Column("facts", JSON(none_as_null=True)),
     ForeignKeyConstraint(["source", "model_version"], ["models.source", "models.version"], name="fk_alerts_model"),
+    Index("ix_alerts_alert_id", "alert_id"),
+)
+
+verdicts = Table(
+    "verdicts",
+    metadata,
+    # Alerts are replaced when their day is scored again. A verdict stays, so it refers to no row of theirs.
+    Column("sequence", BigInteger().with_variant(Integer, "sqlite"), Identity(), primary_key=True),
+    Column("alert_id", String(12), nullable=False),
+    Column("source", String(63), nullable=False),
+    Column("logical_date", Date, nullable=False),
+    Column("kind", String(40), nullable=False),
+    Column("entity", String(45), nullable=False),
+    Column("peer", String(45)),
+    Column("verdict", String(10), nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("until", Date),
+    Column("decided_at", Instant, nullable=False),
+    Column("decided_by", Text, nullable=False),
+    Column("last_scored", Date, nullable=False),
+    CheckConstraint(f"verdict IN {JUDGEMENTS}", name="verdict"),
+    CheckConstraint("(verdict = 'dismissed') = (until IS NOT NULL)", name="until"),
+    Index("ix_verdicts_source", "source", "alert_id"),
+)
+
+incidents = Table(
+    "incidents",
+    metadata,
+    Column("incident_id", String(12), primary_key=True),
+    Column("source", String(63), nullable=False),
+    Column("state", String(10), nullable=False),
+    Column("severity", String(10), nullable=False),
+    Column("score", Float, nullable=False),
+    Column("first_seen", Instant, nullable=False),
+    Column("last_seen", Instant, nullable=False),
+    Column("first_day", Date, nullable=False),
+    Column("last_day", Date, nullable=False),
+    Column("alerts", Integer, nullable=False),
+    Column("entities", JSON, nullable=False),
+    Column("kinds", JSON, nullable=False),
+    Column("sentence", Text, nullable=False),
+    CheckConstraint(f"state IN {INCIDENT_STATES}", name="state"),
+    Index("ix_incidents_source", "source", "last_day"),
+)
+
+incident_alerts = Table(
+    "incident_alerts",
+    metadata,
+    Column("incident_id", String(12), ForeignKey("incidents.incident_id"), primary_key=True),
+    Column("alert_id", String(12), primary_key=True),
+    Index("ix_incident_alerts_alert_id", "alert_id"),
 )
 
 _WRITE = ("SELECT", "INSERT", "UPDATE")
 RIGHTS: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(sorted(metadata.tables), _WRITE),
-    "alerts": (*_WRITE, "DELETE"),  # a day's alerts are replaced
+    # A day's alerts and a source's incidents are replaced. Verdicts are only added.
+    **dict.fromkeys(("alerts", "incidents", "incident_alerts"), (*_WRITE, "DELETE")),
+    "verdicts": ("SELECT", "INSERT"),
     **dict.fromkeys(("alembic_version", "alert_lineage", "current_objects"), ("SELECT",)),
 }
-"""What the user of a run may do in PostgreSQL, by table and view; making and changing them is for `kedro setup`."""
+"""Rights that a run's user needs in PostgreSQL, by table and view; `kedro setup` needs the right to make them."""

@@ -1,4 +1,4 @@
-"""Transactions of the registry whose outcome is known, also when the server does not answer the COMMIT."""
+"""Transactions of the registry. Their outcome is known even if the server does not answer the COMMIT."""
 
 import logging
 from collections.abc import Callable, Iterator
@@ -12,24 +12,24 @@ from network_anomalies.errors import RegistryUnanswered
 logger = logging.getLogger(__name__)
 TookPlace = Callable[[Connection], bool]
 
-# The server waits until the process is gone: only then is it sure that no COMMIT comes later.
+# The server waits up to 5 s until the session has ended: only then can no COMMIT come later.
 _END = text("SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE pid = :pid AND usename = current_user")
-_THERE = text("SELECT count(*) FROM pg_stat_activity WHERE pid = :pid AND usename = current_user")
+_COUNT = text("SELECT count(*) FROM pg_stat_activity WHERE pid = :pid AND usename = current_user")
 
 
 @contextmanager
 def transaction(engine: Engine, took_place: TookPlace) -> Iterator[Connection]:
     """Yield a connection whose work is committed at the end, or not at all.
 
-    A COMMIT that PostgreSQL does not answer may have taken place. Its session is ended on the server, and a new
-    connection is asked what became of it.
+    A COMMIT that PostgreSQL does not answer may have taken place. Then the session is ended on the server, and a query
+    on a new connection shows whether the COMMIT took place.
 
     Args:
         engine: the registry.
-        took_place: tells, on a connection of its own, whether the work of this transaction is in the registry.
+        took_place: tells, on a new connection, whether the work of this transaction is in the registry.
 
     Raises:
-        RegistryUnanswered: a COMMIT was not answered, and did not take place or cannot be asked for.
+        RegistryUnanswered: a COMMIT was not answered, and it did not take place, or this is not known.
     """
     if engine.dialect.name == "sqlite":
         with engine.begin() as connection:
@@ -45,29 +45,29 @@ def transaction(engine: Engine, took_place: TookPlace) -> Iterator[Connection]:
             connection.commit()
         except BaseException as error:
             if not session.closed:
-                raise  # the server answered, or was not asked: it keeps nothing
+                raise  # the server answered, or no COMMIT was sent: nothing is stored
             connection.invalidate()
             if committing and isinstance(error, SQLAlchemyError):
-                _settle(engine, pid, took_place, error)
+                _require_commit(engine, pid, took_place, error)
                 return
             _try_to_end(engine, pid)
             raise
 
 
-def _settle(engine: Engine, pid: int, took_place: TookPlace, error: SQLAlchemyError) -> None:
-    """Find out what became of a COMMIT without an answer; return if it took place."""
+def _require_commit(engine: Engine, pid: int, took_place: TookPlace, error: SQLAlchemyError) -> None:
+    """Find out whether a COMMIT without an answer took place, and raise an error if it did not."""
     try:
         committed = _end_and_ask(engine, pid, took_place)
     except SQLAlchemyError:
         raise RegistryUnanswered(
-            "the registry did not answer a COMMIT, and cannot be asked whether it took place: "
-            "run again when it answers (UNCHANGED, if it did)"
+            "the registry did not answer a COMMIT, and it is not known whether it took place: "
+            "run again when the registry answers (the run is UNCHANGED if it took place)"
         ) from error
     if not committed:
         raise RegistryUnanswered(
             "the registry did not answer a COMMIT, and nothing was committed: run again"
         ) from error
-    logger.warning("The registry did not answer a COMMIT; asked again, it says that the COMMIT took place")
+    logger.warning("The registry did not answer a COMMIT; a second query shows that it took place")
 
 
 def _end_and_ask(engine: Engine, pid: int, took_place: TookPlace) -> bool:
@@ -78,15 +78,15 @@ def _end_and_ask(engine: Engine, pid: int, took_place: TookPlace) -> bool:
 
 
 def _try_to_end(engine: Engine, pid: int) -> None:
-    """End a session that was given up, so that its row locks do not keep the run's row from being closed."""
+    """End a session that did not answer, so that its row locks do not block the closing of the run's row."""
     try:
         with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
             _end_session(connection, pid)
     except SQLAlchemyError as error:
-        logger.debug("The session that was given up may live on", exc_info=error)
+        logger.debug("The session that did not answer may still be open", exc_info=error)
 
 
 def _end_session(connection: Connection, pid: int) -> bool:
-    """End this user's session ``pid`` on the server; return whether it is gone."""
+    """End this user's session ``pid`` on the server; return whether it has ended."""
     connection.execute(_END, {"pid": pid})
-    return connection.execute(_THERE, {"pid": pid}).scalar() == 0
+    return connection.execute(_COUNT, {"pid": pid}).scalar() == 0

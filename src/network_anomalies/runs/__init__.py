@@ -1,1 +1,1 @@
-"""What a run is about: its identity, configuration, stages, inputs and code version."""
+"""A run's identity, configuration, stages, inputs and code version."""

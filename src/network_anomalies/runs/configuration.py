@@ -1,4 +1,4 @@
-"""Kedro's configuration loader, with a run's identity fixed once, the parameters checked, and ``conf/local`` on top."""
+"""Kedro's configuration loader: it fixes the run's identity, checks parameters, and applies ``conf/local`` last."""
 
 import functools
 import logging
@@ -21,7 +21,7 @@ from network_anomalies.runs.identity import fix_identity
 logger = logging.getLogger(__name__)
 LOCAL = "local"
 STORES = ("minio", "postgres")
-"""The sections of the credentials that lead to the lake and to the registry."""
+"""The sections of the credentials for the lake and for the registry."""
 LOCAL_ADVICE = (
     "conf/local holds no credentials: copy conf/minio/credentials.yml there and write your own values into it, "
     "or use --env minio with the environment variables that it names"
@@ -29,19 +29,19 @@ LOCAL_ADVICE = (
 
 
 class ProjectConfigLoader(OmegaConfigLoader):
-    """One loader per run: every reader of it sees the same run id and logical date.
+    """Reads the configuration of one run: every read gives the same run id and logical date.
 
-    It reads ``base``, then the run environment, then ``local``, which is a person's own. Values of ``local`` replace
-    those of any environment. Credentials of a server do so with ``--env local`` only: see ``keep_own_stores``.
+    It reads ``base``, then the run environment, then ``local``, which is for a person's own values. Values of ``local``
+    replace those of any environment, except credentials of a server: see ``keep_own_stores``.
 
-    Four resolvers are its own: ``parameter`` lets the catalog use a parameter's value, so that a value is stated once;
-    ``globals`` is Kedro's, read from this loader whatever others exist; ``sqlite_url`` anchors a file at
-    ``project_path`` rather than at the working directory; ``postgres_url`` quotes what a URL would misread.
+    It has four resolvers. ``parameter`` gives the value of a parameter to the catalog. ``globals`` is like Kedro's, but
+    always reads from this loader. ``sqlite_url`` makes a URL of a file below ``project_path``. ``postgres_url`` makes a
+    URL and quotes special characters.
 
     Attributes:
-        project_path: the project's root, which a hook sets once Kedro has found it; until then the project that the
-            working directory belongs to, or the folder above the configuration.
-        resolvers: its own resolvers, by name.
+        project_path: the project's root. A hook sets it when Kedro has found it. Before that it is the project of the
+            working directory, or the folder above the configuration.
+        resolvers: the four resolvers, by name.
     """
 
     def __init__(
@@ -63,7 +63,7 @@ class ProjectConfigLoader(OmegaConfigLoader):
             super().__init__(conf_source, env=env, runtime_params=fixed, **rest)
 
     def __getitem__(self, key: str) -> dict[str, Any]:
-        # Kedro asks for them time and again, and reading them is a tenth of the start-up.
+        # Kedro reads parameters many times; without the cache this would take a tenth of the start-up.
         return deepcopy(self._parameters()) if key == "parameters" else self._read(key)
 
     def _read(self, key: str) -> dict[str, Any]:
@@ -75,7 +75,7 @@ class ProjectConfigLoader(OmegaConfigLoader):
         except MissingConfigException as error:
             raise ProjectError(self._describe_missing(key)) from error
         except Exception as error:
-            if is_expected(error):  # Kedro's own commands print it as one line then
+            if is_expected(error):  # Kedro's own commands print a ProjectError as one line
                 raise ProjectError(explain(error)) from error
             raise
         if key == "credentials" and not set(STORES) <= set(config):
@@ -83,10 +83,10 @@ class ProjectConfigLoader(OmegaConfigLoader):
         return config
 
     def _add_local(self, key: str, config: dict[str, Any]) -> dict[str, Any]:
-        """Put what ``conf/local`` says on top, by Kedro's own rules of merging."""
+        """Return the configuration with the values of ``conf/local``, merged as Kedro merges environments."""
         try:
             local = self._local[key]
-        except MissingConfigException:  # there is no such folder
+        except MissingConfigException:  # there is no folder conf/local
             return config
         if not local:
             return config
@@ -98,7 +98,7 @@ class ProjectConfigLoader(OmegaConfigLoader):
         return config | local
 
     def _describe_missing(self, key: str) -> str:
-        """Say what to do where an environment, or its credentials, are missing."""
+        """Say what to do if an environment, or its credentials, are missing."""
         env = self.env or self.default_run_env
         if env == LOCAL:
             return LOCAL_ADVICE
@@ -111,11 +111,11 @@ class ProjectConfigLoader(OmegaConfigLoader):
 
 
 def keep_own_stores(local: dict[str, Any], shared: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the credentials of ``conf/local`` that count under another environment.
+    """Return the credentials of ``conf/local`` that are used with another environment.
 
-    A server's credentials there are for ``--env local``. Under ``embedded`` they would put the registry of local
-    folders on a server, and under ``minio`` they would replace what the environment variables say. A SQLite registry
-    may replace another one.
+    Credentials of a server in ``conf/local`` are for ``--env local`` only. With ``embedded`` they would put the
+    registry of local folders on a server, and with ``minio`` they would replace the values of environment variables. A
+    SQLite registry may replace another SQLite registry.
 
     >>> keep_own_stores({"postgres": {"con": "postgresql://db"}, "mine": {}}, {"postgres": {"con": "sqlite:///a.db"}})
     {'mine': {}}
@@ -126,17 +126,17 @@ def keep_own_stores(local: dict[str, Any], shared: Mapping[str, Any]) -> dict[st
         if name not in STORES or (_is_sqlite(section) and _is_sqlite(shared.get(name)))
     }
     if ignored := sorted(set(local) - set(kept)):
-        logger.info("conf/local/credentials.yml: %s: used with --env local only", " and ".join(ignored))
+        logger.warning("conf/local/credentials.yml: %s: used with --env local only", " and ".join(ignored))
     return kept
 
 
 def _is_sqlite(section: Any) -> bool:
-    """Tell whether credentials name a SQLite file, by a URL or by the resolver that makes one."""
+    """Tell whether credentials name a SQLite file, by a URL or by the resolver ``sqlite_url``."""
     return isinstance(section, dict) and str(section.get("con")).startswith(("sqlite:", "${sqlite_url:"))
 
 
 def _find(values: Any, name: str, *default: Any) -> Any:
-    """Return the value of a dotted name in dicts and models, or the default if one is given."""
+    """Return the value of a dotted name in dicts and models; the default, if given, for an unknown name."""
     try:
         return functools.reduce(_get, name.split("."), values)
     except (KeyError, AttributeError):
@@ -150,25 +150,25 @@ def _get(values: Any, name: str) -> Any:
 
 
 def _to_plain(value: Any) -> Any:
-    """Return a date as text: YAML and OmegaConf have no type for it."""
+    """Return a date as text, other values unchanged: OmegaConf has no type for dates."""
     return value.isoformat() if isinstance(value, date) else value
 
 
 def postgres_url(user: str, password: str, host: str, port: object, database: str, sslmode: str) -> str:
-    """Return a SQLAlchemy URL in which any character of a name or password is safe, with time limits."""
+    """Return a SQLAlchemy URL with time limits; special characters of names and passwords are quoted."""
     from sqlalchemy import URL
 
-    # A database that went away is noticed within seconds, also in the middle of a run.
-    limits = {"connect_timeout": "5", "keepalives_idle": "5", "keepalives_interval": "2", "keepalives_count": "3"}
     if not str(port).isdigit():
         raise ProjectError(f"PG_PORT is {port!r}: give the number of a port, or leave it unset for 5432")
-    url = URL.create(
-        "postgresql+psycopg2",
-        username=str(user),
-        password=str(password),
-        host=str(host),
-        port=int(str(port)),
-        database=str(database),
-        query={"sslmode": str(sslmode), "tcp_user_timeout": "10000", "application_name": "network-anomalies", **limits},
-    )
-    return url.render_as_string(hide_password=False)
+    options = {
+        "sslmode": str(sslmode),
+        "application_name": "network-anomalies",
+        # A server that does not answer is noticed within seconds, also during a run.
+        "connect_timeout": "5",
+        "tcp_user_timeout": "10000",
+        "keepalives_idle": "5",
+        "keepalives_interval": "2",
+        "keepalives_count": "3",
+    }
+    address = (str(user), str(password), str(host), int(str(port)), str(database))
+    return URL.create("postgresql+psycopg2", *address, query=options).render_as_string(hide_password=False)

@@ -1,4 +1,4 @@
-"""Which run this is: its id, and the day that it is about."""
+"""The identity of a run: its id and its logical date."""
 
 import secrets
 from datetime import UTC, datetime, timedelta
@@ -17,5 +17,5 @@ def fix_identity(runtime_params: dict[str, Any]) -> dict[str, Any]:
 
 
 def make_run_id(now: datetime) -> str:
-    """Return an id that no other run on any machine has, and that sorts by time."""
+    """Return an id that is unique on all machines; ids sort by time."""
     return f"{now:%Y%m%dT%H%M%SZ}-{secrets.token_hex(4)}"

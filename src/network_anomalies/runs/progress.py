@@ -1,6 +1,6 @@
-"""How far the days of a source are: what the registry recorded of each stage, compared with what is there now.
+"""The state of each stage of a source's days: the registry's records compared with the present facts.
 
-Nothing is run and nothing is read here: the records and the parameters come in as values.
+This module runs and reads nothing: the records and the parameters are arguments.
 """
 
 from collections.abc import Iterable, Mapping
@@ -34,20 +34,20 @@ READS = {
     "registration": ("evaluation",),
     "scoring": ("transformation", "registration"),
 }
-"""The stages of its own day that a stage reads. Training reads the silver of the days before."""
+"""The stages of the same day that a stage reads. Training reads the silver of the days before."""
 UNFINISHED = ("FAILED", "ABANDONED", "RUNNING")
 NOT_RECORDED: Facts = {"recorded": "nothing"}
-"""Stands for the inputs of a batch that the registry has without a record of how it was made."""
+"""The inputs of a batch without a record of its inputs."""
 
 
 @dataclass(frozen=True)
 class Choices:
-    """What a run of now would use.
+    """What a run would use now.
 
     Attributes:
-        parameters: its parameters.
+        parameters: the parameters.
         features: the sha256 of the feature specification.
-        logged: how many flows of each day the log files hold, where they were counted.
+        logged: number of flows of each day in the log files; empty if they were not counted.
     """
 
     parameters: Parameters
@@ -57,16 +57,16 @@ class Choices:
 
 @dataclass(frozen=True)
 class StageState:
-    """How far a stage of a day is.
+    """The state of a stage of a day.
 
     Attributes:
-        source: whose day.
+        source: name of the source.
         day: the day.
         stage: the pipeline's name.
-        state: ``done``; ``stale``: its record is about other inputs than those of now, or it waits; ``missing``: it has
-            no record; ``failed``: it is not done, and the last run that should have made it failed.
-        why: the reason, "" if it is done or simply missing.
-        waits_for: stages and days before it that are not done. Its own inputs are still those of now, but will change.
+        state: ``done``; ``stale``: its recorded inputs differ from the present ones, or it waits for another stage;
+            ``missing``: it has no record; ``failed``: it is not done, and its last run failed.
+        why: the reason, "" if it is done or has no record.
+        waits_for: stages and days before it that are not done, so its inputs will change.
     """
 
     source: str
@@ -78,22 +78,22 @@ class StageState:
 
 
 def judge_days(records: SourceRecords, choices: Choices, days: Iterable[date]) -> dict[date, list[StageState]]:
-    """Compare what was recorded of some days with what is there now.
+    """Compare the records of some days with the present facts.
 
-    A stage is judged on what is recorded of the stages before it. So a stage after a stale one is not stale by itself;
-    it is shown as stale since it waits for that one.
+    A stage is compared with the records of the stages before it. So a stage after a stale one has no difference of its
+    own; it is ``stale`` because it waits for that stage.
 
     Returns:
-        Each day's stages, in the order in which a day goes through them.
+        The states of each day's stages, in the order in which they run.
     """
     changing = {day for day in records.list_silver() if _will_silver_change(records, choices, day)}
     return {day: _judge_day(records, choices, day, changing) for day in sorted(days)}
 
 
 def list_present_facts(records: SourceRecords, choices: Choices, day: date) -> dict[str, Facts | None]:
-    """Return the facts that would decide each stage of a day now; None where a thing that the stage reads is not there.
+    """Return the facts that would decide each stage of a day now; None if something that the stage reads is missing.
 
-    ``ingestion`` stands for the ingestion of logs too, and ``truth`` is the ground truth of synthetic events.
+    The facts of ``log_ingestion`` are under ``ingestion`` too. ``truth`` is the ground truth of synthetic events.
     """
     parameters, features = choices.parameters, choices.features
     batch, champion = records.batches.get(day), records.find_champion(day)
@@ -125,45 +125,44 @@ def _digest_choices(kind: Kind, parameters: Parameters) -> str:
 
 
 def _will_silver_change(records: SourceRecords, choices: Choices, day: date) -> bool:
-    """Tell whether a day's silver is of other inputs than those of now, or of events that are."""
+    """Tell whether the ingestion or the transformation of a day is not done."""
     facts = list_present_facts(records, choices, day)
-    judged = [_judge_ingestion(records, choices, facts, day), _judge_stage(records, facts, "transformation", day)]
-    return any(state.state != "done" for state in judged)
+    states = [_judge_ingestion(records, choices, facts, day), _judge_stage(records, facts, "transformation", day)]
+    return any(state.state != "done" for state in states)
 
 
 def _judge_day(records: SourceRecords, choices: Choices, day: date, changing: set[date]) -> list[StageState]:
-    """Judge each stage by its own record, then see what it waits for, and which run failed to make it.
+    """Judge each stage by its own record, then find what it waits for, and the run that failed to make it.
 
     Args:
-        records: of the source.
-        choices: what a run of now would use.
+        records: the source's records.
+        choices: what a run would use now.
         day: the day.
-        changing: the days whose silver is going to change.
+        changing: the days whose silver will change.
     """
     facts = list_present_facts(records, choices, day)
     states = [_judge_ingestion(records, choices, facts, day)]
     states += [_judge_stage(records, facts, stage, day) for stage in MODELLING]
     window = choices.parameters.training.window_days
-    past = [other for other in records.list_silver() if 0 < (day - other).days <= window]
-    awaited = tuple(("transformation", other) for other in sorted(past) or [day] if other in changing)
+    past = [silver_day for silver_day in records.list_silver() if 0 < (day - silver_day).days <= window]
+    awaited = tuple(("transformation", read_day) for read_day in sorted(past) or [day] if read_day in changing)
     return _name_failed(records, _let_wait(states, awaited))
 
 
 def _judge_ingestion(
     records: SourceRecords, choices: Choices, facts: Mapping[str, Facts | None], day: date
 ) -> StageState:
-    """Judge the batch, and the ground truth that belongs to it: one pipeline makes both."""
-    stage = INGESTION_OF[records.kind]
+    """Judge the batch and its ground truth: one pipeline makes both."""
+    state: tuple[State, str] = ("done", "")
     if day not in records.batches:
-        return StageState(records.source, day, stage, "missing")
-    why = _explain(records.stages.get(("ingestion", day)), facts["ingestion"])
-    if why:
-        return StageState(records.source, day, stage, "stale", why)
-    if (more := choices.logged.get(day, 0) - records.batches[day].flows) > 0:
-        return StageState(records.source, day, stage, "missing", f"the log files hold {more} more flows of the day")
-    if records.kind == "synthetic" and _explain(records.stages.get(("truth", day)), facts["truth"]):
-        return StageState(records.source, day, stage, "missing", "the ground truth of this revision is missing")
-    return StageState(records.source, day, stage, "done")
+        state = ("missing", "")
+    elif why := _explain(records.stages.get(("ingestion", day)), facts["ingestion"]):
+        state = ("stale", why)
+    elif (more := choices.logged.get(day, 0) - records.batches[day].flows) > 0:
+        state = ("missing", f"the log files hold {more} more flows of the day")
+    elif records.kind == "synthetic" and _explain(records.stages.get(("truth", day)), facts["truth"]):
+        state = ("missing", "the ground truth of this revision is missing")
+    return StageState(records.source, day, INGESTION_OF[records.kind], *state)
 
 
 def _judge_stage(records: SourceRecords, facts: Mapping[str, Facts | None], stage: str, day: date) -> StageState:
@@ -175,55 +174,54 @@ def _judge_stage(records: SourceRecords, facts: Mapping[str, Facts | None], stag
 
 
 def _explain(record: StageRecord | None, facts: Facts | None) -> str:
-    """Say how a record differs from the facts of now, "" if it does not."""
+    """Say how a record differs from the present facts, "" if it does not."""
     if facts is None:
         return "what it was made of is gone"
     return explain_change(record.inputs if record else NOT_RECORDED, facts)
 
 
 def _let_wait(states: list[StageState], awaited: tuple[tuple[str, date], ...]) -> list[StageState]:
-    """Make done stages wait for those that they read and that are not done.
+    """Make a ``done`` stage ``stale`` if a stage that it reads is not done.
 
     Args:
-        states: of a day, in the order of the stages.
-        awaited: the silver that the training reads and that is not done.
+        states: the states of a day, in the order of the stages.
+        awaited: the silver that the training reads and that will change.
     """
-    settled: dict[str, StageState] = {}
+    not_done: set[str] = set()
+    results: list[StageState] = []
     for state in states:
-        before = [name for name in READS.get(state.stage, ()) if name in settled and settled[name].state != "done"]
-        waits_for = (*((name, state.day) for name in before), *(awaited if state.stage == "training" else ()))
+        before = [(name, state.day) for name in READS.get(state.stage, ()) if name in not_done]
+        waits_for = (*before, *(awaited if state.stage == "training" else ()))
         if state.state == "done" and waits_for:
             stage, day = waits_for[0]
             why = f"waits for {stage}" + (f" of {day}" if day != state.day else "")
-            settled[state.stage] = replace(state, state="stale", why=why, waits_for=waits_for)
+            results.append(replace(state, state="stale", why=why, waits_for=waits_for))
         else:
-            settled[state.stage] = state
-    return list(settled.values())
+            results.append(state)
+        if results[-1].state != "done":
+            not_done.add(state.stage)
+    return results
 
 
 def _name_failed(records: SourceRecords, states: list[StageState]) -> list[StageState]:
-    """Give an error to the stage at which the last run of it ended: the first that is not done and not made by it."""
-    named: list[StageState] = []
-    blamed: set[str] = set()
+    """Give the error of an unfinished run to the stage at which it ended: the first one that it did not make."""
+    results: list[StageState] = []
+    named_runs: set[str] = set()
     for state in states:
         run = _find_last_run(records, state) if state.state != "done" and not state.waits_for else None
-        if run is None or run.run_id in blamed or run.status not in UNFINISHED:
-            named.append(state)
+        if run is None or run.run_id in named_runs or run.status not in UNFINISHED:
+            results.append(state)
             continue
-        blamed.add(run.run_id)
+        named_runs.add(run.run_id)
         if run.status == "RUNNING":
-            named.append(replace(state, why=f"run {run.run_id} is at work on it, or was killed"))
+            results.append(replace(state, why=f"run {run.run_id} is running, or was killed"))
         else:
-            named.append(replace(state, state="failed", why=run.error or run.status.lower()))
-    return named
+            results.append(replace(state, state="failed", why=run.error or run.status.lower()))
+    return results
 
 
 def _find_last_run(records: SourceRecords, state: StageState) -> RunRecord | None:
-    """Return the last run that should have made a stage, None if that run did record it, or there is none."""
+    """Return the last run of a stage, None if there is none, or if it recorded the stage."""
     runs = [run for run in records.runs.get(state.day, ()) if state.stage in run.stages]
-    record = records.stages.get((_name_record(state.stage), state.day))
+    record = records.stages.get(("ingestion" if state.stage in INGESTION else state.stage, state.day))
     return runs[-1] if runs and not (record and record.run_id == runs[-1].run_id) else None
-
-
-def _name_record(stage: str) -> str:
-    return "ingestion" if stage in INGESTION else stage

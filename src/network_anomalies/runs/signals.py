@@ -1,4 +1,4 @@
-"""Signals as exceptions: a run that is told to stop has time to say so."""
+"""Signals as exceptions, so that a run that is stopped can close its row."""
 
 import signal
 import threading
@@ -9,9 +9,12 @@ from network_anomalies.errors import Interrupted
 
 
 def raise_on_signals() -> Callable[[], None]:
-    """Turn SIGTERM and SIGINT into an ``Exception``, the only kind that Kedro's hooks see; return the undoing.
+    """Raise ``Interrupted`` on SIGTERM and SIGINT, since Kedro's hooks see no other exceptions than ``Exception``.
 
-    Python delivers signals to the main thread only, and so only there is there anything to set.
+    Python delivers signals to the main thread only, so in other threads this does nothing.
+
+    Returns:
+        A function that restores the handlers.
     """
     if threading.current_thread() is not threading.main_thread():
         return lambda: None

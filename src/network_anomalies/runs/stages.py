@@ -1,43 +1,34 @@
-"""The pipelines a day goes through, which of them a name stands for, and what kind of events they take."""
+"""The stages of a day, the groups of stages, and the kind of events that a pipeline ingests."""
 
 from collections.abc import Collection, Iterable
 
 INGESTION = ("ingestion", "log_ingestion")
 MODELLING = ("transformation", "training", "evaluation", "registration", "scoring")
 STAGES = (*INGESTION, *MODELLING)
-"""In the order in which a day goes through them. A day goes through one of the first two, by the kind of its source."""
+"""In the order in which they run. A day has one of the first two, depending on the kind of its source."""
 GROUPS = {
     "modelling": MODELLING,
     "full": ("ingestion", *MODELLING),
     "log_full": ("log_ingestion", *MODELLING),
 }
-"""Pipelines that are made of others.
-
-`modelling` goes from committed RAW to alerts. `full` is ingestion and modelling, and `log_full` the same for real logs.
-"""
+"""Pipelines that consist of stages. `modelling` goes from committed RAW to alerts."""
 DEFAULT = "full"
-"""What `kedro run` runs; Kedro's name for it is `__default__`."""
+"""The pipeline that `kedro run` runs; Kedro calls it `__default__`."""
 
 
 def list_stages(names: Iterable[str]) -> list[str]:
-    """Return the pipelines that ``names`` stand for, each once, in the order in which a day goes through them.
+    """Return the pipelines that ``names`` consist of, each once, in the order in which they run.
 
     >>> list_stages(["scoring", "ingestion"])
     ['ingestion', 'scoring']
     """
-    wanted = [stage for name in names for stage in _find_members(name)]
-    return sorted(dict.fromkeys(wanted), key=lambda stage: STAGES.index(stage) if stage in STAGES else len(STAGES))
-
-
-def _find_members(name: str) -> tuple[str, ...]:
-    return GROUPS.get(DEFAULT if name == "__default__" else name, (name,))
+    groups = GROUPS | {"__default__": GROUPS[DEFAULT]}
+    members = [stage for name in names for stage in groups.get(name, (name,))]
+    return sorted(dict.fromkeys(members), key=lambda stage: STAGES.index(stage) if stage in STAGES else len(STAGES))
 
 
 def find_kind(datasets: Collection[str]) -> str | None:
-    """Return the kind of source, ``synthetic`` or ``logs``, that a pipeline with these datasets ingests.
-
-    None if it ingests nothing.
-    """
+    """Return the kind of source, ``synthetic`` or ``logs``, that a pipeline with these datasets ingests, or None."""
     if "log_files" in datasets:
         return "logs"
     return "synthetic" if "synthetic_day" in datasets else None

@@ -1,4 +1,4 @@
-"""Which code is running."""
+"""The version of the running code."""
 
 import os
 import subprocess
@@ -10,7 +10,7 @@ from network_anomalies import __version__
 
 @cache
 def read_code_version() -> str:
-    """Return the package's version and, where it can be known, the commit (``CODE_REVISION`` in an image, else Git)."""
+    """Return the package version and, if known, the commit (``CODE_REVISION`` in an image, otherwise from Git)."""
     revision = os.environ.get("CODE_REVISION") or _describe_checkout()
     return f"{__version__}+{revision}" if revision else __version__
 
@@ -18,7 +18,7 @@ def read_code_version() -> str:
 def _describe_checkout() -> str | None:
     command = ["git", "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"]
     try:
-        done = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True, timeout=5, check=True)
+        git = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True, timeout=5, check=True)
     except (OSError, subprocess.SubprocessError):
         return None
-    return done.stdout.strip()
+    return git.stdout.strip()

@@ -1,4 +1,4 @@
-"""What keeps the lake and the registry sound: setup, verify, restore, prune."""
+"""Maintenance of the lake and the registry: setup, doctor, verify, restore, prune, replay."""
 
 from network_anomalies.upkeep.prune import prune_stores
 from network_anomalies.upkeep.restore import Restoration, restore_registry

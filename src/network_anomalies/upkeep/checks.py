@@ -1,4 +1,4 @@
-"""What a check of the doctor finds, and how checks are run: side by side, none stopping another, all within a limit."""
+"""Checks of `kedro doctor`. They run in parallel, with a time limit; an error in one does not stop the others."""
 
 import threading
 import time
@@ -13,7 +13,7 @@ State = Literal["OK", "WARN", "FAIL"]
 
 @dataclass(frozen=True)
 class Finding:
-    """One line of the doctor's table: what was looked at, how it is, and the way out where it is not well."""
+    """One line of the doctor's table: what was checked, its state, and what to do if the state is not OK."""
 
     check: str
     state: State
@@ -24,10 +24,10 @@ Check = Callable[[], Iterable[Finding]]
 
 
 def run_checks(checks: dict[str, Check], seconds: float) -> list[Finding]:
-    """Run every check in a thread of its own and return what they found, in the checks' order.
+    """Run every check in a thread and return their findings, in the order of the checks.
 
-    A check that raises is a FAIL in ``explain``'s words, and so is one that is not done after ``seconds``: its thread
-    is a daemon, which the end of the process does not wait for.
+    A check that raises an error is a FAIL with the text of ``explain``. A check that takes longer than ``seconds`` is
+    a FAIL too. The end of the process does not wait for its thread.
     """
     found: dict[str, list[Finding]] = {}
     threads = [threading.Thread(target=_run, args=(name, check, found), daemon=True) for name, check in checks.items()]
@@ -36,12 +36,12 @@ def run_checks(checks: dict[str, Check], seconds: float) -> list[Finding]:
         thread.start()
     for thread in threads:
         thread.join(max(0.0, deadline - time.monotonic()))
-    late = f"no answer within {seconds:g} s: see that what it asks is up and reachable from here"
+    late = f"no answer within {seconds:g} s: see that the server is up and reachable from here"
     return [finding for name in checks for finding in found.get(name) or [Finding(name, "FAIL", late)]]
 
 
 def to_table(findings: list[Finding]) -> Iterator[str]:
-    """Say the findings line by line in columns, the sum last."""
+    """Yield a line for each finding, in columns, and the number of findings in each state."""
     width = max((len(finding.check) for finding in findings), default=0)
     for finding in findings:
         yield f"{finding.state:<4}  {finding.check:<{width}}  {finding.text}"

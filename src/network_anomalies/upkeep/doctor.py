@@ -1,5 +1,6 @@
-"""Whether this machine, its configuration, the lake and the registry are fit for a run."""
+"""`kedro doctor`: checks this machine, the configuration, the lake and the registry before a run."""
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,19 +23,19 @@ from network_anomalies.upkeep.doctor_registry import check_registry
 from network_anomalies.upkeep.doctor_store import check_bucket, check_clock
 
 LIMIT_SECONDS = 20.0
-"""Above what the store's and the database's own limits add up to, so that their words are seen rather than ours."""
+"""More than the sum of the time limits of store and database, so that their errors are shown, not a late check."""
 
 AWS_ENDPOINT = "https://s3.amazonaws.com"
-"""Where s3fs goes when the credentials name no endpoint."""
+"""The endpoint that s3fs uses if the credentials name none."""
 
 
 def examine(env: str | None, project_path: Path | None = None, seconds: float = LIMIT_SECONDS) -> list[Finding]:
-    """Check everything that a run in environment ``env`` relies on; nothing is left behind.
+    """Check everything that a run in environment ``env`` needs. The checks delete the files that they write.
 
     Args:
-        env: Kedro environment; None is the default one.
-        project_path: root of the project; None is that of the working directory.
-        seconds: when checks that have not answered are given up.
+        env: Kedro environment; None means the default environment.
+        project_path: root of the project; None means the project of the working directory.
+        seconds: time limit of the checks.
     """
     root = Path(project_path or find_kedro_project(Path.cwd()) or Path.cwd())
     checks: dict[str, Check] = {
@@ -44,7 +45,7 @@ def examine(env: str | None, project_path: Path | None = None, seconds: float = 
     }
     try:
         loader = settings.SESSION_CLASS.create(root, env=env).load_context().config_loader
-    except Exception as error:  # there is nothing to ask about servers without a configuration
+    except Exception as error:  # without a configuration the servers are not known
         return run_checks(checks | {"configuration": _failing(error)}, seconds)
     checks["configuration"] = lambda: check_configuration(loader)
     variables = find_variables(loader)
@@ -63,7 +64,7 @@ def _plan_store(loader: Any, variables: Variables, root: Path) -> dict[str, Chec
         endpoint = str(credentials.get("endpoint_url") or AWS_ENDPOINT)
         host = to_host(endpoint)
         lake, _ = open_lake(places["lake"], credentials)
-        lake.connect()  # one client for the checks below, which run side by side
+        lake.connect()  # one client for the checks below, which run in parallel
     except Exception as error:
         return {"store": _failing(error)}
     buckets = list(places["buckets"].values())
@@ -72,7 +73,7 @@ def _plan_store(loader: Any, variables: Variables, root: Path) -> dict[str, Chec
         "store link": lambda: check_store_link(endpoint),
         "store clock": lambda: check_clock(lake, buckets[0]),
     }
-    return checks | {f"bucket {name}": _bucket(lake, name) for name in buckets}
+    return checks | {f"bucket {name}": partial(check_bucket, lake, name) for name in buckets}
 
 
 def _plan_registry(loader: Any, variables: Variables) -> dict[str, Check]:
@@ -89,10 +90,6 @@ def _plan_registry(loader: Any, variables: Variables) -> dict[str, Check]:
         "registry name": lambda: check_name("registry name", host),
         "registry link": lambda: check_database_link(host, mode),
     } | checks
-
-
-def _bucket(lake: Any, name: str) -> Check:
-    return lambda: check_bucket(lake, name)
 
 
 def _failing(error: Exception) -> Check:

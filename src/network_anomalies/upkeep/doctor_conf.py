@@ -1,4 +1,4 @@
-"""The doctor on the configuration: that it loads, and that the environment variables it names are set."""
+"""The doctor's checks of the configuration: it loads, and the environment variables that it names are set."""
 
 import os
 import re
@@ -15,7 +15,7 @@ from network_anomalies.runs.configuration import LOCAL, keep_own_stores
 from network_anomalies.upkeep.checks import Finding
 
 Variables = dict[str, dict[str, bool]]
-"""By section of the credentials, the environment variables it names, and whether each must be set."""
+"""From a section of the credentials to the environment variables that it names, and whether each must be set."""
 
 _REFERENCE = re.compile(r"\$\{oc\.env:\s*(\w+)\s*(,)?")
 
@@ -31,20 +31,20 @@ def find_variables(loader: Any) -> Variables:
 
 
 def check_variables(variables: Variables) -> Iterator[Finding]:
-    """Say of each variable whether it is set, never to what."""
+    """Say of each variable whether it is set. Values are not shown."""
     for variable, required in {name: need for section in variables.values() for name, need in section.items()}.items():
         if os.environ.get(variable):
             yield Finding(variable, "OK", "set")
         elif required:
             yield Finding(variable, "FAIL", "not set: export it, or choose another --env")
         elif variable in os.environ:
-            yield Finding(variable, "FAIL", "set to nothing: unset it for its default, or give it a value")
+            yield Finding(variable, "FAIL", "set to an empty value: unset it for its default, or give it a value")
         else:
             yield Finding(variable, "OK", "not set, its default is used")
 
 
 def check_configuration(loader: Any) -> Iterator[Finding]:
-    """Load globals, parameters and catalog as a run would; parameters are checked by their types."""
+    """Load globals, parameters and catalog as a run does; loading checks the parameters."""
     faults = []
     for part in ("globals", "parameters", "catalog"):
         try:
@@ -58,30 +58,30 @@ def check_configuration(loader: Any) -> Iterator[Finding]:
 
 
 def resolve_credentials(loader: Any, section: str, variables: Variables) -> dict[str, Any]:
-    """Return one section of the credentials, also where another section's variables are missing.
+    """Return one section of the credentials, even if variables of another section are missing.
 
-    Kedro's loader gives all sections, or none where a variable is missing.
+    Kedro's loader returns no section if any variable is missing.
 
     Raises:
         ProjectError: variables of the section are not set, or there is no such section.
     """
     missing = [name for name, need in variables.get(section, {}).items() if need and not os.environ.get(name)]
     if missing:
-        raise ProjectError(f"not looked at, for {', '.join(missing)} must be set first")
+        raise ProjectError(f"not checked: set {', '.join(missing)} first")
     sections = _read_credentials(loader)
     if section not in sections:
         env = loader.env or loader.default_run_env
-        raise ProjectError(f"conf/{env}/credentials.yml has no section {section}: copy that of conf/minio")
+        raise ProjectError(f"conf/{env}/credentials.yml has no section {section}: copy it from conf/minio")
     with use_resolvers(loader.resolvers | {"oc.env": oc.env}):
         try:
             resolved: Any = OmegaConf.to_container(OmegaConf.create(sections[section]), resolve=True)
         finally:
-            OmegaConf.clear_resolver("oc.env")  # in other configuration Kedro does not allow it
+            OmegaConf.clear_resolver("oc.env")  # Kedro allows it in credentials only
     return dict(resolved)
 
 
 def _read_credentials(loader: Any) -> dict[str, Any]:
-    """Return the sections of a loader's environment, and of `conf/local`, with their references as they are written."""
+    """Return the sections of a loader's environment and of `conf/local`; references are not resolved."""
     env, root = loader.env or loader.default_run_env, Path(loader.conf_source)
     shared, local = _read_files(root / env), _read_files(root / LOCAL)
     return shared if env == LOCAL else shared | keep_own_stores(local, shared)

@@ -1,4 +1,4 @@
-"""The doctor on this machine: Python, packages, a folder that can be written to."""
+"""The doctor's checks of this machine: Python, packages, and folders that a run writes to."""
 
 import os
 import platform
@@ -20,7 +20,7 @@ ADVICE = "pip install -c constraints.txt -e ."
 
 
 def check_python() -> Iterator[Finding]:
-    """Hold this Python to what the installed distribution requires."""
+    """Check that this Python has a version that the installed distribution allows."""
     needed, found = distribution(DISTRIBUTION).metadata["Requires-Python"], platform.python_version()
     if SpecifierSet(needed).contains(found, prereleases=True):
         yield Finding("python", "OK", found)
@@ -29,21 +29,21 @@ def check_python() -> Iterator[Finding]:
 
 
 def check_packages(constraints: Path) -> Iterator[Finding]:
-    """Hold installed packages to the distribution's requirements, and to the pins of ``constraints`` if it is there."""
-    wanted = [Requirement(line) for line in distribution(DISTRIBUTION).requires or []]
-    wanted = [need for need in wanted if need.marker is None or need.marker.evaluate({"extra": ""})]
-    faults = [fault for need in wanted if (fault := _describe_fault(need))]
+    """Compare installed packages with the distribution's requirements, and with the pins in ``constraints``, if any."""
+    requirements = [Requirement(line) for line in distribution(DISTRIBUTION).requires or []]
+    required = [need for need in requirements if need.marker is None or need.marker.evaluate({"extra": ""})]
+    faults = [fault for need in required if (fault := _describe_fault(need))]
     pins = read_pins(constraints.read_text()) if constraints.is_file() else {}
-    strays = [
+    unpinned = [
         f"{name} {found}, pinned {pin}" for name, pin in pins.items() if (found := _find(name)) not in (None, pin)
     ]
     if faults:
         yield Finding("packages", "FAIL", f"{', '.join(faults)}: {ADVICE}")
-    if strays:
-        yield Finding("packages", "WARN", f"{', '.join(strays)} (not tried together): {ADVICE}")
-    if not faults and not strays:
-        held = " and at their pins" if pins else "; no constraints.txt here to hold them to"
-        yield Finding("packages", "OK", f"{len(wanted)} required, all there{held}")
+    if unpinned:
+        yield Finding("packages", "WARN", f"{', '.join(unpinned)} (not tested together): {ADVICE}")
+    if not faults and not unpinned:
+        compared = ", with the pinned versions" if pins else "; there is no constraints.txt here to compare them with"
+        yield Finding("packages", "OK", f"{len(required)} required, all installed{compared}")
 
 
 def read_pins(text: str) -> dict[str, str]:
@@ -53,7 +53,7 @@ def read_pins(text: str) -> dict[str, str]:
 
 
 def check_folder(name: str, folder: Path) -> Iterator[Finding]:
-    """See that files and hard links can be made in a folder, or where a run would make that folder."""
+    """Check that files and hard links can be made in a folder, or in the folder above if it does not exist."""
     place = folder
     while not place.exists():
         place = place.parent
@@ -63,7 +63,7 @@ def check_folder(name: str, folder: Path) -> Iterator[Finding]:
             written.write_bytes(b"probe")
             os.link(written, Path(probe) / "linked")
     except OSError as error:
-        advice = "a run needs to write files and hard links there: grant that, or mount a volume that takes them"
+        advice = "a run needs to write files and hard links there: allow it, or mount a volume that supports them"
         yield Finding(name, "FAIL", f"{place}: {error.strerror}; {advice}")
         return
     free = shutil.disk_usage(place).free
@@ -71,7 +71,7 @@ def check_folder(name: str, folder: Path) -> Iterator[Finding]:
     if free > LEAST_FREE_BYTES:
         yield Finding(name, "OK", state)
     else:
-        yield Finding(name, "WARN", f"{state}: free some, a day may not fit")
+        yield Finding(name, "WARN", f"{state}: free space, a day may not fit")
 
 
 def _describe_fault(need: Requirement) -> str | None:

@@ -1,4 +1,4 @@
-"""The doctor on the way to the store and the database: names that resolve, links that are encrypted."""
+"""The doctor's checks of the connections to store and database: host names resolve, connections are encrypted."""
 
 import socket
 from collections.abc import Iterator
@@ -9,23 +9,23 @@ from network_anomalies.errors import ProjectError
 from network_anomalies.upkeep.checks import Finding
 
 PLAIN_MODES = ("disable", "allow", "prefer")
-"""libpq's ``sslmode`` values under which a link may be plain without a word (PostgreSQL documentation, 32.19)."""
+"""Values of libpq's ``sslmode`` that allow an unencrypted connection (PostgreSQL documentation, 32.19)."""
 
 
 def to_host(url: str) -> str:
     """Return the host of an endpoint's URL.
 
     Raises:
-        ProjectError: the URL names none.
+        ProjectError: the URL has no host.
     """
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ProjectError("MINIO_ENDPOINT_URL is no URL: write it as https://host:port")
+        raise ProjectError("MINIO_ENDPOINT_URL is not a URL: write it as https://host:port")
     return parts.hostname
 
 
 def check_name(name: str, host: str) -> Iterator[Finding]:
-    """Resolve a host's name; a path is a Unix socket and needs none."""
+    """Check that a host's name resolves; a path is a Unix socket and has no name."""
     if host.startswith("/"):
         yield Finding(name, "OK", f"{host} is a local socket")
         return
@@ -39,25 +39,25 @@ def check_name(name: str, host: str) -> Iterator[Finding]:
 
 
 def check_store_link(endpoint: str) -> Iterator[Finding]:
-    """Warn where the store's link is plain and leaves this machine."""
+    """Warn if the connection to the store is not encrypted and leaves this machine."""
     if urlsplit(endpoint).scheme == "https":
         yield Finding("store link", "OK", "TLS")
     elif is_local(to_host(endpoint)):
         yield Finding("store link", "OK", "plain, within this machine")
     else:
-        advice = "events can be read on the way: give an https:// endpoint (AWS_CA_BUNDLE for a private authority)"
+        advice = "others can read the events: give an https:// endpoint (AWS_CA_BUNDLE for a private authority)"
         yield Finding("store link", "WARN", f"plain http; {advice}")
 
 
 def check_database_link(host: str, mode: str) -> Iterator[Finding]:
-    """Warn where the database's link may silently be plain and leaves this machine."""
+    """Warn if the connection to the database may be unencrypted and leaves this machine."""
     if mode not in PLAIN_MODES:
         yield Finding("registry link", "OK", f"TLS (sslmode {mode})")
     elif is_local(host):
         yield Finding("registry link", "OK", f"sslmode {mode}, within this machine")
     else:
         advice = "set PG_SSLMODE=verify-full (PGSSLROOTCERT for a private authority)"
-        yield Finding("registry link", "WARN", f"sslmode {mode} may silently be plain: {advice}")
+        yield Finding("registry link", "WARN", f"sslmode {mode} allows an unencrypted connection: {advice}")
 
 
 def is_local(host: str) -> bool:

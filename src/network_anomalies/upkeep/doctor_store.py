@@ -1,4 +1,4 @@
-"""The doctor on the object store: rights in each bucket, conditional writes, the clock."""
+"""The doctor's checks of the object store: rights in each bucket, conditional writes, the clock."""
 
 import secrets
 from collections.abc import Iterator
@@ -11,12 +11,12 @@ from network_anomalies.upkeep.checks import Finding
 
 SKEW_WARN_SECONDS = 60
 SKEW_FAIL_SECONDS = 900
-"""A signature that is older than 15 minutes is refused (AWS, RequestTimeTooSkewed)."""
+"""A store refuses a signature that is older than 15 minutes (AWS, RequestTimeTooSkewed)."""
 _EXISTS = ("PreconditionFailed", "ConditionalRequestConflict", "412", "409")
 
 
 def check_bucket(lake: Any, bucket: str) -> Iterator[Finding]:
-    """Write a probe, have a second write of it refused, read it, and delete it, in the calls that runs use."""
+    """Write a test object, check that a second write is refused, read it, and delete it, as runs do."""
     name, key, body = f"bucket {bucket}", f".doctor/{secrets.token_hex(8)}", secrets.token_bytes(64)
     probe = {"Bucket": bucket, "Key": key}
     put = _try("write", lambda: lake.call_s3("put_object", **probe, Body=body, IfNoneMatch="*"))
@@ -24,7 +24,7 @@ def check_bucket(lake: Any, bucket: str) -> Iterator[Finding]:
     try:
         _refuse_second_write(lake, probe, versions)
         if _try("read", lambda: _read(lake, probe)) != body:
-            raise ProjectError("a probe read back is not what was written: do not use this store")
+            raise ProjectError("a test object does not have the bytes that were written: do not use this store")
     except ProjectError as error:
         yield Finding(name, "FAIL", str(error))
     else:
@@ -33,7 +33,7 @@ def check_bucket(lake: Any, bucket: str) -> Iterator[Finding]:
 
 
 def check_clock(lake: Any, bucket: str) -> Iterator[Finding]:
-    """Compare this machine's clock to the date in an answer of the store, be the answer good or bad."""
+    """Compare this machine's clock with the date in an answer of the store; an error is an answer too."""
     try:
         answer = lake.call_s3("head_bucket", Bucket=bucket)
     except Exception as error:
@@ -42,19 +42,19 @@ def check_clock(lake: Any, bucket: str) -> Iterator[Finding]:
             raise
     sent = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("date")
     if sent is None:
-        yield Finding("store clock", "WARN", "the store's answers carry no date: compare the clocks by hand")
+        yield Finding("store clock", "WARN", "the store's answers have no date: compare the clocks by hand")
         return
     yield judge_skew((datetime.now(UTC) - parsedate_to_datetime(sent)).total_seconds())
 
 
 def judge_skew(seconds: float) -> Finding:
-    """Judge how far this machine's clock is ahead of the store's (negative: behind), in seconds."""
+    """Judge the difference of the clocks in seconds: positive if this machine is ahead of the store."""
     skew = f"{abs(seconds):.0f} s {'ahead of' if seconds > 0 else 'behind'} the store"
     if abs(seconds) < SKEW_WARN_SECONDS:
         return Finding("store clock", "OK", f"within {SKEW_WARN_SECONDS} s of the store")
     if abs(seconds) < SKEW_FAIL_SECONDS:
         return Finding("store clock", "WARN", f"{skew}: set both clocks by NTP")
-    return Finding("store clock", "FAIL", f"{skew}, which refuses signatures that far off: set both clocks by NTP")
+    return Finding("store clock", "FAIL", f"{skew}, so the store refuses signatures: set both clocks by NTP")
 
 
 def _refuse_second_write(lake: Any, probe: dict[str, str], versions: list[str | None]) -> None:
@@ -66,7 +66,7 @@ def _refuse_second_write(lake: Any, probe: dict[str, str], versions: list[str | 
             raise ProjectError(f"second write: {explain(error)}") from error
         return
     versions.append(put.get("VersionId"))
-    raise ProjectError("a second write was not refused (If-None-Match: *), RAW could be overwritten: use another store")
+    raise ProjectError("a second write was allowed (If-None-Match: *), so RAW could be overwritten: use another store")
 
 
 def _read(lake: Any, probe: dict[str, str]) -> bytes:
@@ -75,7 +75,7 @@ def _read(lake: Any, probe: dict[str, str]) -> bytes:
 
 
 def _delete(lake: Any, name: str, probe: dict[str, str], versions: list[str | None]) -> Iterator[Finding]:
-    """Delete by version where the bucket keeps versions: a plain delete would leave the probe below a marker."""
+    """Delete the test object. In a bucket with versions each version is deleted, or the object would stay."""
     try:
         for version in dict.fromkeys(versions):
             lake.call_s3("delete_object", **probe, **({"VersionId": version} if version else {}))
@@ -92,7 +92,7 @@ def _try(step: str, call: Any) -> Any:
 
 
 def _find_answer(error: BaseException | None) -> Any:
-    """Return the store's answer that an error carries, as botocore gives it, None if it carries none."""
+    """Return the store's answer in an error of botocore, None if there is none."""
     while error is not None:
         if isinstance(response := getattr(error, "response", None), dict):
             return response

@@ -1,4 +1,4 @@
-"""The manifests that lie in the lake, and what they say against the registry."""
+"""The manifests in the lake, and how they differ from the registry."""
 
 import hashlib
 from collections.abc import Iterable
@@ -10,19 +10,19 @@ from network_anomalies.registry.manifests import TABLES, Commit, ManifestName, d
 from network_anomalies.upkeep.stores import StoredFile, Stores
 
 AT_ONCE = 100
-"""How many manifests are asked for together: a store across a network answers one after the other slowly."""
+"""Number of manifests that are fetched together: one by one, a store across a network would take long."""
 
 
 @dataclass(frozen=True)
 class StoredManifest:
-    """A manifest as it lies in the lake.
+    """A manifest in the lake.
 
     Attributes:
-        path: below the RAW bucket.
-        name: what its name says.
-        sha256: of its bytes.
+        path: its path below the RAW bucket.
+        name: the parts of its path.
+        sha256: sha256 of its bytes.
         commit: the batch that it describes, None if it cannot be trusted.
-        fault: why not, or "".
+        fault: why it cannot be trusted, or "".
     """
 
     path: str
@@ -33,41 +33,42 @@ class StoredManifest:
 
     @property
     def day(self) -> tuple[str, date]:
-        """Its source and date."""
+        """Source and date."""
         return self.name.source, self.name.logical_date
 
 
 def read_manifests(stores: Stores, files: Iterable[StoredFile]) -> list[StoredManifest]:
-    """Read and check those of some files of the RAW bucket that are manifests by their names, in their order."""
+    """Read and check the files of the RAW bucket that have the name of a manifest, in their order."""
     root = stores.buckets["raw"]
     named = [(file.path, name) for file in files if (name := parse_name(file.path.removeprefix(f"{root}/")))]
-    found = []
+    manifests = []
     for start in range(0, len(named), AT_ONCE):
-        some = named[start : start + AT_ONCE]
-        contents = stores.lake.cat([path for path, _ in some])
-        found += [_check(path.removeprefix(f"{root}/"), name, contents[path]) for path, name in some]
-    return found
+        block = named[start : start + AT_ONCE]
+        contents = stores.lake.cat([path for path, _ in block])
+        manifests += [_check(path.removeprefix(f"{root}/"), name, contents[path]) for path, name in block]
+    return manifests
 
 
 def compare_commits(registered: Commit, stored: Commit) -> list[str]:
     """Return the differences between the registry's rows of a batch and those of its manifest, in words."""
-    found = []
+    differences = []
     for part, table in TABLES.items():
         keys = [column.name for column in table.primary_key.columns if column.name not in ("run_id", "name")]
-        sides = (registered.rows(part), stored.rows(part))
-        ours, theirs = ({tuple(row[name] for name in keys): row for row in rows} for rows in sides)
-        for key in sorted(ours.keys() | theirs.keys()):
-            owner = registered.batch["source"] if part == "source" else registered.name
+        rows, listed = (
+            {tuple(row[name] for name in keys): row for row in commit.rows(part)} for commit in (registered, stored)
+        )
+        owner = registered.batch["source"] if part == "source" else registered.name
+        for key in sorted(rows.keys() | listed.keys()):
             name = ", ".join([f"{table.name} of {owner}", *map("{} {}".format, keys, key)])
-            if key not in ours or key not in theirs:
-                found.append(f"{name}: the row is {'missing' if key not in ours else 'not in the manifest'}")
+            if key not in rows or key not in listed:
+                differences.append(f"{name}: the row is {'missing' if key not in rows else 'not in the manifest'}")
                 continue
-            found += [
-                f"{name}: {column} is {ours[key][column]}, {value} in the manifest"
-                for column, value in theirs[key].items()
-                if ours[key][column] != value
+            differences += [
+                f"{name}: {column} is {rows[key][column]}, {value} in the manifest"
+                for column, value in listed[key].items()
+                if rows[key][column] != value
             ]
-    return found
+    return differences
 
 
 def _check(path: str, name: ManifestName, data: bytes) -> StoredManifest:

@@ -1,15 +1,15 @@
-"""Retention: what may be deleted after a time. What a commit or a manifest names never is."""
+"""Retention: deletes old files. It never deletes what a commit or a manifest names."""
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from itertools import groupby
 
 import fsspec
 from sqlalchemy import func, select, true
 
 from network_anomalies.errors import ProjectError
+from network_anomalies.registry.conditions import of_day
 from network_anomalies.registry.engine import ensure_schema
 from network_anomalies.registry.locks import hold_lock
 from network_anomalies.registry.manifests import Commit, Row, encode_manifest, read_commits
@@ -23,16 +23,16 @@ from network_anomalies.upkeep.verify_objects import list_path
 SourceDay = tuple[str, date]
 
 ENDED_WITHOUT = {"raw": ("FAILED", "ABANDONED"), "quarantine": ("FAILED", "ABANDONED", "UNCHANGED")}
-"""How runs end that leave objects without a commit. A run that says UNCHANGED stored nothing in RAW."""
+"""Status of runs that may leave objects without a commit, by layer. An ``UNCHANGED`` run stored nothing in RAW."""
 TOLERANCE = timedelta(hours=1)
-"""How far the clocks of the store and of a run's machine may be apart."""
+"""Largest difference allowed between the clocks of the store and of a run's machine."""
 AHEAD = timedelta(days=7)
-"""A local clock that is so far ahead of the latest run is not believed."""
+"""If this machine's clock is more than this after the latest run, it may be wrong."""
 
 
 @dataclass(frozen=True)
 class Doomed:
-    """A file that is to be deleted: in which bucket, or among the local copies, and of which day."""
+    """A file to delete: its layer (``local`` for local copies), and its source and date if known."""
 
     layer: str
     file: StoredFile
@@ -40,14 +40,14 @@ class Doomed:
 
     @property
     def name(self) -> str:
-        """What it is, in words."""
+        """What kind of file it is, and its path."""
         kind = {"raw": "orphan", "quarantine": "quarantine object"}.get(self.layer, "local copy")
         return f"{kind} {self.file.path}"
 
 
 @dataclass(frozen=True)
 class PrunePlan:
-    """What is to be deleted, what is kept and why, and how many files each bucket holds."""
+    """The files to delete, the files that are kept and why, and the number of files in each bucket."""
 
     doomed: Sequence[Doomed]
     kept: Sequence[str]
@@ -55,17 +55,17 @@ class PrunePlan:
 
 
 def prune_stores(stores: Stores, clock: Clock, dates: Range, delete: bool, force: bool = False) -> Iterator[str]:
-    """Name what is older than ``retention`` keeps it, with a total, and with ``delete`` delete it.
+    """List the files that are older than ``retention`` allows, with totals, and with ``delete`` delete them.
 
     Args:
         stores: the lake, the local copies and the registry.
-        clock: what ages are measured by.
-        dates: of which dates; local copies are of all.
+        clock: the time from which ages are measured.
+        dates: the dates of the files in buckets; local copies of all dates count.
         delete: whether to delete.
-        force: delete more than ``retention.max_share`` of a bucket too, and though the clock seems to be ahead.
+        force: delete even if it is more than ``retention.max_share`` of a bucket, or the clock may be wrong.
 
     Raises:
-        ProjectError: the registry does not know all that the lake holds, or ``force`` is needed.
+        ProjectError: the registry lacks batches that the lake holds, or ``force`` is needed.
     """
     plan = plan_pruning(stores, require_whole_registry(stores), clock.now, dates)
     yield from (f"kept {reason}" for reason in plan.kept)
@@ -80,14 +80,17 @@ def prune_stores(stores: Stores, clock: Clock, dates: Range, delete: bool, force
 
 
 def require_whole_registry(stores: Stores) -> list[Commit]:
-    """Return every commit of the registry and of the lake's manifests, if the registry knows all that the lake does.
+    """Return every commit of the registry and of the lake's manifests.
 
     Raises:
-        ProjectError: it does not: it was lost, or is an older copy; or a manifest cannot be read.
+        ProjectError: the registry lacks a commit that has a manifest (it was lost, or is an older copy), or a manifest
+            cannot be read.
     """
     ensure_schema(stores.engine)
     files = list_files(stores.lake, stores.buckets["raw"])
-    manifests = read_manifests(stores, files)  # before the registry: a commit comes before its manifest
+    manifests = read_manifests(
+        stores, files
+    )  # read before the registry, because a manifest is written after its commit
     with stores.engine.connect() as connection:
         registered = read_commits(connection, true())
     if faults := [manifest.fault for manifest in manifests if manifest.fault]:
@@ -96,13 +99,13 @@ def require_whole_registry(stores: Stores) -> list[Commit]:
     stored = [manifest.commit for manifest in manifests if manifest.commit]
     unknown = [commit.name for commit in stored if commit.batch["run_id"] not in known]
     if unknown or (files and not registered):
-        what = f"{unknown[0]} and {len(unknown) - 1} more" if len(unknown) > 1 else "".join(unknown) or "any batch"
-        raise ProjectError(f"nothing is deleted: the registry does not know {what}; run `kedro restore` first")
+        batches = f"{unknown[0]} and {len(unknown) - 1} more" if len(unknown) > 1 else "".join(unknown) or "any batch"
+        raise ProjectError(f"nothing is deleted: the registry does not know {batches}; run `kedro restore` first")
     return [*registered, *stored]
 
 
 def plan_pruning(stores: Stores, commits: Sequence[Commit], now: datetime, dates: Range) -> PrunePlan:
-    """Judge every file that is old enough: only what provably belongs to no commit is to be deleted."""
+    """Judge every file that is old enough. A file of a bucket is deleted only if it certainly belongs to no commit."""
     keep, proof = stores.retention, _read_proof(stores, commits)
     local = list_files(fsspec.filesystem("file"), str(stores.local_copies))
     copies = [file for file in local if not file.path.endswith("/.gitkeep")]
@@ -125,7 +128,7 @@ def plan_pruning(stores: Stores, commits: Sequence[Commit], now: datetime, dates
 
 @dataclass(frozen=True)
 class _Proof:
-    """What the registry knows: paths that commits name, sources, runs by day, days whose rejects it cannot name."""
+    """From the registry: paths that commits name, sources, runs without a commit by day, days with unnamed rejects."""
 
     named: set[str]
     sources: set[str]
@@ -150,7 +153,7 @@ def _read_proof(stores: Stores, commits: Sequence[Commit]) -> _Proof:
 
 
 def _list_named(stores: Stores, commits: Sequence[Commit]) -> set[str]:
-    """Return the paths of what commits name: objects, rejects and manifests."""
+    """Return the paths of objects, rejects and manifests of commits."""
     named: set[str] = set()
     for commit in commits:
         place = {name: commit.batch[name] for name in ("source", "logical_date")}
@@ -161,10 +164,10 @@ def _list_named(stores: Stores, commits: Sequence[Commit]) -> set[str]:
 
 
 def _find_doubt(stores: Stores, proof: _Proof, layer: str, file: StoredFile) -> str:
-    """Say why a file that no commit names may not be deleted; "" if it may."""
+    """Say why a file that no commit names may not be deleted; "" if it may be deleted."""
     place = place_of(stores, file, layer)
     if place is None or not is_ours(stores, file, layer):
-        return "it is none of this project's objects by its name, so it is not deleted here"
+        return "it does not have a name that this project gives, so it is not deleted here"
     source, day = place
     if source not in proof.sources:
         return f"the registry knows no source {source}"
@@ -172,12 +175,12 @@ def _find_doubt(stores: Stores, proof: _Proof, layer: str, file: StoredFile) -> 
         return f"the registry does not name all rejects of {source} on {day}, this may be one of them"
     ended = [run for run in proof.runs.get(place, []) if run["status"] in ENDED_WITHOUT[layer]]
     if not any(_could_write(run, file) for run in ended):
-        return f"no run of {source} on {day} is known to have left it without a commit"
+        return f"no run of {source} on {day} is known that could have left it without a commit"
     return ""
 
 
 def _could_write(run: Row, file: StoredFile) -> bool:
-    """Tell whether a file was written while a run worked."""
+    """Tell whether a file was written between the start and the end of a run."""
     return bool(run["started_at"] - TOLERANCE <= file.modified <= run["finished_at"] + TOLERANCE)
 
 
@@ -189,8 +192,8 @@ def _total(plan: PrunePlan) -> Iterator[str]:
     for layer in ("local", "quarantine", "raw"):
         sizes = [doomed.file.size_bytes for doomed in plan.doomed if doomed.layer == layer]
         if sizes:
-            of = f" of {plan.files[layer]}" if layer in plan.files else ""
-            yield f"{layer}: {len(sizes)}{of} files, {sum(sizes)} bytes to delete"
+            total = f" of {plan.files[layer]}" if layer in plan.files else ""
+            yield f"{layer}: {len(sizes)}{total} files, {sum(sizes)} bytes to delete"
 
 
 def _require_small(stores: Stores, plan: PrunePlan) -> None:
@@ -215,20 +218,21 @@ def _require_clock(stores: Stores, clock: Clock) -> None:
 
 
 def _delete(stores: Stores, plan: PrunePlan) -> Iterator[str]:
-    """Delete, day by day under the day's lock: a run at work may be about to commit a file, or may have since."""
+    """Delete the files, day by day under the day's lock: a run may be about to commit a file, or has just done it."""
     local, deleted = fsspec.filesystem("file"), 0
-    for doomed in (copy for copy in plan.doomed if copy.day is None):
-        local.rm_file(doomed.file.path)
-        deleted += 1
-    others = sorted((item for item in plan.doomed if item.day), key=lambda item: (item.day, item.layer, item.file.path))
-    for day, group in groupby(others, key=lambda item: item.day):
-        if day is None:
-            continue
+    days: defaultdict[SourceDay, list[Doomed]] = defaultdict(list)
+    for doomed in sorted(plan.doomed, key=lambda item: (item.layer, item.file.path)):
+        if doomed.day:
+            days[doomed.day].append(doomed)
+        else:
+            local.rm_file(doomed.file.path)
+            deleted += 1
+    for day in sorted(days):
         with hold_lock(stores.engine, *day) as held:
             named = _read_named(stores, day) if held else set()
-            for doomed in group:
+            for doomed in days[day]:
                 if not held or doomed.file.path in named:
-                    yield f"kept {doomed.name}: a run of its date is at work, or has committed it"
+                    yield f"kept {doomed.name}: a run of its date is working, or has committed it"
                     continue
                 stores.lake.rm_file(doomed.file.path)
                 deleted += 1
@@ -236,7 +240,5 @@ def _delete(stores: Stores, plan: PrunePlan) -> Iterator[str]:
 
 
 def _read_named(stores: Stores, day: SourceDay) -> set[str]:
-    columns = ingestion_batches.c
     with stores.engine.connect() as connection:
-        commits = read_commits(connection, (columns.source == day[0]) & (columns.logical_date == day[1]))
-    return _list_named(stores, commits)
+        return _list_named(stores, read_commits(connection, of_day(ingestion_batches, *day)))

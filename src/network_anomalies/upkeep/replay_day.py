@@ -1,4 +1,4 @@
-"""What is in quarantine, put through today's gate again."""
+"""`kedro replay`: puts quarantined rows through the present gate again."""
 
 from datetime import date
 from pathlib import Path
@@ -17,14 +17,14 @@ def replay_day(root: Path, env: str | None, source: str, day: date, rule: str | 
     """Run the pipeline `replay` of a source and day.
 
     Args:
-        root: of the project.
+        root: root of the project.
         env: Kedro's environment.
-        source: whose rows.
+        source: name of the source.
         day: the logical date.
         rule: only rows that broke this rule; None means all.
 
     Raises:
-        ProjectError: there is no such batch, nothing of it is in quarantine, or nothing that broke the rule.
+        ProjectError: there is no such batch, or quarantine holds no rows of it, or none that broke the rule.
     """
     engine = load_stores(env, root).engine
     ensure_schema(engine)
@@ -35,10 +35,10 @@ def replay_day(root: Path, env: str | None, source: str, day: date, rule: str | 
 
 
 def require_rejects(engine: Engine, source: str, day: date) -> None:
-    """Refuse a source and day that has nothing in quarantine, before a run opens.
+    """Check before a run that a source and day has rows in quarantine.
 
     Raises:
-        ProjectError: it has none; names what there is.
+        ProjectError: it has none; the error names the sources or days that have a batch.
     """
     batch = read_batch(engine, source, day)
     if batch is None:
@@ -50,9 +50,9 @@ def require_rejects(engine: Engine, source: str, day: date) -> None:
 def _read_days(engine: Engine) -> dict[str, tuple[date, date]]:
     """Return the first and the last day of each source that has events."""
     columns = ingestion_batches.c
-    ends = select(columns.source, func.min(columns.logical_date), func.max(columns.logical_date))
+    query = select(columns.source, func.min(columns.logical_date), func.max(columns.logical_date))
     with engine.connect() as connection:
-        rows = connection.execute(ends.group_by(columns.source).order_by(columns.source)).all()
+        rows = connection.execute(query.group_by(columns.source).order_by(columns.source)).all()
     return {source: (first, last) for source, first, last in rows}
 
 
@@ -62,4 +62,4 @@ def _describe_missing(known: dict[str, tuple[date, date]], source: str, day: dat
     if source not in known:
         return f"there is no source {source}: there are {', '.join(known)}"
     first, last = known[source]
-    return f"source {source} has no batch on {day}: its days lie from {first} to {last}"
+    return f"source {source} has no batch on {day}: its days are from {first} to {last}"

@@ -1,14 +1,15 @@
-"""The RAW part of a lost or older registry, made again from the manifests of the lake."""
+"""`kedro restore`: rebuilds the RAW part of a lost or older registry from the lake's manifests."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 
-from sqlalchemy import Connection, and_, func, select, true
+from sqlalchemy import Connection, func, select, true
 from sqlalchemy.exc import IntegrityError
 
 from network_anomalies.errors import ProjectError, explain
+from network_anomalies.registry.conditions import of_day
 from network_anomalies.registry.engine import ensure_schema
 from network_anomalies.registry.locks import hold_lock
 from network_anomalies.registry.manifests import FOLDER, Commit, read_commits
@@ -22,13 +23,13 @@ from network_anomalies.upkeep.stores import Stores, list_files
 
 @dataclass(frozen=True)
 class DayOutcome:
-    """What became of a day.
+    """The result for a day.
 
     Attributes:
         day: source and date.
         restored: the revisions that were inserted.
-        known: how many revisions were there already.
-        notes: what else there is to say, in words.
+        known: number of revisions that were in the registry already.
+        notes: remarks in words.
         refusal: why nothing was done, or "".
     """
 
@@ -39,7 +40,7 @@ class DayOutcome:
     refusal: str = ""
 
     def lines(self, verb: str) -> Iterator[str]:
-        """Say it line by line."""
+        """Yield the result in words, line by line."""
         name = f"{self.day[0]} on {self.day[1]}"
         if self.refusal:
             yield f"REFUSED {name}: {self.refusal}"
@@ -50,7 +51,7 @@ class DayOutcome:
 
 @dataclass
 class Restoration:
-    """The sum of what became of all days."""
+    """The sums of all days."""
 
     restored: int = 0
     known: int = 0
@@ -58,7 +59,7 @@ class Restoration:
     days: defaultdict[str, list[date]] = field(default_factory=lambda: defaultdict(list))
 
     def add(self, outcome: DayOutcome) -> None:
-        """Count a day."""
+        """Add a day to the sums."""
         source, day = outcome.day
         self.restored += len(outcome.restored)
         self.known += outcome.known
@@ -67,7 +68,7 @@ class Restoration:
             self.days[source].append(day)
 
     def lines(self, verb: str, env: str | None) -> Iterator[str]:
-        """Say the sum, what the lake cannot tell, and the commands that make it again."""
+        """Yield what was not restored, the commands that make it again, and the sums."""
         if self.restored:
             yield "not restored: runs that committed nothing, silver, models, champions, alerts. Make them again:"
         option = f" --env {env}" if env else ""
@@ -78,17 +79,17 @@ class Restoration:
 
 
 def restore_registry(stores: Stores, only_list: bool = False) -> Iterator[DayOutcome]:
-    """Insert into the registry what it lacks of the commits that the lake has manifests of, day by day.
+    """Insert the commits that have a manifest in the lake and are not in the registry, day by day.
 
-    Each day is one transaction under that day's lock. What the registry knows stays as it is. A day whose manifests
-    cannot be trusted, or contradict the registry, is refused, and the others go on.
+    Each day is one transaction under that day's lock. Existing rows stay as they are. A day whose manifests cannot be
+    trusted, or contradict the registry, is refused; the other days go on.
 
     Args:
         stores: the lake, and the registry, which may be lost, empty, or an older copy.
-        only_list: say what would be done, do nothing.
+        only_list: say what would be done, and do nothing.
 
     Raises:
-        ProjectError: a served registry has no schema, or the lake has objects of before there were manifests only.
+        ProjectError: a PostgreSQL registry has no schema, or RAW has files but no manifest.
     """
     ensure_schema(stores.engine)
     abandon_dead_runs(stores.engine)
@@ -120,29 +121,27 @@ def _restore_day(
 
 
 def _insert_missing(stores: Stores, day: SourceDay, manifests: Sequence[StoredManifest]) -> DayPlan:
-    """Look again under the day's lock, and insert what is still missing."""
-    of_day = and_(ingestion_batches.c.source == day[0], ingestion_batches.c.logical_date == day[1])
+    """Plan again under the day's lock, and insert what is still missing."""
     with hold_lock(stores.engine, *day) as held:
         if not held:
-            raise ProjectError("a run of it is at work: run `kedro restore` again when that is done")
-        with transaction(stores.engine, _ask_for(manifests)) as connection:
-            registered = read_commits(connection, of_day)
+            raise ProjectError("a run of this day is working: run `kedro restore` again when the run has ended")
+        with transaction(stores.engine, _are_registered(manifests)) as connection:
+            registered = read_commits(connection, of_day(ingestion_batches, *day))
             plan = plan_day(manifests, registered)
             if plan.missing:
                 insert_commits(connection, plan, registered, stores.uris["raw"])
     return plan
 
 
-def _ask_for(manifests: Iterable[StoredManifest]) -> TookPlace:
-    """Return the question whether the batches of all manifests are in the registry."""
-    runs = {manifest.commit.batch["run_id"] for manifest in manifests if manifest.commit}
+def _are_registered(manifests: Iterable[StoredManifest]) -> TookPlace:
+    """Return a function that tells whether the batches of all manifests are in the registry."""
+    run_ids = {manifest.commit.batch["run_id"] for manifest in manifests if manifest.commit}
 
-    def ask(connection: Connection) -> bool:
-        columns = ingestion_batches.c
-        found = select(func.count()).select_from(ingestion_batches).where(columns.run_id.in_(runs))
-        return connection.execute(found).scalar() == len(runs)
+    def count_rows(connection: Connection) -> bool:
+        query = select(func.count()).select_from(ingestion_batches).where(ingestion_batches.c.run_id.in_(run_ids))
+        return connection.execute(query).scalar() == len(run_ids)
 
-    return ask
+    return count_rows
 
 
 def _group(manifests: Iterable[StoredManifest]) -> dict[SourceDay, list[StoredManifest]]:

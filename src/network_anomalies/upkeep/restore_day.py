@@ -1,12 +1,13 @@
-"""What the manifests of one day mean for the registry: which revisions it lacks, and what they contradict."""
+"""The manifests of one day compared with the registry: which revisions are missing, and what contradicts it."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
 
-from sqlalchemy import Connection, and_, insert, select, update
+from sqlalchemy import Connection, insert, select, update
 
 from network_anomalies.errors import ProjectError
+from network_anomalies.registry.conditions import of_day
 from network_anomalies.registry.manifests import Commit, Row
 from network_anomalies.registry.stage_log import StageEvent, insert_stage
 from network_anomalies.registry.tables import (
@@ -25,12 +26,12 @@ SourceDay = tuple[str, date]
 
 @dataclass(frozen=True)
 class DayPlan:
-    """What is to be done about a day.
+    """What to do for a day.
 
     Attributes:
-        missing: manifests of the revisions that the registry lacks, in their order.
-        known: how many revisions the registry and the lake have alike.
-        notes: what else there is to say, in words.
+        missing: manifests of the revisions that the registry lacks, by revision.
+        known: number of revisions that both the registry and the lake have.
+        notes: remarks in words.
     """
 
     missing: Sequence[StoredManifest]
@@ -39,10 +40,10 @@ class DayPlan:
 
 
 def plan_day(manifests: Sequence[StoredManifest], registered: Sequence[Commit]) -> DayPlan:
-    """Compare the manifests of a day to what the registry knows of it.
+    """Compare the manifests of a day with the registry.
 
     Raises:
-        ProjectError: a manifest cannot be trusted, two are of one revision, or one contradicts the registry.
+        ProjectError: a manifest cannot be trusted, two have the same revision, or one contradicts the registry.
     """
     if faults := [manifest.fault for manifest in manifests if manifest.fault]:
         raise ProjectError("; ".join(faults))
@@ -61,10 +62,10 @@ def plan_day(manifests: Sequence[StoredManifest], registered: Sequence[Commit]) 
 
 
 def insert_commits(connection: Connection, plan: DayPlan, registered: Sequence[Commit], raw_uri: str) -> None:
-    """Insert the revisions that a day lacks, and make the highest one of all current.
+    """Insert the revisions that a day lacks, and make the highest revision current.
 
     Raises:
-        ProjectError: a manifest contradicts what the registry knows of its source or run.
+        ProjectError: a manifest contradicts the registry's row of its source or run.
     """
     source, day = plan.missing[0].day
     for manifest in plan.missing:
@@ -73,21 +74,20 @@ def insert_commits(connection: Connection, plan: DayPlan, registered: Sequence[C
             _record_ingestion(connection, manifest.commit.batch)
     ahead = [commit.batch for commit in registered if commit.batch["revision"] > plan.missing[-1].name.revision]
     if ahead:
-        _record_ingestion(connection, ahead[-1])  # the latest row of the log is to be that of the current revision
+        _record_ingestion(connection, ahead[-1])  # the latest row must be that of the current revision
     highest = ahead[-1]["revision"] if ahead else plan.missing[-1].name.revision
     for table in (ingestion_batches, ingestion_events):
-        columns = table.c
-        of_day = and_(columns.source == source, columns.logical_date == day)
-        connection.execute(update(table).where(of_day).values(status="SUPERSEDED"))
-        connection.execute(update(table).where(of_day, columns.revision == highest).values(status="SUCCESS"))
+        same_day = of_day(table, source, day)
+        connection.execute(update(table).where(same_day).values(status="SUPERSEDED"))
+        connection.execute(update(table).where(same_day, table.c.revision == highest).values(status="SUCCESS"))
 
 
 def _require_equal(registered: Commit, manifest: StoredManifest) -> None:
-    if manifest.commit and (found := compare_commits(registered, manifest.commit)):
-        more = f" and {len(found) - 1} more" if len(found) > 1 else ""
+    if manifest.commit and (differences := compare_commits(registered, manifest.commit)):
+        more = f" and {len(differences) - 1} more" if len(differences) > 1 else ""
         raise ProjectError(
-            f"the registry contradicts manifest {manifest.path}: {found[0]}{more}; "
-            "see `kedro verify`, then mend the registry or move the manifest away"
+            f"the registry contradicts manifest {manifest.path}: {differences[0]}{more}; "
+            "see `kedro verify`, then correct the registry or move the manifest away"
         )
 
 
@@ -100,11 +100,11 @@ def _describe_gaps(stored: set[int], known: set[int]) -> Iterator[str]:
 
 
 def _insert(connection: Connection, manifest: StoredManifest, commit: Commit, raw_uri: str) -> None:
-    batch, superseded = commit.batch, {"status": "SUPERSEDED"}
-    _settle_source(connection, manifest, commit)
-    _settle_run(connection, manifest, commit)
-    named = {"manifest_uri": f"{raw_uri}/{manifest.path}", "manifest_sha256": manifest.sha256}
-    connection.execute(insert(ingestion_batches), dict(batch) | named | superseded)
+    superseded = {"status": "SUPERSEDED"}
+    _ensure_source(connection, manifest, commit)
+    _ensure_run(connection, manifest, commit)
+    manifest_columns = {"manifest_uri": f"{raw_uri}/{manifest.path}", "manifest_sha256": manifest.sha256}
+    connection.execute(insert(ingestion_batches), dict(commit.batch) | manifest_columns | superseded)
     for table, rows in (
         (ingestion_events, [{**row, **superseded} for row in commit.objects]),
         (quarantine_objects, list(commit.quarantine)),
@@ -115,42 +115,42 @@ def _insert(connection: Connection, manifest: StoredManifest, commit: Commit, ra
 
 
 def _record_ingestion(connection: Connection, batch: Row) -> None:
-    """Add the row of ``stage_events`` that the commit added; what its run wrote beside the batch is not known."""
+    """Add the row of ``stage_events`` that the commit added. Other files that its run wrote are not known."""
     facts = list_ingestion_facts(batch["params_sha256"], batch["contract_version"])
-    about = (batch["source"], batch["logical_date"])
-    insert_stage(connection, StageEvent(batch["run_id"], "ingestion", *about, facts, ()))
+    key = (batch["source"], batch["logical_date"])
+    insert_stage(connection, StageEvent(batch["run_id"], "ingestion", *key, facts, ()))
 
 
-def _settle_source(connection: Connection, manifest: StoredManifest, commit: Commit) -> None:
-    """Make a source's row, or hold the one that is there to the manifest; its first batch is the earliest."""
-    due, seen = commit.source or {}, commit.batch["committed_at"]
-    named = sources.c.name == due["name"]
-    known = connection.execute(select(sources).where(named)).mappings().first()
-    if known is None:
-        connection.execute(insert(sources), {**due, "first_seen": seen})
+def _ensure_source(connection: Connection, manifest: StoredManifest, commit: Commit) -> None:
+    """Insert a source's row, or compare the existing row with the manifest; the earliest commit is ``first_seen``."""
+    listed, committed_at = commit.source or {}, commit.batch["committed_at"]
+    this_source = sources.c.name == listed["name"]
+    row = connection.execute(select(sources).where(this_source)).mappings().first()
+    if row is None:
+        connection.execute(insert(sources), {**listed, "first_seen": committed_at})
         return
-    _refuse_others(f"source {due['name']}", dict(known), due, manifest)
-    if known["first_seen"] > seen:
-        connection.execute(update(sources).where(named).values(first_seen=seen))
+    _require_columns(f"source {listed['name']}", dict(row), listed, manifest)
+    if row["first_seen"] > committed_at:
+        connection.execute(update(sources).where(this_source).values(first_seen=committed_at))
 
 
-def _settle_run(connection: Connection, manifest: StoredManifest, commit: Commit) -> None:
-    """Make the row of the run that committed, or complete the one that is there: an older copy saw it at work."""
-    due = commit.run or {}
-    this_run = pipeline_runs.c.run_id == due["run_id"]
+def _ensure_run(connection: Connection, manifest: StoredManifest, commit: Commit) -> None:
+    """Insert the row of the run that committed, or close the existing row: an older copy may have it as running."""
+    listed = commit.run or {}
+    this_run = pipeline_runs.c.run_id == listed["run_id"]
     outcome = {"status": "SUCCESS", "finished_at": commit.batch["committed_at"]}
-    known = connection.execute(select(pipeline_runs).where(this_run)).mappings().first()
-    if known is None:
-        connection.execute(insert(pipeline_runs), {**due, **outcome})
+    row = connection.execute(select(pipeline_runs).where(this_run)).mappings().first()
+    if row is None:
+        connection.execute(insert(pipeline_runs), {**listed, **outcome})
         return
-    _refuse_others(f"run {due['run_id']}", dict(known), due, manifest)
+    _require_columns(f"run {listed['run_id']}", dict(row), listed, manifest)
     connection.execute(update(pipeline_runs).where(this_run).values(**outcome, failed_node=None, error=None))
 
 
-def _refuse_others(name: str, known: Row, due: Row, manifest: StoredManifest) -> None:
-    for column, value in due.items():
-        if known[column] != value:
+def _require_columns(name: str, row: Row, listed: Row, manifest: StoredManifest) -> None:
+    for column, value in listed.items():
+        if row[column] != value:
             raise ProjectError(
-                f"the registry contradicts manifest {manifest.path}: {column} of {name} is {known[column]}, "
-                f"{value} in the manifest; mend the registry or move the manifest away"
+                f"the registry contradicts manifest {manifest.path}: {column} of {name} is {row[column]}, "
+                f"{value} in the manifest; correct the registry or move the manifest away"
             )

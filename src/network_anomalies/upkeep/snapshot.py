@@ -1,4 +1,4 @@
-"""What the registry says, read at one moment."""
+"""The registry's rows at one moment."""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -25,7 +25,7 @@ OWN_TABLES = {
     "training": training_events,
     "evaluation": evaluation_events,
 }
-"""Stages with a table of their own, a row for each run."""
+"""Stages that have a row for each run in a table of their own."""
 
 
 @dataclass(frozen=True)
@@ -34,12 +34,12 @@ class Snapshot:
 
     Attributes:
         commits: the batches, by source, date and revision.
-        stages: rows of ``stage_events`` in their order. Those of registrations are of all dates.
+        stages: rows of ``stage_events`` by number; those of registrations are of all dates.
         runs: rows of ``pipeline_runs``, by run id.
-        own_rows: of each stage with a table of its own, that table's rows.
+        own_rows: rows of the tables in ``OWN_TABLES``, by stage.
         models: all rows of ``models``.
-        promotions: all rows of ``promotions``, in their order.
-        alerts: rows of ``alerts`` by source and date.
+        promotions: all rows of ``promotions``, by number.
+        alerts: rows of ``alerts``, by source and date.
     """
 
     commits: Sequence[Commit]
@@ -53,13 +53,13 @@ class Snapshot:
 
 @dataclass(frozen=True)
 class Range:
-    """Dates from ``start`` to ``end``, both included; None is open."""
+    """Dates from ``start`` to ``end``, both included; None means no limit."""
 
     start: date | None = None
     end: date | None = None
 
     def __contains__(self, day: object) -> bool:
-        """Tell whether a date is in the range; what belongs to no date (None) is, if the range is open."""
+        """Tell whether a date is in the range. None, for a file without a date, is in a range without limits."""
         if not isinstance(day, date):
             return self.start is None and self.end is None
         return (self.start is None or day >= self.start) and (self.end is None or day <= self.end)
@@ -73,13 +73,13 @@ class Range:
 
 def read_snapshot(engine: Engine, dates: Range) -> Snapshot:
     """Read the registry's rows of some dates in one transaction."""
-    # SQLite has one writer, which the transaction keeps waiting; PostgreSQL must be told not to look twice.
+    # On SQLite a transaction keeps writers waiting. PostgreSQL shows other commits, except with this isolation level.
     with engine.connect() as connection:
         if engine.dialect.name == "postgresql":
             connection.execution_options(isolation_level="REPEATABLE READ")
-        raised = defaultdict(list)
+        alerts_by_day = defaultdict(list)
         for row in _read(connection, alerts, dates.of(alerts)):
-            raised[row["source"], row["logical_date"]].append(row)
+            alerts_by_day[row["source"], row["logical_date"]].append(row)
         registered = stage_events.c.stage == "registration"
         return Snapshot(
             commits=read_commits(connection, dates.of(ingestion_batches)),
@@ -88,7 +88,7 @@ def read_snapshot(engine: Engine, dates: Range) -> Snapshot:
             own_rows={stage: _read(connection, table, dates.of(table)) for stage, table in OWN_TABLES.items()},
             models=_read(connection, models, true()),
             promotions=_read(connection, promotions, true()),
-            alerts=raised,
+            alerts=alerts_by_day,
         )
 
 

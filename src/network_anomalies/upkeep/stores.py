@@ -26,7 +26,7 @@ class StoredFile:
 
 @dataclass(frozen=True)
 class Clock:
-    """The present instant, and whether the store says so or this machine."""
+    """The present instant, and whether it comes from the store or from this machine."""
 
     now: datetime
     is_the_stores: bool
@@ -39,10 +39,10 @@ class Stores:
     Attributes:
         engine: the registry.
         lake: the filesystem that holds the buckets.
-        buckets: bucket paths on it, by layer (`raw`, `quarantine`, ...).
-        uris: the same buckets as the registry names them: URLs, or paths relative to the project's root.
+        buckets: paths of the buckets on ``lake``, by layer (`raw`, `quarantine`, ...).
+        uris: the same buckets as they are in the registry: URLs, or paths relative to the project's root.
         local_copies: folder of `ingested_events`.
-        retention: the ages at which ``prune`` deletes.
+        retention: the ages from which ``prune`` deletes.
     """
 
     engine: Engine
@@ -53,7 +53,7 @@ class Stores:
     retention: RetentionParameters
 
     def locate(self, uri: str) -> str | None:
-        """Return the path on the lake's filesystem of a URI of the registry, None if it lies in no bucket."""
+        """Return the path on ``lake`` of a URI of the registry, None if it is in no bucket."""
         for layer, root in self.uris.items():
             if uri.startswith(f"{root}/"):
                 return self.buckets[layer] + uri.removeprefix(root)
@@ -61,9 +61,9 @@ class Stores:
 
 
 def load_stores(env: str | None, project_path: Path | None = None) -> Stores:
-    """Open the stores that the configuration of ``env`` names; nothing is read or made yet.
+    """Open the stores that the configuration of ``env`` names; this reads and makes nothing.
 
-    Relative paths of the configuration begin at the project's root, as they do in a run.
+    Relative paths of the configuration are relative to the project's root, as in a run.
     """
     with settings.SESSION_CLASS.create(project_path, env=env) as session:
         context = session.load_context()
@@ -81,21 +81,21 @@ def load_stores(env: str | None, project_path: Path | None = None) -> Stores:
 
 
 def setup_stores(stores: Stores) -> Iterator[str]:
-    """Make what is missing, and say of each thing whether it was made or there."""
+    """Make the buckets and the schema if they are missing; yield a line for each of them."""
     for bucket in stores.buckets.values():
-        made = _make_bucket(stores.lake, bucket)
-        yield f"bucket {Path(bucket).name}: {'made' if made else 'there'}"
+        is_new = _make_bucket(stores.lake, bucket)
+        yield f"bucket {Path(bucket).name}: {'made' if is_new else 'there'}"
     before = read_version(stores.engine)
     migrate(stores.engine)
     after = read_version(stores.engine)
-    done = f"there, version {after}" if before == after else f"made version {after} from {before or 'nothing'}"
-    yield f"registry schema: {done}"
+    change = f"there, version {after}" if before == after else f"made version {after} from {before or 'nothing'}"
+    yield f"registry schema: {change}"
 
 
 def read_clock(stores: Stores) -> Clock:
-    """Ask the store for the time, since its clock gave the files their ages.
+    """Return the time of the store, because its clock gave the files their times.
 
-    A local lake, and a store whose answers carry no date, leave this machine's clock.
+    For a local lake, and for a store whose answers have no date, it is this machine's time.
     """
     if "s3" in stores.lake.protocol:
         answer = stores.lake.call_s3("head_bucket", Bucket=stores.buckets["raw"])
@@ -105,14 +105,14 @@ def read_clock(stores: Stores) -> Clock:
 
 
 def list_files(filesystem: Any, folder: str) -> list[StoredFile]:
-    """Return every file below a folder, none if the folder is not there, in order of the paths."""
+    """Return every file below a folder, by path; none if there is no such folder."""
     filesystem.invalidate_cache(folder)
     found = filesystem.find(folder, detail=True) if filesystem.exists(folder) else {}
     return [StoredFile(path, int(info["size"]), _modified(info)) for path, info in sorted(found.items())]
 
 
 def _make_bucket(lake: Any, bucket: str) -> bool:
-    """Make a bucket unless it is there; one that another process makes meanwhile is there."""
+    """Make a bucket and return True; return False if it exists, or if another process makes it meanwhile."""
     if lake.exists(bucket):
         return False
     try:

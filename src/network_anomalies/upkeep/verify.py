@@ -1,4 +1,4 @@
-"""Everything that is stored, held to the registry, and the registry's rows to each other."""
+"""`kedro verify`: compares everything that is stored with the registry, and the registry's rows with each other."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -22,7 +22,7 @@ from network_anomalies.upkeep.verify_stages import (
     check_transformations,
     explain_faults,
     list_outputs,
-    list_runs_at_work,
+    list_running,
 )
 
 _PLACE = re.compile(r"(?:_manifests/)?([a-z0-9][a-z0-9_-]*)/(\d{4}-\d\d-\d\d)/[^/]+")
@@ -30,14 +30,14 @@ _PLACE = re.compile(r"(?:_manifests/)?([a-z0-9][a-z0-9_-]*)/(\d{4}-\d\d-\d\d)/[^
 
 @dataclass
 class Verification:
-    """What was found.
+    """The result of a verification.
 
     Attributes:
-        objects: how many RAW objects were read.
-        rows: how many events they hold by their rows.
-        files: how many other objects and files were read.
-        abandoned: how many dead runs were closed.
-        mismatches: what is not as it was registered, in words.
+        objects: number of RAW objects that were read.
+        rows: number of events in them, as registered.
+        files: number of other objects and files that were read.
+        abandoned: number of dead runs that were closed.
+        mismatches: differences from the registry, in words.
         notes: what was completed, or could not be judged, in words.
         orphans: files in the RAW bucket that no batch names.
     """
@@ -51,7 +51,7 @@ class Verification:
     orphans: list[StoredFile] = field(default_factory=list)
 
     def lines(self) -> Iterator[str]:
-        """Say it line by line, the sum last."""
+        """Yield the result line by line, and the sums last."""
         yield from (f"MISMATCH {mismatch}" for mismatch in self.mismatches)
         yield from (f"orphan {orphan.path} ({orphan.size_bytes} bytes)" for orphan in self.orphans)
         yield from self.notes
@@ -62,45 +62,45 @@ class Verification:
 
 
 def verify_stores(stores: Stores, start: date | None, end: date | None) -> Verification:
-    """Hold everything of the dates from ``start`` to ``end``, both included, to what was registered; None is open.
+    """Compare everything of the dates from ``start`` to ``end``, both included, with the registry; None: no limit.
 
-    Every object and file is read once, however many rows name it, and one is held in memory at a time. A batch whose
-    manifest is missing gets it written.
+    Every object and file is read once, even if several rows name it; one at a time is in memory. If the manifest of a
+    batch is missing, it is written.
     """
     ensure_schema(stores.engine)
     dates = Range(start, end)
-    found = Verification(abandoned=abandon_dead_runs(stores.engine))
-    # The bucket first: a manifest that is listed belongs to a batch that was committed before.
+    report = Verification(abandoned=abandon_dead_runs(stores.engine))
+    # List the bucket before reading the registry: then each listed manifest has its batch in the registry.
     stored = [file for file in list_files(stores.lake, stores.buckets["raw"]) if date_of(stores, file) in dates]
     manifests = read_manifests(stores, stored)
     snapshot = read_snapshot(stores.engine, dates)
     faults, written = check_manifests(stores, snapshot.commits, manifests)
-    at_work = [f"{run['source']} on {run['logical_date']}" for run in list_runs_at_work(snapshot)]
-    found.notes = [*written, *(f"a run of {day} is at work: verify that day again when it is done" for day in at_work)]
-    found.mismatches += [*faults, *check_states(snapshot.commits)]
+    running = [f"{run['source']} on {run['logical_date']}" for run in list_running(snapshot)]
+    report.notes = [*written, *(f"a run of {day} is working: verify that day again after the run" for day in running)]
+    report.mismatches += [*faults, *check_states(snapshot.commits)]
     for commit in snapshot.commits:
-        found.mismatches += check_rows(commit)
-    _read_objects(stores, snapshot, found)
-    found.mismatches += check_log(snapshot, dates)
-    found.mismatches += [*check_own_rows(snapshot), *check_transformations(snapshot), *check_alerts(snapshot, dates)]
-    found.mismatches += [*check_models(snapshot, dates), *check_decisions(snapshot)]
-    _read_outputs(stores, snapshot, dates, found)
-    found.orphans = find_orphans(stores, stored, snapshot.commits)
-    if None in dates and not snapshot.commits and any(is_ours(stores, file) for file in found.orphans):
-        found.mismatches.append("the registry knows no batch, and there are objects in RAW: run `kedro restore`")
-    found.mismatches = list(dict.fromkeys(found.mismatches))
-    return found
+        report.mismatches += check_rows(commit)
+    _read_objects(stores, snapshot, report)
+    report.mismatches += check_log(snapshot, dates)
+    report.mismatches += [*check_own_rows(snapshot), *check_transformations(snapshot), *check_alerts(snapshot, dates)]
+    report.mismatches += [*check_models(snapshot, dates), *check_decisions(snapshot)]
+    _read_outputs(stores, snapshot, dates, report)
+    report.orphans = find_orphans(stores, stored, snapshot.commits)
+    if None in dates and not snapshot.commits and any(is_ours(stores, file) for file in report.orphans):
+        report.mismatches.append("the registry knows no batch, and there are objects in RAW: run `kedro restore`")
+    report.mismatches = list(dict.fromkeys(report.mismatches))
+    return report
 
 
 def find_orphans(stores: Stores, stored: Sequence[StoredFile], commits: Sequence[Commit]) -> list[StoredFile]:
-    """Return those of some files of the RAW bucket that no batch names and that are no manifests."""
+    """Return the files of the RAW bucket that no batch names and that are not manifests."""
     named = {list_path(stores, "raw", row) for commit in commits for row in commit.objects}
     root = f"{stores.buckets['raw']}/"
     return [file for file in stored if file.path not in named and not parse_name(file.path.removeprefix(root))]
 
 
 def place_of(stores: Stores, file: StoredFile, layer: str = "raw") -> tuple[str, date] | None:
-    """Return the source and date that a file of a bucket belongs to by its path, or None."""
+    """Return the source and date in the path of a file of a bucket, or None."""
     match = _PLACE.fullmatch(file.path.removeprefix(f"{stores.buckets[layer]}/"))
     try:
         return (match[1], date.fromisoformat(match[2])) if match else None
@@ -109,13 +109,13 @@ def place_of(stores: Stores, file: StoredFile, layer: str = "raw") -> tuple[str,
 
 
 def date_of(stores: Stores, file: StoredFile) -> date | None:
-    """Return the date that a file of the RAW bucket belongs to by its path, or None."""
+    """Return the date in the path of a file of the RAW bucket, or None."""
     place = place_of(stores, file)
     return place[1] if place else None
 
 
 def is_ours(stores: Stores, file: StoredFile, layer: str = "raw") -> bool:
-    """Tell whether a file of a bucket has the name of an object that this project writes, finished or not."""
+    """Tell whether a file of a bucket has the name of an object, or of a temporary file, of this project."""
     return place_of(stores, file, layer) is not None and bool(_NAMES[layer].fullmatch(file.path.rpartition("/")[2]))
 
 
@@ -123,23 +123,23 @@ _NAMES = {
     "raw": re.compile(r"\.?network_events_\d{8}T\d{6}Z_\d{4,}_[0-9a-f]{12}\.parquet(\.[0-9a-f]{8}\.tmp)?"),
     "quarantine": re.compile(r"\.?quarantined_events_\d{4,}_[0-9a-f]{12}\.parquet(\.[0-9a-f]{8}\.tmp)?"),
 }
-"""Names of objects, and of the temporary files that a killed write on a local disk leaves."""
+"""Names of objects, and of the temporary files that a killed process leaves on a local disk."""
 
 
-def _read_objects(stores: Stores, snapshot: Snapshot, found: Verification) -> None:
+def _read_objects(stores: Stores, snapshot: Snapshot, report: Verification) -> None:
     for rows, faults in check_objects(stores, snapshot.commits):
-        found.objects += 1
-        found.rows += rows
-        found.mismatches += faults
+        report.objects += 1
+        report.rows += rows
+        report.mismatches += faults
     for faults in check_quarantine(stores, snapshot.commits):
-        found.files += 1
-        found.mismatches += faults
+        report.files += 1
+        report.mismatches += faults
 
 
-def _read_outputs(stores: Stores, snapshot: Snapshot, dates: Range, found: Verification) -> None:
+def _read_outputs(stores: Stores, snapshot: Snapshot, dates: Range, report: Verification) -> None:
     outputs = list_outputs(snapshot, dates)
-    found.files += len(outputs)
+    report.files += len(outputs)
     faults = [fault for output in outputs if (fault := check_output(stores, output))]
-    mismatches, open_questions = explain_faults(stores.engine, snapshot, faults)
-    found.mismatches += mismatches
-    found.notes += open_questions
+    mismatches, notes = explain_faults(stores.engine, snapshot, faults)
+    report.mismatches += mismatches
+    report.notes += notes

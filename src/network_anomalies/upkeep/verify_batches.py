@@ -1,4 +1,4 @@
-"""Committed batches: their rows held to each other and to their manifests."""
+"""Committed batches: their rows compared with each other and with their manifests."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
@@ -9,7 +9,7 @@ from sqlalchemy import select
 
 from network_anomalies.datasets.write_once import create_object
 from network_anomalies.events.parts import digest_contents
-from network_anomalies.registry.batches import settle_manifest
+from network_anomalies.registry.batches import ensure_manifest
 from network_anomalies.registry.manifests import Commit, Row, encode_manifest
 from network_anomalies.registry.tables import ingestion_batches
 from network_anomalies.registry.transactions import transaction
@@ -17,11 +17,11 @@ from network_anomalies.upkeep.lake_manifests import StoredManifest, compare_comm
 from network_anomalies.upkeep.stores import Stores
 
 SHARED_COLUMNS = ("source", "logical_date", "revision", "contract_version", "status")
-"""Columns that an object's row has in common with its batch."""
+"""Columns in which an object's row must equal its batch's row."""
 
 
 def check_states(commits: Sequence[Commit]) -> Iterator[str]:
-    """Hold the status of the batches to the rule: of each source and date the highest revision is current."""
+    """Check that the highest revision of each source and date is current, and no other."""
     days: defaultdict[tuple[str, date], list[Row]] = defaultdict(list)
     for commit in commits:
         days[commit.batch["source"], commit.batch["logical_date"]].append(commit.batch)
@@ -34,7 +34,7 @@ def check_states(commits: Sequence[Commit]) -> Iterator[str]:
 
 
 def check_rows(commit: Commit) -> Iterator[str]:
-    """Hold a batch's row to those of its objects, and the rows of the objects to the batch's."""
+    """Compare a batch's row with the sums of its objects' rows, and each object's row with the batch's row."""
     batch, objects = commit.batch, commit.objects
     sums = {
         "parts": len(objects),
@@ -44,7 +44,7 @@ def check_rows(commit: Commit) -> Iterator[str]:
         "min_timestamp": min((row["min_timestamp"] for row in objects), default=None),
         "max_timestamp": max((row["max_timestamp"] for row in objects), default=None),
     }
-    if commit.quarantine:  # batches of before there were such rows have none
+    if commit.quarantine:  # batches of an early version have no such rows
         sums["rejected"] = sum(row["record_count"] for row in commit.quarantine)
     for column, value in sums.items():
         if batch[column] != value:
@@ -60,7 +60,7 @@ def check_rows(commit: Commit) -> Iterator[str]:
 def check_manifests(
     stores: Stores, commits: Sequence[Commit], manifests: Sequence[StoredManifest]
 ) -> tuple[list[str], list[str]]:
-    """Hold the batches' rows to their manifests, and write those that a crash kept from being written.
+    """Compare the batches' rows with their manifests, and write manifests that are missing after a crash.
 
     Returns:
         The faults, and the manifests that were written, both in words.
@@ -75,20 +75,20 @@ def check_manifests(
         if stored := revisions.pop(key, []):
             faults += _compare_manifests(stores, commit, stored)
         elif commit.batch["manifest_sha256"] in (None, encode_manifest(commit).sha256):
-            written.append(f"manifest of {commit.name} was missing, and is written now: {_write(stores, commit)}")
+            written.append(f"manifest of {commit.name} was missing, and has been written: {_write(stores, commit)}")
         else:
             faults.append(f"batch {commit.name}: its manifest is missing, and its rows were altered since the commit")
     for manifest in (manifest for stored in revisions.values() for manifest in stored):
-        named = f"{manifest.name.source} on {manifest.name.logical_date}, revision {manifest.name.revision}"
-        unknown = f"manifest {manifest.path} is of {named}, which the registry does not know: run `kedro restore`"
+        batch = f"{manifest.name.source} on {manifest.name.logical_date}, revision {manifest.name.revision}"
+        unknown = f"manifest {manifest.path} is of {batch}, which the registry does not know: run `kedro restore`"
         faults.append(manifest.fault or unknown)
     return faults, written
 
 
 def _compare_manifests(stores: Stores, commit: Commit, stored: Iterable[StoredManifest]) -> Iterator[str]:
-    """Compare a batch to its manifest; a second one of the same revision is a fault of its own."""
-    due = encode_manifest(commit)
-    ordered = sorted(stored, key=lambda manifest: manifest.path != due.path)
+    """Compare a batch with its manifest; a second manifest of the same revision is a fault."""
+    expected = encode_manifest(commit)
+    ordered = sorted(stored, key=lambda manifest: manifest.path != expected.path)
     if ordered[0].commit is None:
         yield ordered[0].fault
     else:
@@ -97,20 +97,21 @@ def _compare_manifests(stores: Stores, commit: Commit, stored: Iterable[StoredMa
     named = commit.batch["manifest_uri"], (commit.batch["manifest_sha256"] or "")[:12]
     if named != (uri, ordered[0].name.digits):
         yield f"batch {commit.name}: manifest_uri and manifest_sha256 are {named[0]} {named[1]}, its manifest is {uri}"
-    elif ordered[0].path == due.path and commit.batch["manifest_sha256"] != due.sha256:
-        yield f"batch {commit.name}: manifest_sha256 is {commit.batch['manifest_sha256']}, its rows give {due.sha256}"
-    for other in ordered[1:]:
-        yield f"manifest {other.path} is a second one of {commit.name}, which the registry does not name"
+    elif ordered[0].path == expected.path and commit.batch["manifest_sha256"] != expected.sha256:
+        given = commit.batch["manifest_sha256"]
+        yield f"batch {commit.name}: manifest_sha256 is {given}, its rows give {expected.sha256}"
+    for second in ordered[1:]:
+        yield f"manifest {second.path} is a second one of {commit.name}, which the registry does not name"
 
 
 def _write(stores: Stores, commit: Commit) -> str:
-    """Write the manifest of a batch, one of before there were manifests or one that a crash left without."""
+    """Write the manifest of a batch and return its path; name it in the batch's row if the row names none."""
     manifest = encode_manifest(commit)
     if commit.batch["manifest_sha256"] is None:
         of_run = ingestion_batches.c.run_id == commit.batch["run_id"]
         named = select(ingestion_batches.c.run_id).where(of_run, ingestion_batches.c.manifest_sha256 == manifest.sha256)
-        with transaction(stores.engine, lambda asked: asked.execute(named).first() is not None) as connection:
-            manifest = settle_manifest(connection, commit.batch, stores.uris["raw"])
-    with suppress(FileExistsError):  # the run that committed the batch wrote it meanwhile
+        with transaction(stores.engine, lambda other: other.execute(named).first() is not None) as connection:
+            manifest = ensure_manifest(connection, commit.batch, stores.uris["raw"])
+    with suppress(FileExistsError):  # the run that committed the batch has just written it
         create_object(stores.lake, f"{stores.buckets['raw']}/{manifest.path}", manifest.data)
     return manifest.path

@@ -1,4 +1,4 @@
-"""Models and the decisions about them: rows held to trainings, registrations and each other."""
+"""Models and decisions about champions: rows compared with trainings, registrations and each other."""
 
 from collections.abc import Iterator, Mapping
 
@@ -8,11 +8,11 @@ from network_anomalies.upkeep.snapshot import Range, Snapshot
 from network_anomalies.upkeep.verify_stages import is_from_before, name_event
 
 SHARED_COLUMNS = ("source", "model_sha256", "model_uri")
-"""Columns that a model's row has in common with that of its training."""
+"""Columns in which a model's row must equal the row of its training."""
 
 
 def check_models(snapshot: Snapshot, dates: Range) -> Iterator[str]:
-    """Hold the models that were trained for some dates to their trainings and registrations."""
+    """Compare the models that were trained for some dates with their trainings and registrations."""
     trainings = {row["run_id"]: row for row in snapshot.own_rows["training"]}
     registered = [event for event in snapshot.stages if event["stage"] == "registration"]
     cards = {item["uri"]: event for event in registered for item in event["outputs"]}
@@ -28,7 +28,7 @@ def check_models(snapshot: Snapshot, dates: Range) -> Iterator[str]:
             if model[column] != training[column]:
                 yield f"{name}: {column} is {model[column]}, {training[column]} in training_events"
         if event is None and model["run_id"] not in before:
-            yield f"{name}: no row of stage_events vouches for it and its card {model['card_uri']}"
+            yield f"{name}: no row of stage_events names it and its card {model['card_uri']}"
         elif event is not None and digest_model(model) != event["record_sha256"]:
             yield f"{name}: it was altered, or record_sha256 of {name_event(event)} was"
     known = {model["card_uri"] for model in snapshot.models}
@@ -38,7 +38,7 @@ def check_models(snapshot: Snapshot, dates: Range) -> Iterator[str]:
 
 
 def check_decisions(snapshot: Snapshot) -> Iterator[str]:
-    """Hold the models' states to the decisions, of which there is one a day at most that holds."""
+    """Compare the status of the models with the decisions about champions."""
     versions = {(model["source"], model["version"]) for model in snapshot.models}
     decided: dict[tuple[str, int], Row] = {}
     champions: dict[str, Row] = {}

@@ -1,4 +1,4 @@
-"""The objects of RAW and of quarantine: their bytes held to the registry's rows, one object in memory."""
+"""The objects of RAW and of quarantine: their bytes compared with the registry's rows, one object at a time."""
 
 import hashlib
 from collections import defaultdict
@@ -19,15 +19,15 @@ from network_anomalies.upkeep.stores import Stores
 
 @dataclass(frozen=True)
 class ObjectFacts:
-    """What an object's bytes say.
+    """Facts that were read from an object's bytes.
 
     Attributes:
-        object_sha256: of the bytes.
-        size_bytes: how many there are.
-        record_count: rows in them, None if they cannot be read.
-        values: what else the registry has columns for; None for what bytes that are no events cannot tell.
-        contract_version: of the footer.
-        broken: the rules of the contract that rows break, and how many do.
+        object_sha256: sha256 of the bytes.
+        size_bytes: number of bytes.
+        record_count: number of rows, None if the bytes cannot be read.
+        values: values of other columns of the registry; None for values that could not be read.
+        contract_version: contract version in the Parquet footer.
+        broken: number of rows that break a rule of the contract, by rule.
     """
 
     object_sha256: str
@@ -39,7 +39,7 @@ class ObjectFacts:
 
 
 def check_objects(stores: Stores, commits: Sequence[Commit]) -> Iterator[tuple[int, list[str]]]:
-    """Hold every RAW object to every row that names it; yields its rows and its faults, one object in memory."""
+    """Compare every RAW object with every row that names it; yield its number of rows and its faults."""
     named: defaultdict[str, list[Row]] = defaultdict(list)
     for row in (row for commit in commits for row in commit.objects):
         named[list_path(stores, "raw", row)].append(row)
@@ -48,19 +48,19 @@ def check_objects(stores: Stores, commits: Sequence[Commit]) -> Iterator[tuple[i
         versions = [row["contract_version"] for row in rows]
         faults = [fault for row in rows for fault in _compare(facts, row)]
         if facts and facts.record_count and facts.contract_version not in versions:
-            faults.append(f"its footer says contract {facts.contract_version}, registered {versions[0]}")
+            faults.append(f"its footer has contract {facts.contract_version}, registered {versions[0]}")
         for row in rows:
             faults += _check_place(stores, "raw", row)
         yield rows[0]["record_count"], [f"{path}: {fault}" for fault in dict.fromkeys(faults)]
 
 
 def check_quarantine(stores: Stores, commits: Sequence[Commit]) -> Iterator[list[str]]:
-    """Hold every object in quarantine that a batch names to its rows; yields its faults, one object in memory."""
+    """Compare every object in quarantine with every row that names it; yield its faults."""
     named: defaultdict[str, list[Row]] = defaultdict(list)
     for commit in commits:
-        place = {name: commit.batch[name] for name in ("source", "logical_date")}
+        day = {name: commit.batch[name] for name in ("source", "logical_date")}
         for row in commit.quarantine:
-            named[list_path(stores, "quarantine", {**row, **place})].append({**row, **place})
+            named[list_path(stores, "quarantine", {**row, **day})].append({**row, **day})
     for path, rows in named.items():
         facts = _examine_rejects(stores, path)
         faults = [fault for row in rows for fault in (*_compare(facts, row), *_check_place(stores, "quarantine", row))]
@@ -68,12 +68,12 @@ def check_quarantine(stores: Stores, commits: Sequence[Commit]) -> Iterator[list
 
 
 def list_path(stores: Stores, layer: str, row: Row) -> str:
-    """Return where the object of a row must lie, by its source, date and file name."""
+    """Return the path that the object of a row must have, by its source, date and file name."""
     return "/".join((stores.buckets[layer], row["source"], str(row["logical_date"]), row["file_name"]))
 
 
 def _examine(stores: Stores, path: str, logical_date: date) -> ObjectFacts | None:
-    """Return what an object's bytes say, None if it is missing."""
+    """Return the facts of an object's bytes, None if the object is missing."""
     try:
         data = stores.lake.cat_file(path)
     except FileNotFoundError:
@@ -118,13 +118,13 @@ def _compare(facts: ObjectFacts | None, row: Row) -> list[str]:
 
 
 def _check_place(stores: Stores, layer: str, row: Row) -> Iterator[str]:
-    """Hold a row's file name to its part, first instant and digest, and its URI to source, date and file name."""
+    """Check that a row's file name and URI agree with its other columns."""
     if layer == "raw":
-        due = name_part(row["min_timestamp"], row["part"], row["object_sha256"])
+        expected = name_part(row["min_timestamp"], row["part"], row["object_sha256"])
     else:
-        due = f"quarantined_events_{row['part']:04d}_{row['object_sha256'][:12]}.parquet"
-    if row["file_name"] != due:
-        yield f"file_name is {row['file_name']}, part, first instant and digest give {due}"
+        expected = f"quarantined_events_{row['part']:04d}_{row['object_sha256'][:12]}.parquet"
+    if row["file_name"] != expected:
+        yield f"file_name is {row['file_name']}, part, first instant and digest give {expected}"
     uri = f"{stores.uris[layer]}/{row['source']}/{row['logical_date']}/{row['file_name']}"
     if row["object_uri"] != uri:
         yield f"object_uri is {row['object_uri']}, source, date and file name give {uri}"

@@ -1,6 +1,7 @@
-"""What stages recorded: their rows held to each other, and everything that they wrote to its digest."""
+"""The records of stages: their rows compared with each other, and files that stages wrote with their digests."""
 
 import hashlib
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -20,7 +21,7 @@ STAGES = ("ingestion", "truth", "transformation", "training", "evaluation", "reg
 
 @dataclass(frozen=True)
 class Output:
-    """A file or object that a stage wrote: its URI, the sha256 that the latest row names, and that row."""
+    """A file or object that a stage wrote: its URI, and the sha256 in the latest row that names it (``event``)."""
 
     uri: str
     sha256: str
@@ -29,14 +30,14 @@ class Output:
 
 @dataclass(frozen=True)
 class OutputFault:
-    """An output that is not what its row says; ``found`` is the sha256 of its bytes, None if it is missing."""
+    """An output whose sha256 differs from its row; ``sha256`` is that of its bytes, None if it is missing."""
 
     output: Output
-    found: str | None
+    sha256: str | None
 
 
 def check_log(snapshot: Snapshot, dates: Range) -> Iterator[str]:
-    """Hold each row of ``stage_events`` to itself, to its run, and to the batch that it is about."""
+    """Check the columns of each row of ``stage_events``, its run, and that each batch has a row."""
     for event in snapshot.stages:
         if event["logical_date"] not in dates:
             continue
@@ -56,20 +57,16 @@ def check_log(snapshot: Snapshot, dates: Range) -> Iterator[str]:
 
 
 def check_own_rows(snapshot: Snapshot) -> Iterator[str]:
-    """Hold the rows that stages have in tables of their own to the digests in ``stage_events``."""
+    """Compare the rows of stages' own tables with their digests in ``stage_events``."""
     for stage, table in OWN_TABLES.items():
-        vouching = {
-            event["run_id"]: event
-            for event in snapshot.stages
-            if event["stage"] == stage and (event["record_sha256"] or is_from_before(event))
-        }
+        events = _find_events(snapshot, stage)
         rows = {row["run_id"]: row for row in snapshot.own_rows[stage]}
-        for run_id in vouching.keys() - rows.keys():
-            yield f"{table.name} of run {run_id}: the row is missing, {name_event(vouching[run_id])} names it"
+        for run_id in events.keys() - rows.keys():
+            yield f"{table.name} of run {run_id}: the row is missing, {name_event(events[run_id])} names it"
         for run_id, row in rows.items():
-            event, name = vouching.get(run_id), f"{table.name} of run {run_id}"
+            event, name = events.get(run_id), f"{table.name} of run {run_id}"
             if event is None:
-                yield f"{name}: no row of stage_events vouches for it"
+                yield f"{name}: no row of stage_events names it"
             elif event["record_sha256"] and digest_rows([row], CHANGING) != event["record_sha256"]:
                 yield f"{name}: it was altered, or record_sha256 of {name_event(event)} was"
             elif stage in OWN_OBJECTS and set(OWN_OBJECTS[stage](row)) != set(_list_pairs(event["outputs"])):
@@ -77,16 +74,16 @@ def check_own_rows(snapshot: Snapshot) -> Iterator[str]:
 
 
 def check_transformations(snapshot: Snapshot) -> Iterator[str]:
-    """Hold the rows of silver to their objects, to the RAW objects of their revision, and to each other."""
+    """Compare the rows of silver with their objects, with the RAW objects of their revision, and with each other."""
     objects = {
         (commit.batch["source"], commit.batch["logical_date"], commit.batch["revision"]): commit.objects
         for commit in snapshot.commits
     }
     rows = snapshot.own_rows["transformation"]
     for row in rows:
-        name, made = f"transformation_events of run {row['run_id']}", row["output_objects"]
+        name = f"transformation_events of run {row['run_id']}"
         for column in ("record_count", "size_bytes"):
-            total = sum(item[column] for item in made)
+            total = sum(item[column] for item in row["output_objects"])
             if row[column] != total:
                 yield f"{name}: {column} is {row[column]}, its objects give {total}"
         raw = [
@@ -99,20 +96,20 @@ def check_transformations(snapshot: Snapshot) -> Iterator[str]:
 
 
 def check_alerts(snapshot: Snapshot, dates: Range) -> Iterator[str]:
-    """Hold the alerts of each day, and their limits, to what vouches for them: the latest scoring, and the first one.
+    """Compare each day's alerts and limits with the digests of two scorings: the latest, and the one that raised them.
 
-    A later scoring that finds equal alerts leaves them as they are.
+    They differ if the latest scoring found equal alerts: it then left the alerts as they were.
     """
-    scorings: dict[tuple[str, date], list[Row]] = {}
+    scorings: defaultdict[tuple[str, date], list[Row]] = defaultdict(list)
     for event in snapshot.stages:
         if event["stage"] == "scoring" and event["logical_date"] in dates:
-            scorings.setdefault((event["source"], event["logical_date"]), []).append(event)
-    at_work = {(run["source"], run["logical_date"]) for run in list_runs_at_work(snapshot)}
-    for day in sorted((scorings.keys() | snapshot.alerts.keys()) - at_work):  # a run replaces alerts, then records
+            scorings[event["source"], event["logical_date"]].append(event)
+    running = {(run["source"], run["logical_date"]) for run in list_running(snapshot)}
+    for day in sorted((scorings.keys() | snapshot.alerts.keys()) - running):  # a run first replaces alerts
         rows, events = snapshot.alerts.get(day, []), scorings.get(day, [])
         name = f"alerts of {day[0]} on {day[1]}"
         if not events:
-            yield f"{name}: no row of stage_events vouches for them"
+            yield f"{name}: no row of stage_events names them"
         raised_by = {row["run_id"] for row in rows}
         for event in [event for event in events if event is events[-1] or event["run_id"] in raised_by]:
             if not is_from_before(event) and digest_alerts(rows, event["limits"]) != event["record_sha256"]:
@@ -121,7 +118,7 @@ def check_alerts(snapshot: Snapshot, dates: Range) -> Iterator[str]:
 
 
 def list_outputs(snapshot: Snapshot, dates: Range) -> list[Output]:
-    """Return everything that the stages of some dates wrote, each as the latest row names it, by URI."""
+    """Return everything that the stages of some dates wrote, by URI, with the latest row that names it."""
     latest: dict[str, Output] = {}
     for event in snapshot.stages:
         for item in event["outputs"]:
@@ -131,20 +128,20 @@ def list_outputs(snapshot: Snapshot, dates: Range) -> list[Output]:
 
 
 def check_output(stores: Stores, output: Output) -> OutputFault | None:
-    """Read an output and hold it to its sha256; return what is wrong."""
+    """Read an output and compare it with its sha256; return the fault, None if they are equal."""
     path = stores.locate(output.uri)
     try:
-        found = hashlib.sha256(stores.lake.cat_file(path)).hexdigest() if path else None
+        sha256 = hashlib.sha256(stores.lake.cat_file(path)).hexdigest() if path else None
     except FileNotFoundError:
-        found = None
-    return None if found == output.sha256 else OutputFault(output, found)
+        sha256 = None
+    return None if sha256 == output.sha256 else OutputFault(output, sha256)
 
 
 def explain_faults(engine: Engine, snapshot: Snapshot, faults: Sequence[OutputFault]) -> tuple[list[str], list[str]]:
-    """Say what is wrong with outputs, and which of them cannot be judged: a run changes them, or a restore was before.
+    """Say what is wrong with outputs. Outputs that cannot be judged, because of a run or a restore, are only notes.
 
     Returns:
-        The faults, and what cannot be judged, both in words.
+        The mismatches and the notes, in words.
     """
     if not faults:
         return [], []
@@ -152,57 +149,59 @@ def explain_faults(engine: Engine, snapshot: Snapshot, faults: Sequence[OutputFa
     with engine.connect() as connection:
         later = connection.execute(select(stage_events).where(stage_events.c.sequence > first)).mappings().all()
         query = select(pipeline_runs.c.source, pipeline_runs.c.logical_date).where(pipeline_runs.c.status == "RUNNING")
-        at_work = {tuple(row) for row in connection.execute(query)}
-    renewed = {item["uri"]: item["sha256"] for event in later for item in event["outputs"]}
-    mismatches, open_questions = [], []
+        running = {tuple(row) for row in connection.execute(query)}
+    rewritten = {item["uri"]: item["sha256"] for event in later for item in event["outputs"]}
+    mismatches, notes = [], []
     for fault in faults:
-        output, event = fault.output, fault.output.event
-        if fault.found is not None and renewed.get(output.uri) == fault.found:
-            continue  # another day's run, or one that ended meanwhile, wrote it
-        if (event["source"], event["logical_date"]) in at_work:
-            open_questions.append(f"{output.uri}: a run of {_name_day(event)} is at work, verify that day again later")
-            continue
-        if fault.found is not None and _was_restored_after(snapshot, event):
-            open_questions.append(
-                f"{output.uri}: it is newer than the restored registry, run the stages of {_name_day(event)} again"
-            )
-            continue
-        what = f"sha256 is {fault.found[:12]}, registered {output.sha256[:12]}" if fault.found else "it is missing"
-        mismatches.append(f"{output.uri}: {what} by {name_event(event)}{_name_unfinished(snapshot, event)}")
-    return mismatches, open_questions
+        uri, sha256, event = fault.output.uri, fault.sha256, fault.output.event
+        if sha256 is not None and rewritten.get(uri) == sha256:
+            continue  # another run wrote it since the snapshot
+        if (event["source"], event["logical_date"]) in running:
+            notes.append(f"{uri}: a run of {_name_day(event)} is working, verify that day again later")
+        elif sha256 is not None and _was_restored_after(snapshot, event):
+            notes.append(f"{uri}: it is newer than the restored registry, run the stages of {_name_day(event)} again")
+        else:
+            fact = f"sha256 is {sha256[:12]}, registered {fault.output.sha256[:12]}" if sha256 else "it is missing"
+            mismatches.append(f"{uri}: {fact} by {name_event(event)}{_name_unfinished(snapshot, event)}")
+    return mismatches, notes
 
 
-def list_runs_at_work(snapshot: Snapshot) -> list[Row]:
-    """Return the runs that are at work, those that are dead having been closed."""
+def list_running(snapshot: Snapshot) -> list[Row]:
+    """Return the runs that are working; dead runs were closed before the snapshot."""
     return [run for run in snapshot.runs.values() if run["status"] == "RUNNING"]
 
 
 def is_from_before(event: Row) -> bool:
-    """Tell whether a row of ``stage_events`` is about a run of before stages recorded what they read."""
+    """Tell whether a row of ``stage_events`` comes from a version that did not record the inputs of stages."""
     return event["inputs_sha256"] == "" and list(event["inputs"]) == ["recorded"]
 
 
 def name_event(event: Row) -> str:
-    """Return a row of ``stage_events`` in words."""
+    """Return the name of a row of ``stage_events``, for messages."""
     return f"stage_events {event['sequence']} ({event['stage']} of {event['source']} on {event['logical_date']})"
 
 
 def _check_current_silver(snapshot: Snapshot, rows: Sequence[Row]) -> Iterator[str]:
-    """Of each day's rows the one that was committed last is current."""
-    order = {
-        event["run_id"]: event["sequence"]
-        for event in snapshot.stages
-        if event["stage"] == "transformation" and (event["record_sha256"] or is_from_before(event))
-    }
-    days: dict[tuple[str, date], list[Row]] = {}
+    """Check that of each day's rows the one that was committed last is current, and no other."""
+    order = {run_id: event["sequence"] for run_id, event in _find_events(snapshot, "transformation").items()}
+    days: defaultdict[tuple[str, date], list[Row]] = defaultdict(list)
     for row in rows:
-        days.setdefault((row["source"], row["logical_date"]), []).append(row)
+        days[row["source"], row["logical_date"]].append(row)
     for (source, day), versions in days.items():
         latest = max(versions, key=lambda row: order.get(row["run_id"], 0))
         current = [row["run_id"] for row in versions if row["status"] == "SUCCESS"]
         if current != [latest["run_id"]]:
             named = ", ".join(current) or "none"
             yield f"transformation_events of {source} on {day}: current is {named}, latest is {latest['run_id']}"
+
+
+def _find_events(snapshot: Snapshot, stage: str) -> dict[str, Row]:
+    """Return the rows of ``stage_events`` of runs that wrote a row of the stage's own table, by run id."""
+    return {
+        event["run_id"]: event
+        for event in snapshot.stages
+        if event["stage"] == stage and (event["record_sha256"] or is_from_before(event))
+    }
 
 
 def _list_pairs(items: Sequence[Row]) -> list[tuple[str, str]]:
@@ -214,19 +213,19 @@ def _name_day(event: Row) -> str:
 
 
 def _was_restored_after(snapshot: Snapshot, event: Row) -> bool:
-    """Tell whether a batch of the day was restored after a row was recorded: the lake is then ahead of the row.
+    """Tell whether a batch of the day was restored after a row was recorded: the lake is then newer than the row.
 
-    The row of a restored ingestion names no outputs, since its manifest does not.
+    The row of a restored ingestion names no outputs, because its manifest names none.
     """
     return any(
-        other["sequence"] > event["sequence"] and not other["outputs"] and not is_from_before(other)
-        for other in snapshot.stages
-        if other["stage"] == "ingestion" and _name_day(other) == _name_day(event)
+        later["sequence"] > event["sequence"] and not later["outputs"] and not is_from_before(later)
+        for later in snapshot.stages
+        if later["stage"] == "ingestion" and _name_day(later) == _name_day(event)
     )
 
 
 def _name_unfinished(snapshot: Snapshot, event: Row) -> str:
-    """Name a run that may have left a day half changed: it began after a row was recorded, and did not finish."""
+    """Name a run that may have changed a part of a day: it began after a row was recorded, and did not finish."""
     for run in snapshot.runs.values():
         same_day = (run["source"], run["logical_date"]) == (event["source"], event["logical_date"])
         if same_day and run["status"] in ("FAILED", "ABANDONED") and run["started_at"] > event["recorded_at"]:
@@ -238,4 +237,4 @@ OWN_OBJECTS: dict[str, Callable[[Row], list[tuple[str, str]]]] = {
     "transformation": lambda row: _list_pairs(row["output_objects"]),
     "training": lambda row: [(row["model_uri"], row["model_sha256"])],
 }
-"""How the own row of a stage names what the stage wrote."""
+"""The outputs (URI, sha256) that the row in a stage's own table names."""

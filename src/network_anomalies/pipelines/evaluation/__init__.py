@@ -1,4 +1,4 @@
-"""How good a model is, out of time."""
+"""Measures of a model on flows later than its training."""
 
 from network_anomalies.pipelines.evaluation.pipeline import create_pipeline
 

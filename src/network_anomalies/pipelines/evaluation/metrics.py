@@ -8,22 +8,22 @@ import numpy as np
 import pandas as pd
 
 from network_anomalies.detection.alerts.triage import allow_findings, take_budget
+from network_anomalies.detection.drift import measure_stability
 from network_anomalies.parameters import AlertsParameters, EvaluationParameters
 from network_anomalies.records.evaluation import AlertMeasures, AttackResult, Drift, ModelMeasures, Ranking
 
 FOCUS_HOSTS = 3
 STEALTHY = 0.5
 SLACK = pd.Timedelta(hours=1)
-SMALLEST_SHARE = 1e-4
 
 
 def measure_model(label: np.ndarray, scores: np.ndarray, alerts: AlertMeasures) -> ModelMeasures:
-    """Return what a model's alerts found, and how its scores rank the flows."""
+    """Return the measures of a model's alerts and of its ranking of flows."""
     return ModelMeasures.model_validate(measure_ranking(label, scores).to_json() | alerts.to_json())
 
 
 def measure_ranking(label: np.ndarray, scores: np.ndarray) -> Ranking:
-    """Return ROC-AUC and average precision of scores (higher = more anomalous), None without both kinds of flows."""
+    """Return ROC-AUC and average precision of scores (higher is more anomalous); None without flows of both kinds."""
     if not 0 < label.sum() < len(label):
         return Ranking(roc_auc=None, average_precision=None)
     from sklearn.metrics import average_precision_score, roc_auc_score
@@ -34,14 +34,14 @@ def measure_ranking(label: np.ndarray, scores: np.ndarray) -> Ranking:
 
 
 def find_instances(truth: pd.DataFrame) -> pd.DataFrame:
-    """Return the attacks that took place among some flows.
+    """Return the attacks among some flows.
 
     Args:
-        truth: rows of the ground truth about attacks.
+        truth: rows of the ground truth that are about attacks.
 
     Returns:
-        A row per scenario and instance: ``kind``, ``stealth``, ``first_seen``, ``last_seen`` and ``hosts``, those at
-        the heart of it: of sources and destinations the sides with at most three.
+        A row for each scenario and instance: ``kind``, ``stealth``, ``first_seen``, ``last_seen`` and ``hosts``, its
+        main hosts: all sources if there are at most three, and all destinations if there are at most three.
     """
     rows = [
         {
@@ -60,10 +60,10 @@ def find_instances(truth: pd.DataFrame) -> pd.DataFrame:
 def measure_alerts(
     findings: pd.DataFrame, instances: pd.DataFrame | None, alerts: AlertsParameters, logical_date: date
 ) -> AlertMeasures:
-    """Return how many alerts there are within the budget and, where attacks are known, what they found.
+    """Return the number of alerts within the budget and, if attacks are known, what the alerts found.
 
-    An alert is true if it names a host at the heart of an attack, as entity or peer, during it or up to an hour around
-    it.
+    An alert is true if its entity or peer is a main host of an attack, and its time overlaps the attack's time or the
+    hour before or after it.
     """
     raised = take_budget(allow_findings(findings, alerts.allowlist, logical_date), alerts.budget)
     by_kind = raised["kind"].value_counts().to_dict()
@@ -94,17 +94,15 @@ def measure_alerts(
 
 
 def measure_drift(reference: Sequence[float], scores: np.ndarray, evaluation: EvaluationParameters) -> Drift:
-    """Return the population stability index of scores against quantiles of the training's, and whether it counts.
+    """Return the population stability index (PSI) of scores against quantiles of the training's scores.
 
-    PSI is the sum of (a - e) ln(a / e) over bins with expected share e and actual share a. It is an effect size, unlike
-    a p-value, which any difference makes small if there are flows enough; of few flows it says nothing.
+    See ``network_anomalies.detection.drift``.
     """
     edges = np.unique(reference[1:-1])
     up_to_edge = (np.searchsorted(reference, edges, side="right") - 1) / (len(reference) - 1)
-    expected = np.maximum(np.diff(up_to_edge, prepend=0, append=1), SMALLEST_SHARE)
+    expected = np.diff(up_to_edge, prepend=0, append=1)
     actual = np.bincount(np.searchsorted(edges, scores, side="left"), minlength=len(edges) + 1) / max(len(scores), 1)
-    actual = np.maximum(actual, SMALLEST_SHARE)
-    psi = float(np.sum((actual - expected) * np.log(actual / expected)))
+    psi = measure_stability(expected, actual)
     enough = len(scores) >= evaluation.drift_rows
     return Drift(psi=psi, drifted=bool(enough and psi >= evaluation.drift_psi), flows_enough=enough)
 
@@ -122,7 +120,7 @@ def _match(raised: pd.DataFrame, attack: Any) -> np.ndarray:
 
 
 def _measure_delay(alerts_began: pd.Series, attack_began: pd.Timestamp) -> float | None:
-    """Return the seconds from an attack's start to the first alert, 0 if that was earlier, None without alerts."""
+    """Return the seconds from an attack's start to the first alert, 0 for an earlier alert, None without alerts."""
     if alerts_began.empty:
         return None
     return max(float((alerts_began.min() - attack_began).total_seconds()), 0.0)

@@ -1,4 +1,4 @@
-"""Nodes that score the flows after the training window, and measure what that tells of a model."""
+"""Nodes that score the flows after the training window, and measure the model on them."""
 
 from collections.abc import Iterable
 from datetime import date
@@ -25,7 +25,7 @@ from network_anomalies.pipelines.evaluation.metrics import (
     measure_drift,
     measure_model,
 )
-from network_anomalies.pipelines.evaluation.plots import draw_distribution, draw_hours, draw_precision_recall
+from network_anomalies.pipelines.evaluation.plots import draw_distribution, draw_precision_recall
 from network_anomalies.records.champion import Champion
 from network_anomalies.records.evaluation import EvaluationMetrics, EvaluationReceipt, FlowScores
 from network_anomalies.records.receipt import Json, StageReceipt
@@ -47,7 +47,7 @@ def score_test_flows(
 ) -> FlowScores:
     """Score the flows of the date that the model was not trained on, with the model and with the champion before it.
 
-    That champion was chosen for an earlier day, so it was not trained on the date either.
+    The champion was chosen for an earlier day, so it was not trained on the date.
 
     Raises:
         ContractError: the model was trained on every slice of the date.
@@ -66,7 +66,7 @@ def score_test_flows(
             flagged[name].append(conversations)
     whole = len(hours) == len(silver_slices)
     tested = day_summary if whole else take_hours(day_summary, transformation_events.list_hours(hours))
-    # Hours of the same day are too short a past for the named detectors.
+    # If the model was trained on hours of the same day, its past is too short for the named detectors.
     findings = {name: conclude(flagged[name], tested, model, whole, detectors) for name, model in models.items()}
     return FlowScores(
         flows=pd.concat(flows, ignore_index=True),
@@ -86,7 +86,7 @@ def evaluate_models(
     alerts_policy: AlertsParameters,
     logical_date: date,
 ) -> Json:
-    """Measure the model, and the champion on the same flows: against the truth where there is one, else by volume.
+    """Measure the model and the champion on the same flows: against ground truth if there is any, else by alert counts.
 
     Returns:
         ``EvaluationMetrics`` as JSON.
@@ -117,17 +117,13 @@ def evaluate_models(
     ).to_json()
 
 
-def plot_evaluation(test_scores: FlowScores, ground_truth: pd.DataFrame) -> tuple[Any, Any, Any]:
-    """Plot the scores of attack and other flows, precision against recall, and the findings by hour."""
+def plot_evaluation(test_scores: FlowScores, ground_truth: pd.DataFrame) -> tuple[Any, Any]:
+    """Plot the scores of attack and other flows, and precision against recall."""
     flows = test_scores.flows
     attacks = ground_truth.loc[ground_truth["attack"].astype("bool"), "event_key"].astype("uint64")
     label = flows["event_key"].isin(attacks).to_numpy()
     scores = {name: flows[name].to_numpy() for name in test_scores.findings}
-    return (
-        draw_distribution(scores["candidate"], label),
-        draw_precision_recall(scores, label),
-        draw_hours(test_scores.findings["candidate"]),
-    )
+    return draw_distribution(scores["candidate"], label), draw_precision_recall(scores, label)
 
 
 def assemble_evaluation(
@@ -140,7 +136,7 @@ def assemble_evaluation(
     detectors: DetectorLimits,
     run_id: str,
 ) -> EvaluationReceipt:
-    """Make the receipt of the evaluation: what was measured, and what decided it."""
+    """Make the receipt of the evaluation: the metrics, and the facts that decided them."""
     metrics = EvaluationMetrics.model_validate(evaluation_metrics)
     inputs = list_evaluation_facts(
         training_events.inputs_sha256,
@@ -150,17 +146,12 @@ def assemble_evaluation(
         (evaluation, alerts_policy, detectors),
         feature_spec_sha256(),
     )
-    return EvaluationReceipt(
-        run_id=run_id,
-        source=training_events.source,
-        logical_date=training_events.logical_date,
-        inputs=inputs,
-        metrics=metrics,
-    )
+    source, logical_date = training_events.source, training_events.logical_date
+    return EvaluationReceipt(run_id=run_id, source=source, logical_date=logical_date, inputs=inputs, metrics=metrics)
 
 
 def _read_champion(champion: Champion | None) -> tuple[Model | None, str]:
-    """Return a champion's model, None if there is none or it cannot score, and why it cannot."""
+    """Return a champion's model and "", or None and the reason why it cannot score ("" without a champion)."""
     if champion is None:
         return None, ""
     try:
@@ -170,7 +161,7 @@ def _read_champion(champion: Champion | None) -> tuple[Model | None, str]:
 
 
 def _find_untrained(silver_slices: Iterable[str], training_events: TrainingReceipt, logical_date: date) -> list[str]:
-    """Return the slices of the date that the model has not seen."""
+    """Return the first hours of the slices of the date that the model was not trained on."""
     trained = training_events.list_trained(logical_date)
     if hours := [hour for hour in silver_slices if hour not in trained]:
         return hours

@@ -1,51 +1,50 @@
-"""Plots of an evaluation, as matplotlib figures."""
+"""Plots of an evaluation, as Plotly figures of a bounded number of points."""
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
+
+if TYPE_CHECKING:
+    from plotly.graph_objects import Figure
+
+BINS = 60
+MOST_POINTS = 300
 
 
-def draw_distribution(scores: np.ndarray, label: np.ndarray) -> Any:
-    """Draw how the scores of attack flows and of all others are distributed."""
-    figure, axes = _make_axes("Scores of test flows", "score (higher is more anomalous)", "flows")
-    bins = np.linspace(scores.min(), max(scores.max(), scores.min() + 1), 60)
-    axes.hist(scores[~label], bins, label="other flows", color="tab:blue", alpha=0.7)
-    if label.any():
-        axes.hist(scores[label], bins, label="attack flows", color="tab:red", alpha=0.7)
-    axes.set_yscale("log")
-    axes.legend()
-    return figure
+def draw_distribution(scores: np.ndarray, label: np.ndarray) -> "Figure":
+    """Draw the distribution of the scores of attack flows and of other flows."""
+    import plotly.graph_objects as go
+
+    edges = np.linspace(scores.min(), max(scores.max(), scores.min() + 1), BINS + 1)
+    middles = ((edges[1:] + edges[:-1]) / 2).round(3).tolist()
+    groups = {"other flows": scores[~label]} | ({"attack flows": scores[label]} if label.any() else {})
+    bars = [go.Bar(x=middles, y=np.histogram(group, edges)[0].tolist(), name=name) for name, group in groups.items()]
+    layout = _make_layout("Scores of test flows", "score (higher is more anomalous)", "flows")
+    return go.Figure(bars, layout=layout).update_layout(barmode="overlay", bargap=0).update_yaxes(type="log")
 
 
-def draw_precision_recall(scores: dict[str, np.ndarray], label: np.ndarray) -> Any:
-    """Draw precision against recall of each model; without truth an empty frame that says so."""
-    figure, axes = _make_axes("Precision and recall of test flows", "recall", "precision")
-    axes.set(xlim=(0, 1.02), ylim=(0, 1.02))
+def draw_precision_recall(scores: dict[str, np.ndarray], label: np.ndarray) -> "Figure":
+    """Draw precision against recall of each model; without ground truth an empty plot with a note."""
+    import plotly.graph_objects as go
+
+    figure = go.Figure(layout=_make_layout("Precision and recall of test flows", "recall", "precision"))
+    figure.update_xaxes(range=[0, 1.02]).update_yaxes(range=[0, 1.02])
     if not 0 < label.sum() < len(label):
-        axes.text(0.5, 0.5, "no ground truth", ha="center")
-        return figure
+        return figure.add_annotation(text="no ground truth", x=0.5, y=0.5, showarrow=False)
     from sklearn.metrics import precision_recall_curve
 
     for name, values in scores.items():
         precision, recall, _ = precision_recall_curve(label, values)
-        axes.step(recall, precision, where="post", label=name)
-    axes.legend()
+        chosen = np.unique(np.linspace(0, len(recall) - 1, MOST_POINTS).astype(np.int64))
+        points = {"x": recall[chosen].tolist(), "y": precision[chosen].tolist()}
+        figure.add_scatter(**points, name=name, mode="lines", line={"shape": "vh"})
     return figure
 
 
-def draw_hours(findings: pd.DataFrame) -> Any:
-    """Draw the findings by the UTC hour in which they begin."""
-    figure, axes = _make_axes("Findings by hour (UTC)", "hour", "findings")
-    hours = np.bincount(findings["first_seen"].dt.hour, minlength=24) if len(findings) else np.zeros(24)
-    axes.bar(np.arange(24), hours)
-    return figure
-
-
-def _make_axes(title: str, xlabel: str, ylabel: str) -> tuple[Any, Any]:
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(7, 4.5), layout="constrained")
-    axes = figure.subplots()
-    axes.set(title=title, xlabel=xlabel, ylabel=ylabel)
-    return figure, axes
+def _make_layout(title: str, xlabel: str, ylabel: str) -> dict[str, object]:
+    return {
+        "title": {"text": title},
+        "xaxis": {"title": {"text": xlabel}},
+        "yaxis": {"title": {"text": ylabel}},
+        "template": "none",
+    }

@@ -1,4 +1,4 @@
-"""How real the synthetic traffic looks."""
+"""How close synthetic traffic is to targets of realism."""
 
 from network_anomalies.pipelines.realism.pipeline import create_pipeline
 

@@ -1,8 +1,8 @@
-"""Nodes that draw a week's synthetic days, measure them and plot them."""
+"""Nodes that draw synthetic days of a week, measure them and plot them."""
 
 import logging
 from datetime import date, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -12,16 +12,20 @@ from network_anomalies.generator import draw_part, plan_day
 from network_anomalies.generator.realism_measures import count_hours, measure_realism
 from network_anomalies.parameters import GeneratorParameters
 
+if TYPE_CHECKING:
+    from plotly.graph_objects import Figure
+
 logger = logging.getLogger(__name__)
 
 FEWEST_EVENTS = 50_000
+MOST_POINTS = 300
 
 
 def draw_days(generator: GeneratorParameters, logical_date: date) -> dict[date, pd.DataFrame]:
-    """Draw the date, the day before it, and two working days and the weekend of its week; date to events.
+    """Draw the events of the date, of the day before it, and of two working days and the weekend of its week.
 
     Raises:
-        ContractError: too few events for shares of a thousandth to mean anything.
+        ContractError: there are too few events to measure shares of a thousandth.
     """
     if generator.n_events < FEWEST_EVENTS:
         raise ContractError(
@@ -32,7 +36,7 @@ def draw_days(generator: GeneratorParameters, logical_date: date) -> dict[date, 
 
 
 def measure_profile(synthetic_days: dict[date, pd.DataFrame], logical_date: date) -> pd.DataFrame:
-    """Measure the days against every target; columns as of ``generator.realism.measure_realism``."""
+    """Compare the days with every target; columns as in ``generator.realism_measures.measure_realism``."""
     working_days, weekend = _split_week(synthetic_days, logical_date)
     before = logical_date - timedelta(days=1)
     report = measure_realism(synthetic_days[logical_date], synthetic_days[before], working_days, weekend)
@@ -42,40 +46,38 @@ def measure_profile(synthetic_days: dict[date, pd.DataFrame], logical_date: date
 
 
 def plot_profile(synthetic_days: dict[date, pd.DataFrame], realism_report: pd.DataFrame, logical_date: date) -> Any:
-    """Plot sizes, hosts, hours and targets of the days, as a matplotlib figure."""
-    from matplotlib.figure import Figure
+    """Plot sizes, hosts, hours and targets of the days, as a Plotly figure of a bounded number of points."""
+    from plotly.subplots import make_subplots
 
+    titles = ("Flows larger than", "Hosts by popularity", "Flows by hour (UTC)", "Targets: from lowest to highest")
+    figure = make_subplots(2, 2, subplot_titles=titles).update_layout(template="none", height=800)
     events = synthetic_days[logical_date]
-    figure = Figure(figsize=(11, 8), layout="constrained")
-    ((sizes, hosts), (hours, targets)) = figure.subplots(2, 2)
-    _plot_sizes(sizes, events["bytes"])
+    sizes = np.sort(events["bytes"].to_numpy())[::-1]
+    _add_line(figure, (1, 1), sizes, np.arange(1, len(sizes) + 1) / len(sizes), "bytes")
     for name in ("src_ip", "dst_ip"):
         counts = events[name].value_counts().to_numpy()
-        hosts.loglog(np.arange(1, len(counts) + 1), np.maximum(counts, 0.5), label=name)
-    hosts.set(title="Hosts by popularity", xlabel="rank", ylabel="flows")
-    hosts.legend()
+        _add_line(figure, (1, 2), np.arange(1, len(counts) + 1), counts, name)
     for days, label in zip(_split_week(synthetic_days, logical_date), ("working day", "weekend"), strict=True):
-        hours.step(np.arange(24), np.mean([count_hours(times) for times in days], axis=0), where="mid", label=label)
-    hours.set(title="Flows by hour (UTC)", xlabel="hour", ylabel="flows", ylim=(0, None))
-    hours.legend()
-    _plot_targets(targets, realism_report)
-    return figure
+        _add_line(figure, (2, 1), np.arange(24), np.mean([count_hours(times) for times in days], axis=0), label)
+    _add_targets(figure, realism_report)
+    for column, (xlabel, ylabel) in enumerate((("bytes", "share of flows"), ("rank", "flows")), start=1):
+        figure.update_xaxes(type="log", title_text=xlabel, row=1, col=column)
+        figure.update_yaxes(type="log", title_text=ylabel, row=1, col=column)
+    return figure.update_xaxes(title_text="hour", row=2, col=1).update_yaxes(title_text="flows", row=2, col=1)
 
 
-def _plot_sizes(axes: Any, sizes: pd.Series) -> None:
-    ordered = np.sort(sizes.to_numpy())[::-1]
-    axes.loglog(ordered, np.arange(1, len(ordered) + 1) / len(ordered))
-    axes.set(title="Flows larger than", xlabel="bytes", ylabel="share of flows")
+def _add_line(figure: "Figure", place: tuple[int, int], x: np.ndarray, y: np.ndarray, name: str) -> None:
+    """Add a line through at most ``MOST_POINTS`` of some points, nearer to each other at the first ones."""
+    chosen = np.unique(np.geomspace(1, len(x), MOST_POINTS).astype(np.int64) - 1)
+    figure.add_scatter(x=x[chosen].tolist(), y=y[chosen].tolist(), name=name, row=place[0], col=place[1])
 
 
-def _plot_targets(axes: Any, report: pd.DataFrame) -> None:
-    """Show where each measure lies between the ends of its target."""
+def _add_targets(figure: "Figure", report: pd.DataFrame) -> None:
+    """Plot the position of each measure between the lowest and the highest value of its target, 0 and 1."""
     place = (report["measured"] - report["low"]) / (report["high"] - report["low"])
-    rows = np.arange(len(report))[::-1]
-    axes.barh(rows, 1.0, color="0.9")
-    axes.scatter(place.clip(-0.1, 1.1), rows, c=np.where(report["within"], "tab:green", "tab:red"), s=18)
-    axes.set_yticks(rows, report["target"], fontsize=6)
-    axes.set(title="Targets: from lowest to highest", xlim=(-0.15, 1.15), xticks=[])
+    marker = {"color": np.where(report["within"], "green", "red").tolist()}
+    points = {"x": place.clip(-0.1, 1.1).tolist(), "y": report["target"].tolist()}
+    figure.add_scatter(**points, mode="markers", marker=marker, name="targets", row=2, col=2)
 
 
 def _draw_day(generator: GeneratorParameters, day: date) -> pd.DataFrame:
@@ -92,4 +94,4 @@ def _split_week(days: dict[date, pd.DataFrame], logical_date: date) -> tuple[lis
 def _list_week(logical_date: date) -> list[date]:
     """Return Tuesday, Wednesday, Saturday and Sunday of a date's week."""
     monday = logical_date - timedelta(days=logical_date.weekday())
-    return [monday + timedelta(days=place) for place in (1, 2, 5, 6)]
+    return [monday + timedelta(days=days) for days in (1, 2, 5, 6)]

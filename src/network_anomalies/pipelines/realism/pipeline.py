@@ -1,4 +1,4 @@
-"""From the generator's parameters to a report of what they give; reads no store."""
+"""From the generator's parameters to a report on the traffic that they give; it reads no store."""
 
 from kedro.pipeline import Node, Pipeline
 
@@ -6,24 +6,15 @@ from network_anomalies.pipelines.realism.nodes import draw_days, measure_profile
 
 
 def create_pipeline() -> Pipeline:
-    """Measure the synthetic traffic of the date's week against every target."""
+    """Compare the synthetic traffic of the date's week with every target."""
+    date = "params:logical_date"
     return Pipeline(
         [
-            Node(
-                draw_days,
-                inputs=["params:generator", "params:logical_date"],
-                outputs="synthetic_days",
-                name="draw_days",
-            ),
-            Node(
-                measure_profile,
-                inputs=["synthetic_days", "params:logical_date"],
-                outputs="realism_report",
-                name="measure_profile",
-            ),
+            Node(draw_days, inputs=["params:generator", date], outputs="synthetic_days", name="draw_days"),
+            Node(measure_profile, inputs=["synthetic_days", date], outputs="realism_report", name="measure_profile"),
             Node(
                 plot_profile,
-                inputs=["synthetic_days", "realism_report", "params:logical_date"],
+                inputs=["synthetic_days", "realism_report", date],
                 outputs="realism_plot",
                 name="plot_profile",
             ),

@@ -1,4 +1,4 @@
-"""Which model is champion, and why."""
+"""The decision which model is champion, and its reason."""
 
 from network_anomalies.pipelines.registration.pipeline import create_pipeline
 

@@ -1,10 +1,9 @@
-"""Nodes that decide whether a model becomes champion, and write down why."""
+"""Nodes that decide whether a model becomes champion, and record the reason."""
 
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
-from io import BytesIO
 from typing import Any
 
 import pandas as pd
@@ -19,7 +18,7 @@ from network_anomalies.records.registration import MlflowRun, ModelRegistration,
 from network_anomalies.records.training import TrainingReceipt, name_card
 from network_anomalies.runs.inputs import list_registration_facts
 
-PLOTS = ("score_distribution.png", "precision_recall.png", "alerts_per_hour.png")
+PLOTS = ("score_distribution.html", "precision_recall.html")
 
 
 def decide_promotion(
@@ -29,22 +28,22 @@ def decide_promotion(
     current_revisions: pd.DataFrame,
     registration: RegistrationParameters,
 ) -> PromotionDecision:
-    """Decide whether the date's model becomes champion from the date on: a worse one never does.
+    """Decide whether the date's model becomes champion from the date on. A worse model never does.
 
-    Where there is truth, it must beat the average precision of the champion before the date, on the same flows, by
-    ``min_gain``; without truth it may raise at most ``max_alert_ratio`` times that champion's alerts, and replaces one
-    that is older than ``max_age_days`` or knows only a part of a day. A champion that was trained on revisions which
-    are no longer current is replaced by a model that is as good.
+    With ground truth, its average precision on the same flows must exceed that of the champion before the date by
+    ``min_gain``. Without ground truth, it may raise at most ``max_alert_ratio`` times the champion's alerts, and the
+    champion must be at least ``max_age_days`` old or know only a part of a day. A model that is as good as the champion
+    replaces it if the champion was trained on revisions that are no longer current.
 
     Args:
-        evaluation_events: of the date.
-        training_events: of the date.
-        previous_champion: the champion of the days before, None if there was none.
-        current_revisions: ``logical_date`` and ``revision`` of the source's batches whose content is the current one.
-        registration: the rules' parameters.
+        evaluation_events: the receipt of the date's evaluation.
+        training_events: the receipt of the date's training.
+        previous_champion: the champion before the date, None if there was none.
+        current_revisions: ``logical_date`` and ``revision`` of the source's batches with the current content.
+        registration: the parameters of the rules.
 
     Raises:
-        ContractError: what was evaluated last is another model.
+        ContractError: the last evaluation was of another model.
     """
     metrics, sha256 = evaluation_events.metrics, training_events.model.sha256
     if metrics.model_sha256 != sha256:
@@ -71,7 +70,7 @@ def decide_promotion(
 def write_model_card(
     decision: PromotionDecision, evaluation_events: EvaluationReceipt, training_events: TrainingReceipt
 ) -> str:
-    """Write the Markdown card that lies beside the model: data, metrics, limits, decision."""
+    """Return the model's Markdown card: data, metrics, limits, decision."""
     metrics, days = evaluation_events.metrics, training_events.input_objects
     lines = [
         f"# Model {training_events.model.sha256[:12]} of source {training_events.source}",
@@ -96,8 +95,8 @@ def write_model_card(
         "",
         "## What the model cannot know",
         "",
-        "Six columns of flows: no payload, no ports. It knows the hosts and sizes of its window; a new host or a new",
-        "habit is rare at first. Without ground truth the metrics say how much it alerts, not how well.",
+        "It uses six columns of flows: no payload, no ports. It knows the hosts and sizes of its window; a new host or",
+        "a new habit is rare at first. Without ground truth the metrics tell the number of alerts, not their quality.",
         "",
         *_list_limits(metrics.limits),
         "",
@@ -117,7 +116,7 @@ def assemble_model(
     run_id: str,
     after_model_card: str,
 ) -> ModelRegistration:
-    """Make what the registry decides on in one transaction; the card is there before it."""
+    """Return the registration that the registry commits in one transaction, after the model card is written."""
     return ModelRegistration(
         run_id=run_id,
         source=training_events.source,
@@ -138,7 +137,7 @@ def describe_for_mlflow(
     anomaly_model: Model,
     *plots: Any,
 ) -> MlflowRun:
-    """Describe the model for MLflow: parameters, metrics, plots and the model; files as functions that give bytes."""
+    """Describe the model for MLflow: parameters, metrics, and functions that return the bytes of model and plots."""
     metrics = evaluation_events.metrics
     measures = {name: value for name, value in _list_measures(metrics.candidate).items() if value is not None}
     return MlflowRun(
@@ -152,18 +151,18 @@ def describe_for_mlflow(
             "reason": decision.reason,
         },
         files={"model.arrow": partial(to_bytes, anomaly_model)}
-        | {name: partial(_to_png, plot) for name, plot in zip(PLOTS, plots, strict=True)},
+        | {name: partial(_to_html, plot) for name, plot in zip(PLOTS, plots, strict=True)},
     )
 
 
 def _decide_by_truth(
     candidate: float, champion: float, registration: RegistrationParameters, outdated: list[str]
 ) -> PromotionDecision:
-    """Decide by the average precision of the two."""
+    """Decide by the average precision of model and champion."""
     gain = candidate - champion
     facts = f"average precision {candidate:.3f} against {champion:.3f} of the champion"
     promote = (gain > 0 and gain >= registration.min_gain) or (bool(outdated) and gain >= 0)
-    return PromotionDecision(promote, f"{facts}; a gain of {registration.min_gain} is asked for")
+    return PromotionDecision(promote, f"{facts}; a gain of {registration.min_gain} is required")
 
 
 def _decide_by_volume(
@@ -173,12 +172,12 @@ def _decide_by_volume(
     registration: RegistrationParameters,
     outdated: list[str],
 ) -> PromotionDecision:
-    """Decide by the number of alerts of the two, and by what they were trained on."""
+    """Decide by the number of alerts of model and champion, and by the time that they were trained on."""
     training_events, previous_champion = trained
     age = (training_events.train_end - previous_champion.train_end).days
     partial_day = _is_part_of_a_day(previous_champion.train_start, previous_champion.train_end)
     longer = partial_day and not _is_part_of_a_day(training_events.train_start, training_events.train_end)
-    facts = f"no truth; the champion is {age} days old{', knows a part of a day only' if partial_day else ''}"
+    facts = f"no truth; the champion is {age} days old{' and knows only a part of a day' if partial_day else ''}"
     rule = f"from {registration.max_age_days} days on, and up to {registration.max_alert_ratio} times its alerts"
     promote = candidate <= registration.max_alert_ratio * max(champion, 1) and (
         age >= registration.max_age_days or longer or bool(outdated)
@@ -187,7 +186,7 @@ def _decide_by_volume(
 
 
 def _list_outdated(champion: Champion, current_revisions: pd.DataFrame) -> list[str]:
-    """Return the days that a champion was trained on with another content than the current one."""
+    """Return the days whose content has changed since a champion was trained on them."""
     revisions = {day: rows["revision"].tolist() for day, rows in current_revisions.groupby("logical_date")}
     return [
         f"{day.logical_date}: {day.revision}, now {max(revisions.get(day.logical_date, [0])) or 'none'}"
@@ -201,14 +200,14 @@ def _is_part_of_a_day(start: datetime, end: datetime) -> bool:
 
 
 def _list_measures(measures: ModelMeasures) -> dict[str, float | None]:
-    """Return the measures that are one number, None where there is none, as far as they were taken."""
+    """Return the measures that are a number or None."""
     return {
         name: value for name, value in measures.to_json().items() if value is None or isinstance(value, (int, float))
     }
 
 
 def _list_limits(limits: AppliedLimits) -> list[str]:
-    """Return the lines of a table; without rows where an earlier version recorded no limits."""
+    """Return the lines of a Markdown table; it has no rows if an earlier version recorded no limits."""
     rows = [
         f"| {kind} | {name} | {_show(value)} |" for kind, values in limits.items() for name, value in values.items()
     ]
@@ -216,7 +215,7 @@ def _list_limits(limits: AppliedLimits) -> list[str]:
 
 
 def _list_attacks(attacks: Sequence[AttackResult]) -> list[str]:
-    """Return the lines of a Markdown table of attacks, none without attacks."""
+    """Return the lines of a Markdown table of attacks; no lines without attacks."""
     rows = [
         f"| {attack.scenario} | {attack.kind} | {attack.stealth} | {'yes' if attack.found else 'no'} | "
         f"{_show(attack.delay_seconds)} |"
@@ -225,13 +224,14 @@ def _list_attacks(attacks: Sequence[AttackResult]) -> list[str]:
     return ["", "| attack | kind | stealth | found | delay, s |", "|---|---|---|---|---|", *rows] if rows else []
 
 
-def _to_png(picture: Any) -> bytes:
-    sink = BytesIO()
-    picture.save(sink, format="PNG")
-    return sink.getvalue()
+def _to_html(plot: Any) -> bytes:
+    """Return a page that MLflow shows; as MLflow's own figures it loads Plotly from the network."""
+    return str(plot.to_html(include_plotlyjs="cdn")).encode()
 
 
 def _show(value: datetime | float | None) -> str:
     if isinstance(value, datetime):
         return f"{value:%Y-%m-%d %H:%M} UTC"
-    return "unknown" if value is None else f"{value:.4g}" if isinstance(value, float) else str(value)
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    return "unknown" if value is None else str(value)

@@ -1,4 +1,4 @@
-"""Which model is champion, and why."""
+"""The decision which model is champion, and its reason."""
 
 from kedro.pipeline import Node, Pipeline
 
@@ -42,7 +42,7 @@ def create_pipeline() -> Pipeline:
                 describe_for_mlflow,
                 inputs=[
                     *("decision", "evaluation_events", "training_events", "anomaly_model"),
-                    *("score_distribution", "precision_recall", "alerts_per_hour"),
+                    *("score_distribution", "precision_recall"),
                 ],
                 outputs="mlflow_run",
                 name="describe_for_mlflow",

@@ -2,8 +2,9 @@
 
 import hashlib
 from collections.abc import Callable, Iterator
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from functools import partial
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -22,26 +23,47 @@ from network_anomalies.detection.alerts.triage import allow_findings, rate_sever
 from network_anomalies.events.ahead import work_ahead
 from network_anomalies.events.contract import COLUMNS, OPTIONAL_COLUMNS
 from network_anomalies.events.parts import encode_part
-from network_anomalies.parameters import AlertsParameters
-from network_anomalies.pipelines.scoring.report import render_report
+from network_anomalies.parameters import AlertsParameters, EvaluationParameters
+from network_anomalies.pipelines.scoring.activity import trace_hosts
+from network_anomalies.pipelines.scoring.comparison import (
+    expect_histograms,
+    find_figures,
+    list_changes,
+    measure_histograms,
+)
+from network_anomalies.pipelines.scoring.figures import draw_hours, draw_protocols, draw_rules, draw_scores, draw_sizes
+from network_anomalies.pipelines.scoring.profile import merge_profiles, profile_flows
+from network_anomalies.pipelines.scoring.report import MOST_ALERTS, DayReport, render_index, render_report
+from network_anomalies.records.alert_counts import count_by_day, count_hours, take_raised
+from network_anomalies.records.alerts import Alert, KindShares, SourceIncidents, count_by_kind, find_incidents
 from network_anomalies.records.champion import Champion
-from network_anomalies.records.receipt import LakeObject
+from network_anomalies.records.day_profile import DayProfile
+from network_anomalies.records.day_report import HABIT_DAYS, Activities, DayChanges
+from network_anomalies.records.receipt import Json, LakeObject
 from network_anomalies.records.scoring import DayAlerts, ScoringReceipt
 from network_anomalies.records.silver_day import Slices
 from network_anomalies.records.transformation import TransformationReceipt
+from network_anomalies.records.verdicts import (
+    Verdict,
+    find_dismissal,
+    list_dismissed,
+    list_subjects,
+    name_alert,
+    read_verdicts,
+)
 from network_anomalies.runs.inputs import list_scoring_facts
 
 REPEATING = ("src_ip", "dst_ip", "protocol", "facet_1", "facet_2", "facet_3", "model_sha256")
 """Columns of scores that are written as dictionaries; numbers hardly repeat."""
 ALERT_COLUMNS = [
     *("kind", "entity", "peer", "first_seen", "last_seen", "flows", "score", "severity", "technique", "sentence"),
-    *("suppressed_by", "transformation_run_id", "model_version"),
+    *("suppressed_by", "transformation_run_id", "model_version", "alert_id", "facts"),
 ]
 
 
 def score_slices(
     silver_slices: Slices, champion_model: Champion, transformation_events: TransformationReceipt
-) -> Iterator[tuple[dict[str, Callable[[], bytes]], pd.DataFrame, LakeObject]]:
+) -> Iterator[tuple[dict[str, Callable[[], bytes]], pd.DataFrame, LakeObject, DayProfile]]:
     """Score a day's silver with the champion, a slice at a time.
 
     Args:
@@ -53,7 +75,7 @@ def score_slices(
         An object, name to a function that returns Parquet bytes until the next slice is asked for: the slice's flows
         with ``score`` (higher is more anomalous), the three strongest facets and their surprise, and
         ``model_sha256``; the conversation-hours of the slice that reach the
-        model's alert score; and a record of the object.
+        model's alert score; a record of the object; and the histograms of the slice.
     """
     provenance = {"silver": transformation_events.inputs_sha256}
     judge = partial(_judge, champion_model.model, champion_model.model_sha256)
@@ -68,7 +90,8 @@ def score_slices(
         data = encode_part(pa.Table.from_pandas(flows, preserve_index=False), provenance, REPEATING)
         digest = hashlib.sha256(data).hexdigest()
         name = f"scores_{hour}_{digest[:12]}"
-        yield {name: read}, flagged, LakeObject(uri=f"{name}.parquet", sha256=digest)
+        profile = profile_flows(flows, transformation_events, champion_model.model_sha256)
+        yield {name: read}, flagged, LakeObject(uri=f"{name}.parquet", sha256=digest), profile
 
 
 def raise_alerts(
@@ -76,23 +99,57 @@ def raise_alerts(
     day_summary: Summary,
     champion_model: Champion,
     transformation_events: TransformationReceipt,
+    verdicts: pd.DataFrame,
     alerts_policy: AlertsParameters,
     detectors: DetectorLimits,
     run_id: str,
 ) -> DayAlerts:
-    """Raise the day's alerts: one per entity and kind, at most ``budget``, and those that somebody answers for."""
-    day = transformation_events.logical_date
+    """Raise the day's alerts: one per entity and kind, at most ``budget``, and those that somebody answers for.
+
+    Dismissed habits take no place in the budget either. Who dismissed them is not stored with the alerts: a verdict may
+    come or end later, so it is looked up when alerts are read.
+    """
+    source, day = transformation_events.source, transformation_events.logical_date
     has_past = _has_past(champion_model, day)
     findings = conclude(flagged_conversations, day_summary, champion_model.model, has_past, detectors)
-    judged = allow_findings(findings, alerts_policy.allowlist, day)
-    rows = pd.concat([take_budget(judged, alerts_policy.budget), judged[judged["suppressed_by"].notna()]])
-    rows = rows.assign(
+    judged = allow_findings(findings, alerts_policy.allowlist, day).replace(
+        {"peer": {"": None}, "technique": {"": None}}
+    )
+    names = zip(judged["kind"], judged["entity"], strict=True)
+    judged = judged.assign(alert_id=[name_alert(source, day, kind, entity) for kind, entity in names])
+    latest = read_verdicts(verdicts)
+    is_dismissed = np.array([bool(find_dismissal(latest, each)) for each in list_subjects(judged, day)], dtype=bool)
+    is_answered = judged["suppressed_by"].notna() | is_dismissed
+    rows = pd.concat([take_budget(judged[~is_dismissed], alerts_policy.budget), judged[is_answered]])
+    alerts = rows.assign(
         severity=rate_severity(rows["score"], detectors.severity),
         transformation_run_id=transformation_events.run_id,
         model_version=champion_model.version,
+        facts=None,
     )
-    alerts = rows[ALERT_COLUMNS].replace({"peer": {"": None}, "technique": {"": None}})
-    return DayAlerts(run_id, transformation_events.source, day, alerts)
+    return DayAlerts(run_id, source, day, alerts[ALERT_COLUMNS])
+
+
+def group_alerts(
+    alerts: pd.DataFrame,
+    known_alerts: pd.DataFrame,
+    verdicts: pd.DataFrame,
+    alerts_policy: AlertsParameters,
+    source: str,
+) -> SourceIncidents:
+    """Group the alerts of all days of the source into incidents, after those of the day were raised.
+
+    Args:
+        alerts: of the day. They are among the known ones; as an input they say that they were saved before.
+        known_alerts: of every day of the source.
+        verdicts: about them.
+        alerts_policy: has ``incident_days``.
+        source: whose alerts.
+    """
+    del alerts
+    known = [Alert.from_row(row) for row in known_alerts.to_dict("records")]
+    days = alerts_policy.incident_days
+    return SourceIncidents(source, find_incidents(known, read_verdicts(verdicts), days), days)
 
 
 def format_alerts(alerts: pd.DataFrame) -> pd.DataFrame:
@@ -128,34 +185,155 @@ def format_alerts(alerts: pd.DataFrame) -> pd.DataFrame:
     )
 
 
+def profile_day(slice_profiles: list[DayProfile]) -> Json:
+    """Add up the histograms of the slices.
+
+    Returns:
+        ``DayProfile`` as JSON.
+    """
+    return merge_profiles(slice_profiles).to_json()
+
+
+def count_days(
+    source_days: pd.DataFrame,
+    alerts: pd.DataFrame,
+    known_alerts: pd.DataFrame,
+    verdicts: pd.DataFrame,
+    transformation_events: TransformationReceipt,
+) -> tuple[pd.DataFrame, list[KindShares]]:
+    """Count the alerts of each day of the source, and what people decided about the alerts of each kind.
+
+    Args:
+        source_days: a row per day of the source: the counts of lines, and whether the day was scored before.
+        alerts: of the day. They are among the known ones; as an input they say that they were saved before.
+        known_alerts: of every day of the source.
+        verdicts: about them.
+        transformation_events: the receipt of the day's silver, for the day.
+
+    Returns:
+        ``source_days`` with ``alerts`` (the raised ones), ``suppressed`` and the raised ones by severity; and the
+        verdicts by kind.
+    """
+    del alerts
+    latest, day = read_verdicts(verdicts), transformation_events.logical_date
+    counted = source_days.merge(count_by_day(known_alerts, latest), on="logical_date", how="left")
+    counts = counted.select_dtypes("number").fillna(0).astype("int64")
+    scored = counted["is_scored"].astype("bool") | (counted["logical_date"] == day)
+    known = [Alert.from_row(row) for row in known_alerts.to_dict("records")]
+    shares = count_by_kind(known, [Verdict(**row) for row in verdicts.to_dict("records")])
+    return counted.assign(**counts, is_scored=scored), shares
+
+
+def trace_entities(alerts: pd.DataFrame, day_summary: Summary) -> Activities:
+    """Collect what the hosts of the day's alerts did: flows by hour, and the conversations behind the alerts."""
+    return trace_hosts(take_raised(alerts).head(MOST_ALERTS), day_summary)
+
+
+def compare_days(
+    day_profile: Json,
+    past_profiles: dict[str, Callable[[], Json]],
+    counted_days: pd.DataFrame,
+    recent_evaluations: pd.DataFrame,
+    champion_model: Champion,
+    evaluation: EvaluationParameters,
+) -> DayChanges:
+    """Compare the day with up to a week before it: counts, histograms; and find what was measured of its champion.
+
+    Args:
+        day_profile: the day's ``DayProfile`` as JSON.
+        past_profiles: day as YYYY-MM-DD to a function that reads its ``DayProfile`` as JSON.
+        counted_days: a row per day of the source: counts of lines and of alerts.
+        recent_evaluations: of the source, the latest first.
+        champion_model: the champion for the day.
+        evaluation: from when on drift counts.
+    """
+    today = DayProfile.model_validate(day_profile)
+    week = [str(today.logical_date - timedelta(days=age)) for age in range(HABIT_DAYS, 0, -1)]
+    past = [DayProfile.model_validate(past_profiles[day]()) for day in week if day in past_profiles]
+    measured_on, figures = find_figures(recent_evaluations, champion_model)
+    return DayChanges(
+        changes=list_changes(counted_days, today.logical_date),
+        drift=measure_histograms(today, past, evaluation),
+        expected=expect_histograms(today, past),
+        past_days=[profile.logical_date for profile in past],
+        figures=figures,
+        measured_on=measured_on,
+        profile=today,
+    )
+
+
+def draw_day(day_profile: Json, quality_report: Json, alerts: pd.DataFrame) -> tuple[Any, ...]:
+    """Draw the day as Plotly figures: flows by hour, protocol, bytes, rule and score, and the raised alerts by hour."""
+    profile = DayProfile.model_validate(day_profile)
+    return (
+        draw_hours("Flows by hour (UTC)", profile.hours, "flows"),
+        draw_protocols(profile),
+        draw_sizes(profile),
+        draw_rules(quality_report["rules"]),
+        draw_scores(profile),
+        draw_hours("Alerts by hour of their first flow (UTC)", count_hours(alerts), "alerts"),
+    )
+
+
 def write_report(
     alerts: pd.DataFrame,
+    incidents: pd.DataFrame,
+    entity_activity: Activities,
+    day_changes: DayChanges,
+    verdict_counts: list[KindShares],
+    quality_report: Json,
     champion_model: Champion,
     transformation_events: TransformationReceipt,
-    alerts_policy: AlertsParameters,
 ) -> str:
     """Write the day's report as one self-contained HTML page."""
-    return render_report(alerts, champion_model, transformation_events, alerts_policy.budget)
+    return render_report(
+        DayReport(
+            alerts=alerts,
+            incidents=incidents,
+            activity=entity_activity,
+            changes=day_changes,
+            verdicts=verdict_counts,
+            quality=quality_report,
+            champion=champion_model,
+            silver=transformation_events,
+        )
+    )
+
+
+def write_index(counted_days: pd.DataFrame, daily_report: str, source: str) -> str:
+    """Write the list of a source's days as an HTML page with a link to each day's report.
+
+    Args:
+        counted_days: a row per day of the source: counts of lines and of alerts.
+        daily_report: only for the order: the report of the day is there before the link to it.
+        source: whose days.
+    """
+    del daily_report
+    return render_index(counted_days, source)
 
 
 def assemble_scoring(
     score_reports: list[LakeObject],
     transformation_events: TransformationReceipt,
     champion_model: Champion,
+    known_alerts: pd.DataFrame,
+    verdicts: pd.DataFrame,
     alerts_policy: AlertsParameters,
     detectors: DetectorLimits,
     run_id: str,
-    after_alert_lines: pd.DataFrame,
-    after_daily_report: str,
+    *after_files: object,
 ) -> ScoringReceipt:
     """Make the receipt of the scoring, after everything that it wrote: objects, what decided them, limits of alerts."""
+    del after_files
     day, chosen = transformation_events.logical_date, (alerts_policy, detectors)
     silver, features = transformation_events.inputs_sha256, feature_spec_sha256()
+    of_day = known_alerts[(known_alerts["logical_date"] == day) & known_alerts["suppressed_by"].isna()]
+    dismissed = list_dismissed(read_verdicts(verdicts), list_subjects(of_day, day), alerts_policy.budget)
     return ScoringReceipt(
         run_id=run_id,
         source=transformation_events.source,
         logical_date=day,
-        inputs=list_scoring_facts(silver, champion_model.model_sha256, chosen, features),
+        inputs=list_scoring_facts(silver, champion_model.model_sha256, chosen, features, dismissed),
         outputs=score_reports,
         limits=list_limits(detectors, champion_model.model, _has_past(champion_model, day)),
     )

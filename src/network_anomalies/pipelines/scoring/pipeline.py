@@ -4,9 +4,16 @@ from kedro.pipeline import Node, Pipeline
 
 from network_anomalies.pipelines.scoring.nodes import (
     assemble_scoring,
+    compare_days,
+    count_days,
+    draw_day,
     format_alerts,
+    group_alerts,
+    profile_day,
     raise_alerts,
     score_slices,
+    trace_entities,
+    write_index,
     write_report,
 )
 from network_anomalies.runs.inputs import choose_alerts_policy
@@ -25,17 +32,23 @@ def create_pipeline() -> Pipeline:
             Node(
                 score_slices,
                 inputs=["silver_slices", "champion_model", "transformation_events"],
-                outputs=["scores", "flagged_conversations", "score_reports"],
+                outputs=["scores", "flagged_conversations", "score_reports", "slice_profiles"],
                 name="score_slices",
             ),
             Node(
                 raise_alerts,
                 inputs=[
                     *("flagged_conversations", "day_summary", "champion_model", "transformation_events"),
-                    *("alerts_policy", "params:detectors", "params:run_id"),
+                    *("verdicts", "alerts_policy", "params:detectors", "params:run_id"),
                 ],
                 outputs="alerts",
                 name="raise_alerts",
+            ),
+            Node(
+                group_alerts,
+                inputs=["alerts", "known_alerts", "verdicts", "alerts_policy", "params:source"],
+                outputs="incidents",
+                name="group_alerts",
             ),
             Node(
                 format_alerts,
@@ -44,16 +57,62 @@ def create_pipeline() -> Pipeline:
                 name="format_alerts",
             ),
             Node(
+                profile_day,
+                inputs="slice_profiles",
+                outputs="day_profile",
+                name="profile_day",
+            ),
+            Node(
+                count_days,
+                inputs=["source_days", "alerts", "known_alerts", "verdicts", "transformation_events"],
+                outputs=["counted_days", "verdict_counts"],
+                name="count_days",
+            ),
+            Node(
+                trace_entities,
+                inputs=["alerts", "day_summary"],
+                outputs="entity_activity",
+                name="trace_entities",
+            ),
+            Node(
+                compare_days,
+                inputs=[
+                    *("day_profile", "past_profiles", "counted_days"),
+                    *("recent_evaluations", "champion_model", "params:evaluation"),
+                ],
+                outputs="day_changes",
+                name="compare_days",
+            ),
+            Node(
+                draw_day,
+                inputs=["day_profile", "quality_report", "alerts"],
+                outputs=[
+                    *("flows_per_hour", "flows_per_protocol", "flow_sizes"),
+                    *("rejects_per_rule", "flow_scores", "alerts_per_hour"),
+                ],
+                name="draw_day",
+            ),
+            Node(
                 write_report,
-                inputs=["alerts", "champion_model", "transformation_events", "alerts_policy"],
+                inputs=[
+                    *("alerts", "incidents", "entity_activity", "day_changes"),
+                    *("verdict_counts", "quality_report", "champion_model", "transformation_events"),
+                ],
                 outputs="daily_report",
                 name="write_report",
             ),
             Node(
+                write_index,
+                inputs=["counted_days", "daily_report", "params:source"],
+                outputs="report_index",
+                name="write_index",
+            ),
+            Node(
                 assemble_scoring,
                 inputs=[
-                    *("score_reports", "transformation_events", "champion_model", "alerts_policy"),
-                    *("params:detectors", "params:run_id", "alert_lines", "daily_report"),
+                    *("score_reports", "transformation_events", "champion_model", "known_alerts", "verdicts"),
+                    *("alerts_policy", "params:detectors", "params:run_id"),
+                    *("incidents", "alert_lines", "daily_report"),
                 ],
                 outputs="scoring_events",
                 name="assemble_scoring",

@@ -44,27 +44,27 @@ def split_window(
     logical_date: date,
     after_transformation: TransformationReceipt,
 ) -> TrainingSplit:
-    """Split silver in time: the days before the date are to train on, the date is to test on.
+    """Split silver in time: the model is trained on the days before the date and tested on the date.
 
-    Where there are no days before, the date itself is split: its first hours are to train on. Of the earlier days the
-    latest slices up to ``row_cap`` events are taken.
+    Of the days before, the latest slices up to ``row_cap`` events are taken. Without days before, the model is trained
+    on the first hours of the date.
 
     Args:
-        history_slices: the days that have silver, the date included.
+        history_slices: the days that have silver, including the date.
         training: the window's parameters.
         logical_date: the UTC day.
-        after_transformation: the receipt of the date's silver, so that it is there before the history is read.
+        after_transformation: the receipt of the date's silver, for the order only: the silver is made first.
 
     Raises:
         ContractError: the date has no silver.
     """
     if history_slices[-1].logical_date != logical_date:
         raise ContractError(f"there is no silver of {logical_date} to test on: run the transformation of that day")
-    slices = [entry for silver in history_slices for entry in _list_slices(silver)]
-    earlier = [entry for entry in slices if entry.logical_date < logical_date]
+    slices = [day_slice for silver in history_slices for day_slice in _list_slices(silver)]
+    earlier = [day_slice for day_slice in slices if day_slice.logical_date < logical_date]
     chosen = _take_latest(earlier, training.row_cap) if earlier else _take_first(slices, training)
     digests = {silver.logical_date: silver.inputs_sha256 for silver in history_slices}
-    chosen_days = {entry.logical_date for entry in chosen}
+    chosen_days = {day_slice.logical_date for day_slice in chosen}
     return TrainingSplit(
         slices=chosen,
         days=[silver for silver in history_slices if silver.logical_date in chosen_days],
@@ -78,9 +78,9 @@ def split_window(
 def train_model(
     training_split: TrainingSplit, training: TrainingParameters, source: str, logical_date: date, run_id: str
 ) -> tuple[Model, TrainingReceipt]:
-    """Fit the model and describe what it was made of."""
+    """Fit the model, and make the receipt with everything that it was made from."""
     slices = training_split.slices
-    reads = [entry.read for entry in slices]
+    reads = [day_slice.read for day_slice in slices]
     model = fit(reads, merge_histories(_remember_day(silver, training_split) for silver in training_split.days))
     data = to_bytes(model)
     receipt = TrainingReceipt(
@@ -93,7 +93,7 @@ def train_model(
         train_start=training_split.train_start,
         train_end=training_split.train_end,
         test_end=training_split.test_end,
-        record_count=sum(entry.record_count for entry in slices),
+        record_count=sum(day_slice.record_count for day_slice in slices),
         input_objects=[_describe_day(silver, training_split) for silver in training_split.days],
         parameters=training.model_dump(),
         reference_scores=_sketch_scores(reads, model),
@@ -118,29 +118,29 @@ def _list_slices(silver: SilverDay) -> list[TrainingSlice]:
 
 
 def _take_latest(slices: list[TrainingSlice], row_cap: int) -> list[TrainingSlice]:
-    rows = np.cumsum([entry.record_count for entry in slices[::-1]])
+    rows = np.cumsum([day_slice.record_count for day_slice in slices[::-1]])
     kept = max(int(np.searchsorted(rows, row_cap, side="right")), 1)
     return slices[-kept:]
 
 
 def _take_first(slices: list[TrainingSlice], training: TrainingParameters) -> list[TrainingSlice]:
-    """Take the first hours of a day, at least one slice, and leave at least one where there are two."""
-    rows = np.cumsum([entry.record_count for entry in slices])
+    """Take the first slices of a day: at least one, and not all if there are two or more."""
+    rows = np.cumsum([day_slice.record_count for day_slice in slices])
     kept = int(np.searchsorted(rows, training.train_share * rows[-1])) + 1
     return slices[: max(min(kept, len(slices) - 1), 1)]
 
 
 def _remember_day(silver: SilverDay, training_split: TrainingSplit) -> History:
-    """Return a day's history: of its stored summary if all of it is trained on, else of the slices that are."""
+    """Return a day's history: from its stored summary if the model is trained on all slices, else from those slices."""
     chosen = training_split.list_slices(silver.logical_date)
     if len(chosen) == len(silver.slices):
         return remember(unpack_summary(silver.read_summary()))
-    return remember(merge_summaries(summarise(entry.read()) for entry in chosen))
+    return remember(merge_summaries(summarise(day_slice.read()) for day_slice in chosen))
 
 
 def _describe_day(silver: SilverDay, training_split: TrainingSplit) -> TrainingDay:
-    """Return the exact objects that a day gave to the training, silver and RAW, with their digests."""
-    hours = {entry.hour for entry in training_split.list_slices(silver.logical_date)}
+    """Return the silver and RAW objects of a day that the model is trained on, with their digests."""
+    hours = {day_slice.hour for day_slice in training_split.list_slices(silver.logical_date)}
     trained = [item for item in silver.objects if item.kind == "slice" and item.hour in hours]
     return TrainingDay(
         logical_date=silver.logical_date,
@@ -152,7 +152,7 @@ def _describe_day(silver: SilverDay, training_split: TrainingSplit) -> TrainingD
 
 
 def _sketch_scores(reads: list[Callable[[], pd.DataFrame]], model: Model) -> list[float]:
-    """Return quantiles of the scores of the latest training slices, what later scores are compared with."""
+    """Return quantiles of the scores of the latest training slices; drift of later scores is measured against them."""
     scores: list[np.ndarray] = []
     for read in reads[::-1]:
         scores.append(score(read(), model)["score"].to_numpy())

@@ -7,6 +7,7 @@ from network_anomalies.pipelines.training.nodes import split_window, train_model
 
 def create_pipeline() -> Pipeline:
     """Train a model on the days before the date, or on its first hours."""
+    run = ["params:source", "params:logical_date", "params:run_id"]
     return Pipeline(
         [
             Node(
@@ -17,10 +18,7 @@ def create_pipeline() -> Pipeline:
             ),
             Node(
                 train_model,
-                inputs=[
-                    *("training_split", "params:training"),
-                    *("params:source", "params:logical_date", "params:run_id"),
-                ],
+                inputs=["training_split", "params:training", *run],
                 outputs=["anomaly_model", "training_events"],
                 name="train_model",
             ),

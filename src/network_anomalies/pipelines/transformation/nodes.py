@@ -1,4 +1,4 @@
-"""Nodes that make silver of committed RAW, slice by slice, and the day's summary."""
+"""Nodes that make silver and the day's summary from committed RAW, slice by slice."""
 
 import hashlib
 from collections.abc import Callable, Iterator
@@ -31,24 +31,24 @@ def transform_slices(
     """Add the silver columns to a day's slices, one at a time, and summarise the day.
 
     Args:
-        raw_slices: first hour to a function that reads the slice's events.
-        ingestion_events: the commit's receipt; its revision goes into the objects' footers.
-        transformation: how long a slice is.
+        raw_slices: functions that read the events of a slice, by the slice's first hour.
+        ingestion_events: the commit's receipt; its revision is written into the objects' footers.
+        transformation: the length of a slice.
 
     Yields:
-        Silver objects (name to a function that returns Parquet bytes until the next slice is asked for), the day's
+        Silver objects (name to a function that returns the Parquet bytes until the next slice is made), the day's
         summary (last, name to bytes), and a record of each object.
     """
     provenance = {"revision": str(ingestion_events["revision"].iloc[0]), "feature_spec_sha256": feature_spec_sha256()}
-    made = work_ahead([partial(_make_slice, read_events) for read_events in raw_slices.values()], ahead=2)
+    slices = work_ahead([partial(_make_slice, read_events) for read_events in raw_slices.values()], ahead=2)
     summaries = []
     data = b""
 
     def read() -> bytes:
         return data
 
-    # Kedro's streams (itertools.tee) hold up to 57 yields, so what is yielded does not hold the bytes.
-    for hour, (silver, summary) in zip(raw_slices, made, strict=True):
+    # Kedro's streams (itertools.tee) keep up to 57 yielded items, so the items do not contain the bytes.
+    for hour, (silver, summary) in zip(raw_slices, slices, strict=True):
         if silver.empty:
             continue
         summaries.append(summary)
@@ -61,30 +61,31 @@ def transform_slices(
 
 
 def _describe_slice(data: bytes, hour: str, hours: int, record_count: int) -> tuple[str, SilverObject]:
-    digest = _digest(data)
-    name = f"silver_events_{hour}_{digest[:12]}"
-    return name, SilverObject(
+    sha256 = hashlib.sha256(data).hexdigest()
+    name = f"silver_events_{hour}_{sha256[:12]}"
+    slice_object = SilverObject(
         uri=f"{name}.parquet",
-        sha256=digest,
+        sha256=sha256,
         kind="slice",
         size_bytes=len(data),
         record_count=record_count,
         hour=hour,
         hours=hours,
     )
+    return name, slice_object
 
 
 def _describe_summary(data: bytes) -> tuple[str, SilverObject]:
-    digest = _digest(data)
-    name = f"day_summary_{digest[:12]}"
-    return name, SilverObject(uri=f"{name}.arrow", sha256=digest, kind="summary", size_bytes=len(data), record_count=0)
+    sha256 = hashlib.sha256(data).hexdigest()
+    name = f"day_summary_{sha256[:12]}"
+    return name, SilverObject(uri=f"{name}.arrow", sha256=sha256, kind="summary", size_bytes=len(data), record_count=0)
 
 
 def add_silver_columns(events: pd.DataFrame) -> pd.DataFrame:
-    """Return events with three columns for people.
+    """Return events with three more columns for people.
 
-    They are ``bytes_per_second`` (null for a duration of zero), ``timestamp_hour`` (hour of the UTC day) and
-    ``flow_size_category`` (small < 500 <= medium < 1500 <= large bytes).
+    ``bytes_per_second`` is null for a duration of zero. ``timestamp_hour`` is the hour of the UTC day.
+    ``flow_size_category`` is small (below 500 bytes), medium (below 1500 bytes) or large.
     """
     with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
         rate = events["bytes"].to_numpy() / events["duration"].to_numpy()
@@ -104,7 +105,7 @@ def assemble_transformation(
     logical_date: date,
     run_id: str,
 ) -> TransformationReceipt:
-    """Make the receipt that the registry commits: objects in and out with their digests, and what decided them.
+    """Make the receipt that the registry commits: objects read and written with their digests, and the facts.
 
     Raises:
         ContractError: the slices hold more or fewer events than the batch.
@@ -126,20 +127,12 @@ def assemble_transformation(
         record_count=stored,
         size_bytes=sum(item.size_bytes for item in silver_reports),
         feature_spec_sha256=feature_spec_sha256(),
-        input_objects=_list_raw_objects(ingestion_events),
+        input_objects=[
+            RawObject(uri=row.object_uri, sha256=row.object_sha256, record_count=int(row.record_count))
+            for row in ingestion_events.itertuples()
+        ],
     )
 
 
 def _make_slice(read: Callable[[], pd.DataFrame]) -> tuple[pd.DataFrame, Summary]:
     return describe_slice(add_silver_columns(read()))
-
-
-def _list_raw_objects(ingestion_events: pd.DataFrame) -> list[RawObject]:
-    return [
-        RawObject(uri=row.object_uri, sha256=row.object_sha256, record_count=int(row.record_count))
-        for row in ingestion_events.itertuples()
-    ]
-
-
-def _digest(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()

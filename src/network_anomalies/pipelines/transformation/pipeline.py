@@ -7,6 +7,7 @@ from network_anomalies.pipelines.transformation.nodes import assemble_transforma
 
 def create_pipeline() -> Pipeline:
     """Make silver of the current revision of a day."""
+    run = ["params:source", "params:logical_date", "params:run_id"]
     return Pipeline(
         [
             Node(
@@ -17,10 +18,7 @@ def create_pipeline() -> Pipeline:
             ),
             Node(
                 assemble_transformation,
-                inputs=[
-                    *("silver_reports", "ingestion_events", "params:transformation"),
-                    *("params:source", "params:logical_date", "params:run_id"),
-                ],
+                inputs=["silver_reports", "ingestion_events", "params:transformation", *run],
                 outputs="transformation_events",
                 name="assemble_transformation",
             ),

@@ -1,0 +1,230 @@
+"""What people ask about alerts and decide about them: lists, an alert or incident by its id, verdicts."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+
+from sqlalchemy import Connection, Engine, func, select
+
+from network_anomalies.errors import ProjectError
+from network_anomalies.records.alerts import (
+    Alert,
+    Incident,
+    JudgedAlert,
+    KindShares,
+    count_by_kind,
+    judge_alert,
+    name_incident,
+)
+from network_anomalies.records.verdicts import Judgement, Verdict, list_latest
+from network_anomalies.registry.incident_rows import find_alerts, find_stored_incidents, lock_incidents, regroup
+from network_anomalies.registry.tables import alerts, incidents, stage_events, verdicts
+from network_anomalies.registry.transactions import transaction
+from network_anomalies.registry.verdict_rows import find_verdicts, insert_verdicts
+
+SHOWN_MATCHES = 5
+_ID = re.compile(r"[0-9a-f]{1,12}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Decision:
+    """What a person decides about some alerts.
+
+    Attributes:
+        verdict: what.
+        reason: why.
+        person: who.
+        until: of a dismissal, the last day on which the habit is suppressed.
+        any_peer: of a dismissal, whether the habit is suppressed with every peer of the entity.
+    """
+
+    verdict: Judgement
+    reason: str
+    person: str
+    until: date | None = None
+    any_peer: bool = False
+
+
+@dataclass(frozen=True)
+class SourceTriage:
+    """The incidents and alerts of a source, and what people said about them.
+
+    Attributes:
+        source: its name.
+        incidents: those that have one of the alerts; closed ones last, then by score, the highest first.
+        alerts: suppressed ones last, then by score, the highest first.
+        shares: of each kind, over all days.
+    """
+
+    source: str
+    incidents: Sequence[Incident]
+    alerts: Sequence[JudgedAlert]
+    shares: Sequence[KindShares]
+
+
+@dataclass(frozen=True)
+class Found:
+    """An alert, or an incident with its alerts, that an id leads to.
+
+    Attributes:
+        incident: the incident; of an alert the one that it belongs to, None if it belongs to none.
+        alerts: the alert alone, or those of the incident, in order of their days.
+        earlier: other alerts of the same entities on the same days or before, the latest first.
+        verdicts: every verdict about these alerts and those, in their order.
+        is_incident: whether the id is that of an incident.
+    """
+
+    incident: Incident | None
+    alerts: Sequence[JudgedAlert]
+    earlier: Sequence[JudgedAlert]
+    verdicts: Sequence[Verdict]
+    is_incident: bool
+
+
+def list_scored_sources(engine: Engine) -> dict[str, date]:
+    """Return the latest day of each source that was scored, by source."""
+    columns = stage_events.c
+    query = select(columns.source, func.max(columns.logical_date)).where(columns.stage == "scoring")
+    with engine.connect() as connection:
+        return {row[0]: row[1] for row in connection.execute(query.group_by(columns.source).order_by(columns.source))}
+
+
+def read_triage(engine: Engine, source: str, day: date | None) -> SourceTriage:
+    """Return the incidents and alerts of a source and a day; None is every day."""
+    with engine.connect() as connection:
+        raised, decided = find_alerts(connection, source), find_verdicts(connection, source)
+        grouped = find_stored_incidents(connection, source)
+    latest = list_latest(decided)
+    chosen = [judge_alert(alert, latest) for alert in raised if day in (None, alert.logical_date)]
+    names = {judged.alert.alert_id for judged in chosen}
+    touched = [incident for incident in grouped if names & set(incident.alert_ids)]
+    return SourceTriage(
+        source,
+        sorted(touched, key=lambda each: (each.state == "closed", -each.score, each.incident_id)),
+        sorted(chosen, key=lambda each: (each.alert.suppressed_by is not None, -each.alert.score, each.alert.alert_id)),
+        count_by_kind(raised, decided),
+    )
+
+
+def find_by_id(engine: Engine, prefix: str) -> Found:
+    """Return the alert or incident whose id begins with some digits.
+
+    Raises:
+        ProjectError: there is none, or there are several.
+    """
+    with engine.connect() as connection:
+        source, incident_id, alert_id = _resolve(connection, prefix)
+        raised, decided = find_alerts(connection, source), find_verdicts(connection, source)
+        grouped = find_stored_incidents(connection, source)
+    latest = list_latest(decided)
+    incident = next((each for each in grouped if each.incident_id == incident_id or alert_id in each.alert_ids), None)
+    chosen = set(incident.alert_ids) if incident and incident_id else {alert_id}
+    in_order = sorted(raised, key=lambda alert: (alert.logical_date, alert.first_seen, alert.alert_id))
+    about = [alert for alert in in_order if alert.alert_id in chosen]
+    entities, last_day = {alert.entity for alert in about}, about[-1].logical_date
+    others = [
+        alert
+        for alert in reversed(in_order)
+        if alert.entity in entities and alert.alert_id not in chosen and alert.logical_date <= last_day
+    ]
+    named = chosen | {alert.alert_id for alert in others}
+    return Found(
+        incident,
+        [judge_alert(alert, latest) for alert in about],
+        [judge_alert(alert, latest) for alert in others],
+        [verdict for verdict in decided if verdict.alert_id in named],
+        is_incident=incident_id is not None,
+    )
+
+
+def record_decision(engine: Engine, prefix: str, decision: Decision, most_days: int) -> tuple[Found, list[Verdict]]:
+    """Add a verdict about an alert, or about each alert of an incident, and group the incidents again.
+
+    Args:
+        engine: the registry.
+        prefix: of the id of an alert or incident.
+        decision: what a person decides.
+        most_days: days between two alerts of an incident, at most.
+
+    Returns:
+        What the id leads to after the decision, and the new verdicts.
+
+    Raises:
+        ProjectError: there is no such id, or several; the reason or the person is empty; the dismissal has ended.
+    """
+    now = datetime.now(UTC)
+    _check(decision, now.date())
+    found = find_by_id(engine, prefix)
+    names = [judged.alert.alert_id for judged in found.alerts]
+    source = found.alerts[0].alert.source
+    of_decision = verdicts.c.alert_id.in_(names) & (verdicts.c.decided_at == now)
+
+    def is_recorded(connection: Connection) -> bool:
+        return connection.execute(select(verdicts.c.sequence).where(of_decision)).first() is not None
+
+    with transaction(engine, is_recorded) as connection:
+        lock_incidents(connection)
+        scored = select(func.max(stage_events.c.logical_date)).where(stage_events.c.stage == "scoring")
+        last = connection.execute(scored.where(stage_events.c.source == source)).scalar()
+        insert_verdicts(connection, [_decide(each.alert, decision, now, last) for each in found.alerts])
+        regroup(connection, source, most_days)
+        decided = [each for each in find_verdicts(connection, source) if each.decided_at == now]
+    return find_by_id(engine, names[0] if not found.is_incident else name_incident(names[0])), decided
+
+
+def _check(decision: Decision, today: date) -> None:
+    if not decision.reason.strip():
+        raise ProjectError("a decision needs a reason: give --reason TEXT")
+    if not decision.person.strip():
+        raise ProjectError("a decision needs the name of a person: give --by NAME")
+    if decision.until is not None and decision.until < today:
+        raise ProjectError(f"--until {decision.until} is over: give today ({today}, UTC) or a later day")
+
+
+def _decide(alert: Alert, decision: Decision, now: datetime, last_scored: date | None) -> Verdict:
+    return Verdict(
+        sequence=0,  # the database numbers it
+        alert_id=alert.alert_id,
+        source=alert.source,
+        logical_date=alert.logical_date,
+        kind=alert.kind,
+        entity=alert.entity,
+        peer=None if decision.any_peer else alert.peer,
+        verdict=decision.verdict,
+        reason=decision.reason,
+        until=decision.until,
+        decided_at=now,
+        decided_by=decision.person,
+        last_scored=max(alert.logical_date, last_scored or alert.logical_date),
+    )
+
+
+def _resolve(connection: Connection, prefix: str) -> tuple[str, str | None, str | None]:
+    """Return the source of the one alert or incident with a prefix, and the id of the incident or else of the alert."""
+    digits = prefix.strip().lower()
+    if not _ID.fullmatch(digits):
+        raise ProjectError(f"{prefix!r} is no id: an id has up to 12 digits from 0-9 and a-f, see `kedro alerts`")
+    matches: list[tuple[str, str | None, str | None]] = []
+    query = select(incidents.c.source, incidents.c.incident_id)
+    matches += [(*row, None) for row in connection.execute(query.where(incidents.c.incident_id.startswith(digits)))]
+    found = select(alerts.c.source, alerts.c.alert_id).where(alerts.c.alert_id.startswith(digits))
+    matches += [(row.source, None, row.alert_id) for row in connection.execute(found)]
+    matches = matches or _find_former(connection, digits)
+    if not matches:
+        raise ProjectError(f"there is no alert or incident {digits}: `kedro alerts` lists those of the latest day")
+    if len(matches) > 1:
+        named = ", ".join(f"{incident or alert} ({source})" for source, incident, alert in matches[:SHOWN_MATCHES])
+        raise ProjectError(f"{digits} is the beginning of {len(matches)} ids, {named}: give more digits")
+    return matches[0]
+
+
+def _find_former(connection: Connection, digits: str) -> list[tuple[str, str | None, str | None]]:
+    """Return the incidents that had an id before an alert of an earlier day joined them."""
+    rows = connection.execute(select(alerts.c.source, alerts.c.alert_id)).all()
+    named = [(source, alert_id) for source, alert_id in rows if name_incident(alert_id).startswith(digits)]
+    if len(named) != 1:
+        return []
+    source, alert_id = named[0]
+    grouped = find_stored_incidents(connection, source)
+    return [(source, incident.incident_id, None) for incident in grouped if alert_id in incident.alert_ids]

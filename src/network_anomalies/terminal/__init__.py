@@ -1,0 +1,1 @@
+"""What a run shows: progress while it works, a short table at its end, and a file with every line of its log."""
