@@ -43,7 +43,9 @@ STORED = {
     },
     "registration": {"champion_model": Champion, "model_card": TEXT},
     "scoring": {
-        **dict.fromkeys(("scores", "alerts", "known_alerts", "verdicts", "incidents", "alert_lines"), FRAME),
+        **dict.fromkeys(
+            ("scores", "alerts", "known_alerts", "verdicts", "incidents", "alert_lines", "alert_findings"), FRAME
+        ),
         "daily_report": TEXT,
         "scoring_events": StageReceipt,
     },

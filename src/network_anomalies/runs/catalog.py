@@ -22,8 +22,8 @@ class ProjectCatalog(DataCatalog, CatalogCommandsMixin):
         """Load a dataset.
 
         Raises:
-            ProjectError: the dataset has no content yet (the error names the pipeline to run), or a dataset of this project
-                says what else is wrong.
+            ProjectError: the dataset has no content yet (the error names the pipeline to run), or a dataset of this
+                project says what else is wrong.
         """
         try:
             return super().load(ds_name, version)
