@@ -181,7 +181,7 @@ class Project:
         """Return the keys in a bucket, by a plain client; in the RAW bucket those of events."""
         self.stores.lake.invalidate_cache()
         keys = sorted(self.stores.lake.find(self.stores.buckets[layer]))
-        return [key for key in keys if "/_manifests/" not in key]
+        return [key for key in keys if "/_manifests/" not in key and "/_verdicts/" not in key]
 
     def manifests(self) -> list[str]:
         """Return the keys of the manifests in the RAW bucket, by a plain client."""

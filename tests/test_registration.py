@@ -30,10 +30,11 @@ from network_anomalies.records.registration import ModelRegistration, PromotionD
 from network_anomalies.records.training import TrainingDay, TrainingReceipt
 from network_anomalies.registry.engine import open_registry
 from network_anomalies.registry.model_rows import list_models, list_promotions, read_champion, register_model, roll_back
-from network_anomalies.registry.tables import metadata, pipeline_runs, training_events
+from network_anomalies.registry.tables import metadata, pipeline_runs, training_events, verdicts
 from network_anomalies.upkeep import setup_stores
 
-RULES = RegistrationParameters(min_gain=0.01, max_age_days=7, max_alert_ratio=1.5)
+RULES = RegistrationParameters(min_gain=0.01, max_age_days=7, max_alert_ratio=1.5, verdict_days=30)
+NO_VERDICTS = pd.DataFrame(columns=verdicts.c.keys())
 TRAINED = datetime(2024, 4, 19, tzinfo=UTC)
 WHOLE_DAY, HALF_DAY = timedelta(days=1), timedelta(hours=12)
 CURRENT = {"2024-04-17": 1, DAY_BEFORE: 1}
@@ -62,7 +63,7 @@ def decide(candidate, champion, age=0, rules=RULES, revisions=CURRENT, **known):
     )
     row |= {"input_objects": [day]}
     previous = make_champion(**row | known)
-    return decide_promotion(evaluated, make_training(), previous, make_revisions(revisions), rules)
+    return decide_promotion(evaluated, make_training(), previous, make_revisions(revisions), NO_VERDICTS, rules)
 
 
 def make_evaluation(candidate, champion=None, model_sha256="new"):
@@ -149,7 +150,9 @@ def test_a_champion_of_superseded_revisions_is_replaced_by_an_equal_one_and_the_
 
 
 def test_the_first_model_and_one_in_place_of_a_champion_that_cannot_score_are_promoted():
-    first = decide_promotion(make_evaluation((0.0, 0)), make_training(), None, make_revisions(CURRENT), RULES)
+    first = decide_promotion(
+        make_evaluation((0.0, 0)), make_training(), None, make_revisions(CURRENT), NO_VERDICTS, RULES
+    )
     assert first == PromotionDecision(True, f"first model of this source up to {DAY}")
     assert decide((0.0, 99), None) == PromotionDecision(True, "the champion cannot score: it was altered")
 
@@ -162,7 +165,7 @@ def test_the_champion_itself_stays_champion_for_its_own_reason():
 def test_a_model_that_was_not_evaluated_is_not_judged_by_the_figures_of_another(modelled):
     with pytest.raises(ContractError, match="model new was trained and not evaluated"):
         decide_promotion(
-            make_evaluation((0.0, 0), None, "other"), make_training(), None, make_revisions(CURRENT), RULES
+            make_evaluation((0.0, 0), None, "other"), make_training(), None, make_revisions(CURRENT), NO_VERDICTS, RULES
         )
     before = modelled.rows("models")
     modelled.run("training", training__row_cap=1000)

@@ -263,6 +263,7 @@ class RegistrationParameters(Strict):
     min_gain: Annotated[float, Field(ge=0, le=1)]
     max_age_days: Annotated[int, Field(ge=0)]
     max_alert_ratio: Annotated[float, Field(ge=0)]
+    verdict_days: Annotated[int, Field(ge=0, le=3650)]
 
 
 class AlertsParameters(Strict):

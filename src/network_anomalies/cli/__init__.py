@@ -4,6 +4,7 @@ import click
 from kedro.framework.cli.hooks import get_cli_hook_manager
 from kedro.framework.cli.utils import CONTEXT_SETTINGS
 
+from network_anomalies.cli.alert_commands import alerts
 from network_anomalies.cli.model_commands import models
 from network_anomalies.cli.query_commands import query
 from network_anomalies.cli.report_commands import report
@@ -11,7 +12,7 @@ from network_anomalies.cli.run_commands import backfill, replay, run, status
 from network_anomalies.cli.store_commands import doctor, restore, setup, verify
 from network_anomalies.cli.viz_check import VizCheck
 
-COMMANDS = (run, setup, models, report, query, doctor, verify, restore, replay, status, backfill)
+COMMANDS = (run, setup, alerts, models, report, query, doctor, verify, restore, replay, status, backfill)
 
 
 @click.group(context_settings=CONTEXT_SETTINGS)

@@ -66,15 +66,18 @@ def verify(
 @click.option("--list", "only_list", is_flag=True, help="Only show what would be restored.")
 @in_one_line
 def restore(env: str | None, only_list: bool) -> None:
-    """Rebuild the RAW part of a lost or older registry from the lake's manifests; exit 1 if a day is refused."""
-    from network_anomalies.upkeep import Restoration, load_stores, restore_registry
+    """Rebuild the RAW part of a lost or older registry, and what people decided, from the lake; exit 1 on a refusal."""
+    from network_anomalies.upkeep import Restoration, load_stores, restore_registry, restore_verdicts
 
-    verb, total = "would restore" if only_list else "restored", Restoration()
-    for outcome in restore_registry(load_stores(env), only_list):
+    verb, total, stores = "would restore" if only_list else "restored", Restoration(), load_stores(env)
+    for outcome in restore_registry(stores, only_list):
         total.add(outcome)
         for line in outcome.lines(verb):
             click.echo(line)
     for line in total.lines(verb, env):
         click.echo(line)
-    if total.refused:
+    decisions, faults = restore_verdicts(stores, only_list)
+    for line in [*(f"REFUSED {fault}" for fault in faults), *([f"{verb} {decisions} verdicts"] if decisions else [])]:
+        click.echo(line)
+    if total.refused or faults:
         raise click.exceptions.Exit(1)

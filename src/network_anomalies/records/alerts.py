@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import date, datetime, timedelta
 from typing import Any, Literal, Self
 
+from network_anomalies.detection.alerts.facts import Fact, say_fact
 from network_anomalies.detection.alerts.triage import SEVERITIES
 from network_anomalies.records.verdicts import Latest, Subject, Verdict, find_dismissal, list_latest
 
@@ -40,6 +41,7 @@ class Alert:
         created_at: when.
         model_version: of the champion that scored the day.
         transformation_run_id: the run that made the silver that was scored.
+        facts: what was measured, the limit first; none where an earlier version recorded none.
     """
 
     alert_id: str
@@ -60,6 +62,7 @@ class Alert:
     created_at: datetime
     model_version: int
     transformation_run_id: str
+    facts: tuple[Fact, ...] = ()
 
     @property
     def subject(self) -> Subject:
@@ -68,8 +71,9 @@ class Alert:
 
     @classmethod
     def from_row(cls, row: Mapping[Any, Any]) -> Self:
-        """Return the alert of a row; columns that this class does not have are left out."""
-        return cls(**{each.name: row[each.name] for each in fields(cls)})
+        """Return the alert of a row; columns that this class does not have are left out, and the row may lack facts."""
+        values = {each.name: row[each.name] for each in fields(cls) if each.name != "facts"}
+        return cls(**values, facts=tuple(Fact.model_validate(fact) for fact in row.get("facts") or ()))
 
 
 @dataclass(frozen=True)
@@ -163,6 +167,11 @@ class SourceIncidents:
     source: str
     incidents: Sequence[Incident] = field(repr=False)
     most_days: int
+
+
+def list_fact_sentences(facts: Sequence[Mapping[str, Any]] | None) -> list[str]:
+    """Return the facts of an alert, as its row has them, in words; none where an earlier version recorded none."""
+    return [say_fact(Fact.model_validate(fact)) for fact in facts or ()]
 
 
 def name_incident(alert_id: str) -> str:

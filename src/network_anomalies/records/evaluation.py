@@ -62,6 +62,20 @@ class AttackResult(JsonRecord):
     delay_seconds: float | None
 
 
+class RaisedFinding(JsonRecord):
+    """A finding that a model raises within the budget.
+
+    Attributes:
+        kind: what was found.
+        entity: the host that it is about.
+        peer: the other host, None if there is none.
+    """
+
+    kind: str
+    entity: str
+    peer: str | None = None
+
+
 class AlertMeasures(JsonRecord):
     """Number of alerts within the budget and, if attacks are known, what the alerts found.
 
@@ -73,6 +87,7 @@ class AlertMeasures(JsonRecord):
         recall_of_open_attacks: the same for attacks that do not hide; None without such attacks.
         false_alerts: number of alerts that name no attack.
         attacks: the result for each attack.
+        raised: the findings behind the alerts, if no attacks are known; None where an earlier version recorded none.
     """
 
     alerts: int
@@ -82,6 +97,7 @@ class AlertMeasures(JsonRecord):
     recall_of_open_attacks: float | None = None
     false_alerts: int | None = None
     attacks: tuple[AttackResult, ...] = ()
+    raised: tuple[RaisedFinding, ...] | None = None
 
 
 class ModelMeasures(AlertMeasures, Ranking):

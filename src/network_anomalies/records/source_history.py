@@ -1,9 +1,12 @@
 """The registry's records of a source, as plain values."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from typing import Literal
+
+from network_anomalies.records.evaluation import EvaluationMetrics
+from network_anomalies.records.verdicts import Latest, Subject
 
 Kind = Literal["synthetic", "logs"]
 INGESTION_OF: dict[Kind, str] = {"synthetic": "ingestion", "logs": "log_ingestion"}
@@ -63,6 +66,9 @@ class SourceRecords:
         stages: the latest record by stage and day. The ingestion of logs is recorded as ``ingestion`` too.
         runs: the runs of each day, in the order of their start. Runs of a part of a pipeline are left out.
         champions: the current decisions, by day.
+        verdicts: what people decided about its alerts.
+        alerts: of each day, those that no exception suppresses. Without verdicts they decide nothing and are left out.
+        metrics: of the latest evaluation of each day; left out in the same way.
     """
 
     source: str
@@ -71,6 +77,9 @@ class SourceRecords:
     stages: Mapping[tuple[str, date], StageRecord]
     runs: Mapping[date, Sequence[RunRecord]]
     champions: Sequence[Decision]
+    verdicts: Latest = field(default_factory=dict)
+    alerts: Mapping[date, Sequence[Subject]] = field(default_factory=dict)
+    metrics: Mapping[date, EvaluationMetrics] = field(default_factory=dict)
 
     def list_days(self) -> list[date]:
         """Return every day that has a record, by date."""

@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import Literal, get_args
 
 import pandas as pd
@@ -121,6 +121,28 @@ def find_dismissal(latest: Latest, subject: Subject) -> Verdict | None:
         return own if own.verdict == "dismissed" else None
     found = [verdict for verdict in latest.values() if verdict.covers(subject)]
     return max(found, key=lambda verdict: verdict.sequence, default=None)
+
+
+def judge_habit(latest: Latest, subject: Subject, days: int) -> Judgement | None:
+    """Return what people said of a habit up to the day of a finding: the latest verdict that is about it, or None.
+
+    Args:
+        latest: the verdicts that count.
+        subject: the finding.
+        days: how long a confirmation counts. A dismissal counts until its own date.
+    """
+    first = subject.logical_date - timedelta(days=days)
+    found = [
+        verdict
+        for verdict in latest.values()
+        if verdict.covers(subject)
+        or (
+            verdict.verdict == "confirmed"
+            and (verdict.kind, verdict.entity) == (subject.kind, subject.entity)
+            and first <= verdict.logical_date <= subject.logical_date
+        )
+    ]
+    return max(found, key=lambda verdict: verdict.sequence).verdict if found else None
 
 
 def list_dismissed(latest: Latest, subjects: Collection[Subject], budget: int) -> list[str]:

@@ -1,11 +1,12 @@
 """What people ask about alerts and decide about them: lists, an alert or incident by its id, verdicts."""
 
+import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 
-from sqlalchemy import Connection, Engine, func, select
+from sqlalchemy import Connection, Engine, func, select, text
 
 from network_anomalies.errors import ProjectError
 from network_anomalies.records.alerts import (
@@ -52,15 +53,50 @@ class SourceTriage:
 
     Attributes:
         source: its name.
+        day: of the alerts; None is every day.
         incidents: those that have one of the alerts; closed ones last, then by score, the highest first.
         alerts: suppressed ones last, then by score, the highest first.
         shares: of each kind, over all days.
     """
 
     source: str
+    day: date | None
     incidents: Sequence[Incident]
     alerts: Sequence[JudgedAlert]
     shares: Sequence[KindShares]
+
+
+@dataclass(frozen=True, kw_only=True)
+class AlertLineage:
+    """What led to an alert.
+
+    Attributes:
+        run_id: the run that raised it.
+        code_version: of that run.
+        model_version: of the champion that scored the day.
+        model_uri: where the model lies.
+        model_sha256: of its bytes.
+        model_reason: why it is champion.
+        training_run_id: the run that trained it.
+        transformation_run_id: the run that made the silver that was scored.
+        revision: of the day's batch.
+        objects: URI and sha256 of each RAW object of the day.
+        files: the log files that they were made of, if there are any.
+        limits: of the detector of this kind, by name, as they held; none where they were not recorded.
+    """
+
+    run_id: str
+    code_version: str
+    model_version: int
+    model_uri: str
+    model_sha256: str
+    model_reason: str
+    training_run_id: str
+    transformation_run_id: str
+    revision: int
+    objects: Sequence[tuple[str, str]]
+    files: Sequence[str]
+    limits: Mapping[str, object]
 
 
 @dataclass(frozen=True)
@@ -82,28 +118,72 @@ class Found:
     is_incident: bool
 
 
-def list_scored_sources(engine: Engine) -> dict[str, date]:
-    """Return the latest day of each source that was scored, by source."""
+def choose_days(engine: Engine, source: str | None, day: date | None, every_day: bool) -> dict[str, date | None]:
+    """Return of which sources to list which day: the given one, else the latest that was scored; None is every day.
+
+    Raises:
+        ProjectError: nothing was scored yet, of the source if one is given.
+    """
     columns = stage_events.c
     query = select(columns.source, func.max(columns.logical_date)).where(columns.stage == "scoring")
     with engine.connect() as connection:
-        return {row[0]: row[1] for row in connection.execute(query.group_by(columns.source).order_by(columns.source))}
+        rows = connection.execute(query.group_by(columns.source).order_by(columns.source)).all()
+    latest: dict[str, date] = {row[0]: row[1] for row in rows if source in (None, row[0])}
+    if not latest:
+        whose = f"source {source} has" if source else "there are"
+        raise ProjectError(f"{whose} no scored days: `kedro run` scores a day, and `kedro status` lists them")
+    return {name: day or (None if every_day else last) for name, last in latest.items()}
 
 
-def read_triage(engine: Engine, source: str, day: date | None) -> SourceTriage:
-    """Return the incidents and alerts of a source and a day; None is every day."""
+def read_triage(
+    engine: Engine, source: str, day: date | None, only_open: bool = False, with_facts: bool = False
+) -> SourceTriage:
+    """Return the incidents and alerts of a source.
+
+    Args:
+        engine: the registry.
+        source: whose alerts.
+        day: which day; None is every day.
+        only_open: leave out what needs no decision: closed incidents, alerts with a verdict, suppressed alerts.
+        with_facts: whether the alerts have their facts.
+    """
     with engine.connect() as connection:
-        raised, decided = find_alerts(connection, source), find_verdicts(connection, source)
+        raised, decided = find_alerts(connection, source, with_facts), find_verdicts(connection, source)
         grouped = find_stored_incidents(connection, source)
     latest = list_latest(decided)
-    chosen = [judge_alert(alert, latest) for alert in raised if day in (None, alert.logical_date)]
-    names = {judged.alert.alert_id for judged in chosen}
+    judged = [judge_alert(alert, latest) for alert in raised if day in (None, alert.logical_date)]
+    names = {each.alert.alert_id for each in judged}
     touched = [incident for incident in grouped if names & set(incident.alert_ids)]
     return SourceTriage(
         source,
-        sorted(touched, key=lambda each: (each.state == "closed", -each.score, each.incident_id)),
-        sorted(chosen, key=lambda each: (each.alert.suppressed_by is not None, -each.alert.score, each.alert.alert_id)),
+        day,
+        sorted(
+            (incident for incident in touched if not (only_open and incident.state == "closed")),
+            key=lambda incident: (incident.state == "closed", -incident.score, incident.incident_id),
+        ),
+        sorted(
+            (each for each in judged if not only_open or each.state == "open"),
+            key=lambda each: (each.alert.suppressed_by is not None, -each.alert.score, each.alert.alert_id),
+        ),
         count_by_kind(raised, decided),
+    )
+
+
+def read_lineage(engine: Engine, alert: Alert) -> AlertLineage | None:
+    """Return what led to an alert; None if the rows that it refers to are not there."""
+    query = text("SELECT * FROM alert_lineage WHERE alert_id = :alert_id ORDER BY part, source_path")
+    with engine.connect() as connection:
+        rows = connection.execute(query, {"alert_id": alert.alert_id}).mappings().all()
+    if not rows:
+        return None
+    limits = rows[0]["limits"]
+    applied = json.loads(limits) if isinstance(limits, str) else limits
+    return AlertLineage(
+        **{name: rows[0][name] for name in ("run_id", "code_version", "model_version", "model_uri", "model_sha256")},
+        **{name: rows[0][name] for name in ("model_reason", "training_run_id", "transformation_run_id", "revision")},
+        objects=tuple(dict.fromkeys((row["object_uri"], row["object_sha256"]) for row in rows)),
+        files=tuple(dict.fromkeys(row["source_path"] for row in rows if row["source_path"])),
+        limits=(applied or {}).get(alert.kind, {}),
     )
 
 
@@ -115,7 +195,7 @@ def find_by_id(engine: Engine, prefix: str) -> Found:
     """
     with engine.connect() as connection:
         source, incident_id, alert_id = _resolve(connection, prefix)
-        raised, decided = find_alerts(connection, source), find_verdicts(connection, source)
+        raised, decided = find_alerts(connection, source, with_facts=True), find_verdicts(connection, source)
         grouped = find_stored_incidents(connection, source)
     latest = list_latest(decided)
     incident = next((each for each in grouped if each.incident_id == incident_id or alert_id in each.alert_ids), None)

@@ -68,9 +68,10 @@ def read_incidents(engine: Engine, source: str, logical_date: date) -> pd.DataFr
         return pd.DataFrame(connection.execute(query).mappings().all(), columns=incidents.c.keys())
 
 
-def find_alerts(connection: Connection, source: str) -> list[Alert]:
-    """Return every alert of a source, as the table has it."""
-    query = select(alerts).where(alerts.c.source == source)
+def find_alerts(connection: Connection, source: str, with_facts: bool = False) -> list[Alert]:
+    """Return every alert of a source, as the table has it; facts take the most time to read, and are seldom needed."""
+    columns = [column for column in alerts.c if with_facts or column.name != "facts"]
+    query = select(*columns).where(alerts.c.source == source)
     return [Alert.from_row(row) for row in connection.execute(query).mappings()]
 
 

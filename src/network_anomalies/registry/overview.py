@@ -7,8 +7,12 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, func, select
 
+from network_anomalies.records.evaluation import EvaluationMetrics
 from network_anomalies.records.source_history import BatchRecord, Decision, Kind, RunRecord, SourceRecords, StageRecord
+from network_anomalies.records.verdicts import Subject
+from network_anomalies.registry.incident_rows import find_alerts
 from network_anomalies.registry.tables import (
+    evaluation_events,
     ingestion_batches,
     models,
     pipeline_runs,
@@ -16,6 +20,7 @@ from network_anomalies.registry.tables import (
     sources,
     stage_events,
 )
+from network_anomalies.registry.verdict_rows import find_latest
 from network_anomalies.runs.stages import INGESTION, STAGES, list_stages
 
 
@@ -35,6 +40,7 @@ def list_sources(engine: Engine) -> dict[str, Kind]:
 def read_source(engine: Engine, source: str, kind: Kind) -> SourceRecords:
     """Return the latest records of each day of a source; they are empty if the registry does not know it."""
     with engine.connect() as connection:
+        decided = find_latest(connection, source)
         return SourceRecords(
             source=source,
             kind=kind,
@@ -42,6 +48,9 @@ def read_source(engine: Engine, source: str, kind: Kind) -> SourceRecords:
             stages=_read_stages(connection, source),
             runs=_read_runs(connection, source),
             champions=_read_champions(connection, source),
+            verdicts=decided,
+            alerts=_read_alerts(connection, source) if decided else {},
+            metrics=_read_metrics(connection, source) if decided else {},
         )
 
 
@@ -82,6 +91,25 @@ def _read_champions(connection: Connection, source: str) -> list[Decision]:
     query = query.where(promotions.c.source == source, promotions.c.status == "SUCCESS")
     rows: Any = connection.execute(query.order_by(promotions.c.logical_date))
     return [Decision(row.logical_date, row.model_sha256) for row in rows]
+
+
+def _read_alerts(connection: Connection, source: str) -> Mapping[date, list[Subject]]:
+    """Return the alerts that no exception suppresses, by day."""
+    subjects: defaultdict[date, list[Subject]] = defaultdict(list)
+    for alert in find_alerts(connection, source):
+        if alert.suppressed_by is None:
+            subjects[alert.logical_date].append(alert.subject)
+    return subjects
+
+
+def _read_metrics(connection: Connection, source: str) -> Mapping[date, EvaluationMetrics]:
+    """Return what the latest evaluation of each day measured."""
+    latest = select(func.max(stage_events.c.sequence)).where(stage_events.c.stage == "evaluation")
+    latest = latest.where(stage_events.c.source == source).group_by(stage_events.c.logical_date)
+    query = select(evaluation_events.c.logical_date, evaluation_events.c.metrics)
+    query = query.join(stage_events, stage_events.c.run_id == evaluation_events.c.run_id)
+    rows = connection.execute(query.where(stage_events.c.sequence.in_(latest)))
+    return {row.logical_date: EvaluationMetrics.model_validate(row.metrics) for row in rows}
 
 
 def _split(pipelines: str) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ records the digest of an earlier stage's facts instead of a digest of its output
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from datetime import date, timedelta
 from typing import Any
 
@@ -25,6 +26,7 @@ from network_anomalies.parameters import (
     digest_parameters,
 )
 from network_anomalies.records.receipt import StageReceipt
+from network_anomalies.records.registration import JudgedDifference
 
 Facts = dict[str, str]
 
@@ -33,6 +35,7 @@ METHODS = {"transformation": 1, "training": 1, "evaluation": 1, "registration": 
 
 NOTHING = "none"
 """The fact about something that does not exist."""
+NOTHING_JUDGED = JudgedDifference()
 DECIDING = ("budget", "allowlist")
 """The parameters of alerts that decide which alerts a day has. The others decide what is made of them later."""
 
@@ -137,10 +140,13 @@ def list_evaluation_facts(
     }
 
 
-def list_registration_facts(evaluation_sha256: str, registration: RegistrationParameters) -> Facts:
-    """Return the facts that decide whether a model becomes champion."""
-    parameters = digest_parameters(registration.model_dump())
-    return {"method": str(METHODS["registration"]), "parameters": parameters, "evaluation": evaluation_sha256}
+def list_registration_facts(
+    evaluation_sha256: str, registration: RegistrationParameters, judged: JudgedDifference = NOTHING_JUDGED
+) -> Facts:
+    """Return the facts that decide whether a model becomes champion; verdicts only where they say something of it."""
+    parameters = digest_parameters(registration.model_dump(exclude={"verdict_days"}))
+    facts = {"method": str(METHODS["registration"]), "parameters": parameters, "evaluation": evaluation_sha256}
+    return facts if judged == NOTHING_JUDGED else facts | {"verdicts": digest_parameters(asdict(judged))}
 
 
 def list_scoring_facts(

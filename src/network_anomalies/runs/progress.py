@@ -9,8 +9,10 @@ from datetime import date, timedelta
 from typing import Literal
 
 from network_anomalies.events.contract import CONTRACT_VERSION
-from network_anomalies.parameters import Parameters
+from network_anomalies.parameters import Parameters, RegistrationParameters
+from network_anomalies.records.registration import JudgedDifference, compare_by_verdicts
 from network_anomalies.records.source_history import INGESTION_OF, Kind, RunRecord, SourceRecords, StageRecord
+from network_anomalies.records.verdicts import list_dismissed
 from network_anomalies.runs.inputs import (
     Facts,
     digest_log_choices,
@@ -112,10 +114,19 @@ def list_present_facts(records: SourceRecords, choices: Choices, day: date) -> d
         rules = (parameters.evaluation, policy, parameters.detectors)
         facts["evaluation"] = list_evaluation_facts(training, silver, before, truth, rules, features)
     if evaluation is not None:
-        facts["registration"] = list_registration_facts(evaluation, parameters.registration)
+        judged = _compare_by_verdicts(records, parameters.registration, day)
+        facts["registration"] = list_registration_facts(evaluation, parameters.registration, judged)
     if silver is not None and champion:
-        facts["scoring"] = list_scoring_facts(silver, champion, (policy, parameters.detectors), features)
+        dismissed = list_dismissed(records.verdicts, records.alerts.get(day, ()), policy.budget)
+        facts["scoring"] = list_scoring_facts(silver, champion, (policy, parameters.detectors), features, dismissed)
     return facts
+
+
+def _compare_by_verdicts(records: SourceRecords, registration: RegistrationParameters, day: date) -> JudgedDifference:
+    metrics = records.metrics.get(day)
+    if metrics is None:
+        return JudgedDifference()
+    return compare_by_verdicts(metrics, records.verdicts, day, registration.verdict_days)
 
 
 def _digest_choices(kind: Kind, parameters: Parameters) -> str:

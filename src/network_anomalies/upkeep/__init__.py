@@ -1,5 +1,6 @@
 """Maintenance of the lake and the registry: setup, doctor, verify, restore, prune, replay."""
 
+from network_anomalies.upkeep.lake_verdicts import restore_verdicts
 from network_anomalies.upkeep.prune import prune_stores
 from network_anomalies.upkeep.restore import Restoration, restore_registry
 from network_anomalies.upkeep.snapshot import Range
@@ -15,6 +16,7 @@ __all__ = [
     "prune_stores",
     "read_clock",
     "restore_registry",
+    "restore_verdicts",
     "setup_stores",
     "verify_stores",
 ]

@@ -15,6 +15,7 @@ from network_anomalies.registry.locks import hold_lock
 from network_anomalies.registry.manifests import Commit, Row, encode_manifest, read_commits
 from network_anomalies.registry.tables import ingestion_batches, pipeline_runs, sources
 from network_anomalies.upkeep.lake_manifests import read_manifests
+from network_anomalies.upkeep.lake_verdicts import is_verdict
 from network_anomalies.upkeep.snapshot import Range
 from network_anomalies.upkeep.stores import Clock, StoredFile, Stores, list_files
 from network_anomalies.upkeep.verify import is_ours, place_of
@@ -87,7 +88,8 @@ def require_whole_registry(stores: Stores) -> list[Commit]:
             cannot be read.
     """
     ensure_schema(stores.engine)
-    files = list_files(stores.lake, stores.buckets["raw"])
+    root = f"{stores.buckets['raw']}/"
+    files = [file for file in list_files(stores.lake, root) if not is_verdict(file.path.removeprefix(root))]
     manifests = read_manifests(
         stores, files
     )  # read before the registry, because a manifest is written after its commit
@@ -113,7 +115,8 @@ def plan_pruning(stores: Stores, commits: Sequence[Commit], now: datetime, dates
     kept: list[str] = []
     files: dict[str, int] = {}
     for layer, days in (("quarantine", keep.quarantine_days), ("raw", keep.orphan_days)):
-        stored = list_files(stores.lake, stores.buckets[layer])
+        root = f"{stores.buckets[layer]}/"
+        stored = [file for file in list_files(stores.lake, root) if not is_verdict(file.path.removeprefix(root))]
         files[layer] = len(stored)
         for file in _older([file for file in stored if file.path not in proof.named], now, days):
             place = place_of(stores, file, layer)

@@ -17,6 +17,7 @@ from network_anomalies.registry.run_rows import abandon_dead_runs
 from network_anomalies.registry.tables import ingestion_batches
 from network_anomalies.registry.transactions import TookPlace, transaction
 from network_anomalies.upkeep.lake_manifests import StoredManifest, read_manifests
+from network_anomalies.upkeep.lake_verdicts import is_verdict
 from network_anomalies.upkeep.restore_day import DayPlan, SourceDay, insert_commits, plan_day
 from network_anomalies.upkeep.stores import Stores, list_files
 
@@ -93,7 +94,8 @@ def restore_registry(stores: Stores, only_list: bool = False) -> Iterator[DayOut
     """
     ensure_schema(stores.engine)
     abandon_dead_runs(stores.engine)
-    files = list_files(stores.lake, stores.buckets["raw"])
+    root = f"{stores.buckets['raw']}/"
+    files = [file for file in list_files(stores.lake, root) if not is_verdict(file.path.removeprefix(root))]
     manifests = _group(read_manifests(stores, files))
     with stores.engine.connect() as connection:
         registered = _group_commits(read_commits(connection, true()))

@@ -11,7 +11,7 @@ from kedro.framework.project import settings
 from sqlalchemy import Engine
 
 from network_anomalies.datasets.lake import open_lake
-from network_anomalies.parameters import RetentionParameters
+from network_anomalies.parameters import AlertsParameters, RetentionParameters
 from network_anomalies.registry.engine import connect, migrate, read_version
 
 
@@ -51,6 +51,7 @@ class Stores:
     uris: dict[str, str]
     local_copies: Path
     retention: RetentionParameters
+    alerts: AlertsParameters
 
     def locate(self, uri: str) -> str | None:
         """Return the path on ``lake`` of a URI of the registry, None if it is in no bucket."""
@@ -68,7 +69,7 @@ def load_stores(env: str | None, project_path: Path | None = None) -> Stores:
     with settings.SESSION_CLASS.create(project_path, env=env) as session:
         context = session.load_context()
         config, root = context.config_loader, context.project_path
-        places, credentials = config["globals"], config["credentials"]
+        places, credentials, parameters = (config[name] for name in ("globals", "credentials", "parameters"))
         lake, base = open_lake(_anchor(places["lake"], root), credentials["minio"])
         return Stores(
             engine=connect(credentials["postgres"]["con"]),
@@ -76,7 +77,8 @@ def load_stores(env: str | None, project_path: Path | None = None) -> Stores:
             buckets={layer: f"{base}/{name}".lstrip("/" * (not base)) for layer, name in places["buckets"].items()},
             uris={layer: f"{places['lake']}{name}" for layer, name in places["buckets"].items()},
             local_copies=root / config["catalog"]["ingested_events"]["lake"]["path"],
-            retention=config["parameters"]["retention"],
+            retention=parameters["retention"],
+            alerts=parameters["alerts"],
         )
 
 

@@ -9,6 +9,7 @@ from network_anomalies.registry.engine import ensure_schema
 from network_anomalies.registry.manifests import Commit, parse_name
 from network_anomalies.registry.run_rows import abandon_dead_runs
 from network_anomalies.upkeep.lake_manifests import read_manifests
+from network_anomalies.upkeep.lake_verdicts import check_verdicts, is_verdict, list_registered
 from network_anomalies.upkeep.snapshot import Range, Snapshot, read_snapshot
 from network_anomalies.upkeep.stores import StoredFile, Stores, list_files
 from network_anomalies.upkeep.verify_batches import check_manifests, check_rows, check_states
@@ -25,7 +26,7 @@ from network_anomalies.upkeep.verify_stages import (
     list_running,
 )
 
-_PLACE = re.compile(r"(?:_manifests/)?([a-z0-9][a-z0-9_-]*)/(\d{4}-\d\d-\d\d)/[^/]+")
+_PLACE = re.compile(r"(?:_manifests/|_verdicts/)?([a-z0-9][a-z0-9_-]*)/(\d{4}-\d\d-\d\d)/[^/]+")
 
 
 @dataclass
@@ -84,6 +85,10 @@ def verify_stores(stores: Stores, start: date | None, end: date | None) -> Verif
     report.mismatches += check_log(snapshot, dates)
     report.mismatches += [*check_own_rows(snapshot), *check_transformations(snapshot), *check_alerts(snapshot, dates)]
     report.mismatches += [*check_models(snapshot, dates), *check_decisions(snapshot)]
+    decided = [verdict for verdict in list_registered(stores.engine) if verdict.logical_date in dates]
+    faults, written = check_verdicts(stores, stored, decided)
+    report.mismatches += faults
+    report.notes += written
     _read_outputs(stores, snapshot, dates, report)
     report.orphans = find_orphans(stores, stored, snapshot.commits)
     if None in dates and not snapshot.commits and any(is_ours(stores, file) for file in report.orphans):
@@ -93,10 +98,11 @@ def verify_stores(stores: Stores, start: date | None, end: date | None) -> Verif
 
 
 def find_orphans(stores: Stores, stored: Sequence[StoredFile], commits: Sequence[Commit]) -> list[StoredFile]:
-    """Return the files of the RAW bucket that no batch names and that are not manifests."""
+    """Return the files of the RAW bucket that no batch names and that are neither manifests nor verdicts."""
     named = {list_path(stores, "raw", row) for commit in commits for row in commit.objects}
     root = f"{stores.buckets['raw']}/"
-    return [file for file in stored if file.path not in named and not parse_name(file.path.removeprefix(root))]
+    others = [file for file in stored if not is_verdict(file.path.removeprefix(root))]
+    return [file for file in others if file.path not in named and not parse_name(file.path.removeprefix(root))]
 
 
 def place_of(stores: Stores, file: StoredFile, layer: str = "raw") -> tuple[str, date] | None:

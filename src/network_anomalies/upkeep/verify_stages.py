@@ -8,6 +8,7 @@ from datetime import date
 
 from sqlalchemy import Engine, select
 
+from network_anomalies.records.verdicts import name_alert
 from network_anomalies.registry.alert_rows import digest_alerts
 from network_anomalies.registry.manifests import Row
 from network_anomalies.registry.row_digests import CHANGING, digest_rows
@@ -108,6 +109,9 @@ def check_alerts(snapshot: Snapshot, dates: Range) -> Iterator[str]:
     for day in sorted((scorings.keys() | snapshot.alerts.keys()) - running):  # a run first replaces alerts
         rows, events = snapshot.alerts.get(day, []), scorings.get(day, [])
         name = f"alerts of {day[0]} on {day[1]}"
+        for row in rows:
+            if row["alert_id"] != (due := name_alert(*day, row["kind"], row["entity"])):
+                yield f"{name}: alert_id of {row['kind']} {row['entity']} is {row['alert_id']}, its columns give {due}"
         if not events:
             yield f"{name}: no row of stage_events names them"
         raised_by = {row["run_id"] for row in rows}

@@ -10,7 +10,14 @@ import pandas as pd
 from network_anomalies.detection.alerts.triage import allow_findings, take_budget
 from network_anomalies.detection.drift import measure_stability
 from network_anomalies.parameters import AlertsParameters, EvaluationParameters
-from network_anomalies.records.evaluation import AlertMeasures, AttackResult, Drift, ModelMeasures, Ranking
+from network_anomalies.records.evaluation import (
+    AlertMeasures,
+    AttackResult,
+    Drift,
+    ModelMeasures,
+    RaisedFinding,
+    Ranking,
+)
 
 FOCUS_HOSTS = 3
 STEALTHY = 0.5
@@ -68,7 +75,9 @@ def measure_alerts(
     raised = take_budget(allow_findings(findings, alerts.allowlist, logical_date), alerts.budget)
     by_kind = raised["kind"].value_counts().to_dict()
     if instances is None:
-        return AlertMeasures(alerts=len(raised), alerts_by_kind=by_kind)
+        rows = zip(raised["kind"], raised["entity"], raised["peer"], strict=True)
+        named = tuple(RaisedFinding(kind=kind, entity=entity, peer=peer or None) for kind, entity, peer in rows)
+        return AlertMeasures(alerts=len(raised), alerts_by_kind=by_kind, raised=named)
     attacks = list(instances.itertuples())
     matches = np.array([_match(raised, attack) for attack in attacks]).reshape(len(attacks), len(raised))
     results = tuple(

@@ -14,8 +14,15 @@ from network_anomalies.errors import ContractError
 from network_anomalies.parameters import RegistrationParameters
 from network_anomalies.records.champion import Champion
 from network_anomalies.records.evaluation import AttackResult, EvaluationReceipt, ModelMeasures
-from network_anomalies.records.registration import MlflowRun, ModelRegistration, PromotionDecision
+from network_anomalies.records.registration import (
+    JudgedDifference,
+    MlflowRun,
+    ModelRegistration,
+    PromotionDecision,
+    compare_by_verdicts,
+)
 from network_anomalies.records.training import TrainingReceipt, name_card
+from network_anomalies.records.verdicts import read_verdicts
 from network_anomalies.runs.inputs import list_registration_facts
 
 PLOTS = ("score_distribution.html", "precision_recall.html")
@@ -26,6 +33,7 @@ def decide_promotion(
     training_events: TrainingReceipt,
     previous_champion: Champion | None,
     current_revisions: pd.DataFrame,
+    verdicts: pd.DataFrame,
     registration: RegistrationParameters,
 ) -> PromotionDecision:
     """Decide whether the date's model becomes champion from the date on. A worse model never does.
@@ -35,11 +43,16 @@ def decide_promotion(
     champion must be at least ``max_age_days`` old or know only a part of a day. A model that is as good as the champion
     replaces it if the champion was trained on revisions that are no longer current.
 
+    Without ground truth, verdicts about findings that only one of the two models raises come first. A model that loses
+    a confirmed finding, or raises more dismissed ones than it spares, does not become champion. One that spares
+    dismissed findings, or gains confirmed ones, need not wait for ``max_age_days``.
+
     Args:
         evaluation_events: the receipt of the date's evaluation.
         training_events: the receipt of the date's training.
         previous_champion: the champion before the date, None if there was none.
         current_revisions: ``logical_date`` and ``revision`` of the source's batches with the current content.
+        verdicts: what people decided about alerts of the source.
         registration: the parameters of the rules.
 
     Raises:
@@ -59,8 +72,9 @@ def decide_promotion(
     if candidate.average_precision is not None and champion.average_precision is not None:
         decision = _decide_by_truth(candidate.average_precision, champion.average_precision, registration, outdated)
     else:
-        ages = (training_events, previous_champion)
-        decision = _decide_by_volume(candidate.alerts, champion.alerts, ages, registration, outdated)
+        ages, day = (training_events, previous_champion), training_events.logical_date
+        judged = compare_by_verdicts(metrics, read_verdicts(verdicts), day, registration.verdict_days)
+        decision = _decide_by_volume((candidate.alerts, champion.alerts), ages, registration, outdated, judged)
     if not outdated:
         return decision
     cause = f"the champion was trained on revisions that are no longer current ({', '.join(outdated)})"
@@ -112,20 +126,23 @@ def assemble_model(
     decision: PromotionDecision,
     evaluation_events: EvaluationReceipt,
     training_events: TrainingReceipt,
+    verdicts: pd.DataFrame,
     registration: RegistrationParameters,
     run_id: str,
     after_model_card: str,
 ) -> ModelRegistration:
     """Return the registration that the registry commits in one transaction, after the model card is written."""
+    day, metrics = training_events.logical_date, evaluation_events.metrics
+    judged = compare_by_verdicts(metrics, read_verdicts(verdicts), day, registration.verdict_days)
     return ModelRegistration(
         run_id=run_id,
         source=training_events.source,
-        logical_date=training_events.logical_date,
-        inputs=list_registration_facts(evaluation_events.inputs_sha256, registration),
+        logical_date=day,
+        inputs=list_registration_facts(evaluation_events.inputs_sha256, registration, judged),
         training_run_id=training_events.run_id,
         model=training_events.model,
         card_uri=name_card(training_events.model),
-        tested_against=evaluation_events.metrics.champion_sha256,
+        tested_against=metrics.champion_sha256,
         decision=decision,
     )
 
@@ -166,23 +183,38 @@ def _decide_by_truth(
 
 
 def _decide_by_volume(
-    candidate: int,
-    champion: int,
+    alerts: tuple[int, int],
     trained: tuple[TrainingReceipt, Champion],
     registration: RegistrationParameters,
     outdated: list[str],
+    judged: JudgedDifference,
 ) -> PromotionDecision:
-    """Decide by the number of alerts of model and champion, and by the time that they were trained on."""
+    """Decide by verdicts, by the number of alerts of model and champion, and by the time that they were trained on."""
+    candidate, champion = alerts
+    if refusal := _refuse_by_verdicts(judged):
+        return PromotionDecision(False, f"no truth; {refusal}")
     training_events, previous_champion = trained
     age = (training_events.train_end - previous_champion.train_end).days
     partial_day = _is_part_of_a_day(previous_champion.train_start, previous_champion.train_end)
     longer = partial_day and not _is_part_of_a_day(training_events.train_start, training_events.train_end)
     facts = f"no truth; the champion is {age} days old{' and knows only a part of a day' if partial_day else ''}"
     rule = f"from {registration.max_age_days} days on, and up to {registration.max_alert_ratio} times its alerts"
+    better = bool(judged.quieter or judged.gained)
+    if better:
+        facts += f"; it spares {len(judged.quieter)} dismissed findings and gains {len(judged.gained)} confirmed ones"
     promote = candidate <= registration.max_alert_ratio * max(champion, 1) and (
-        age >= registration.max_age_days or longer or bool(outdated)
+        age >= registration.max_age_days or longer or better or bool(outdated)
     )
     return PromotionDecision(promote, f"{facts}, alerts {candidate} against {champion}; it is replaced {rule}")
+
+
+def _refuse_by_verdicts(judged: JudgedDifference) -> str:
+    """Say why people's verdicts speak against a model; "" if they do not."""
+    if judged.lost:
+        return f"it no longer raises what was confirmed: {', '.join(judged.lost)}"
+    if len(judged.noisier) > len(judged.quieter):
+        return f"it raises what was dismissed: {', '.join(judged.noisier)}"
+    return ""
 
 
 def _list_outdated(champion: Champion, current_revisions: pd.DataFrame) -> list[str]:

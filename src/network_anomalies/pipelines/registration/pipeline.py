@@ -18,7 +18,7 @@ def create_pipeline() -> Pipeline:
                 decide_promotion,
                 inputs=[
                     *("evaluation_events", "training_events", "previous_champion", "current_revisions"),
-                    "params:registration",
+                    *("verdicts", "params:registration"),
                 ],
                 outputs="decision",
                 name="decide_promotion",
@@ -32,7 +32,7 @@ def create_pipeline() -> Pipeline:
             Node(
                 assemble_model,
                 inputs=[
-                    *("decision", "evaluation_events", "training_events"),
+                    *("decision", "evaluation_events", "training_events", "verdicts"),
                     *("params:registration", "params:run_id", "model_card"),
                 ],
                 outputs="champion_model",

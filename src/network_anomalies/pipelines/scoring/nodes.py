@@ -19,6 +19,7 @@ from network_anomalies.detection import (
     judge_slice,
     list_limits,
 )
+from network_anomalies.detection.alerts.facts import find_facts
 from network_anomalies.detection.alerts.triage import allow_findings, rate_severity, take_budget
 from network_anomalies.events.ahead import work_ahead
 from network_anomalies.events.contract import COLUMNS, OPTIONAL_COLUMNS
@@ -125,7 +126,7 @@ def raise_alerts(
         severity=rate_severity(rows["score"], detectors.severity),
         transformation_run_id=transformation_events.run_id,
         model_version=champion_model.version,
-        facts=None,
+        facts=_list_facts(rows, day_summary, champion_model.model if has_past else None, detectors),
     )
     return DayAlerts(run_id, source, day, alerts[ALERT_COLUMNS])
 
@@ -337,6 +338,13 @@ def assemble_scoring(
         outputs=score_reports,
         limits=list_limits(detectors, champion_model.model, _has_past(champion_model, day)),
     )
+
+
+def _list_facts(rows: pd.DataFrame, summary: Summary, model: Model | None, detectors: DetectorLimits) -> pd.Series:
+    """Return the facts of each row as plain values; without a model there is no past to compare with."""
+    found = find_facts(rows, summary, model.history if model else None, detectors)
+    plain = [[fact.model_dump(exclude_none=True) for fact in facts] for facts in found]
+    return pd.Series(plain, index=rows.index, dtype="object")
 
 
 def _has_past(champion: Champion, day: date) -> bool:

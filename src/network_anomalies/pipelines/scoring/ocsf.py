@@ -26,7 +26,8 @@ def format_findings(alerts: pd.DataFrame) -> pd.DataFrame:
         Frame with the attributes of the class as columns; nested objects are dicts without nulls. Times are
         milliseconds since 1970-01-01 (UTC).
     """
-    raised = [Alert.from_row(row) for row in take_raised(alerts).to_dict("records")]
+    rows = take_raised(alerts).astype("object")
+    raised = [Alert.from_row(row) for row in rows.where(rows.notna(), None).to_dict("records")]
     return pd.DataFrame(
         {
             "class_uid": DETECTION_FINDING,
