@@ -279,6 +279,14 @@ class AlertsParameters(Strict):
     allowlist: list[AllowedParameters]
 
 
+class DeliveryParameters(Strict):
+    """How ``kedro alerts send`` posts alerts."""
+
+    format: Literal["ocsf", "ecs"]
+    attempts: Annotated[int, Field(ge=1, le=10)]
+    timeout_seconds: Annotated[float, Field(gt=0, le=60)]
+
+
 class HuntingParameters(Strict):
     """Which flows ``flows`` and ``kedro query`` see, what a query may use, and how much of its result is shown."""
 
@@ -327,6 +335,7 @@ class Parameters(Strict):
     alerts: AlertsParameters
     detectors: DetectorLimits
     retention: RetentionParameters
+    delivery: DeliveryParameters
     hunting: HuntingParameters
     extra: dict[str, Any]
 

@@ -5,6 +5,7 @@ from kedro.framework.cli.hooks import get_cli_hook_manager
 from kedro.framework.cli.utils import CONTEXT_SETTINGS
 
 from network_anomalies.cli.alert_commands import alerts
+from network_anomalies.cli.delivery_commands import send
 from network_anomalies.cli.model_commands import models
 from network_anomalies.cli.query_commands import query
 from network_anomalies.cli.report_commands import report
@@ -22,4 +23,5 @@ def cli() -> None:
 
 for command in COMMANDS:
     cli.add_command(command)
+alerts.add_command(send)
 get_cli_hook_manager().register(VizCheck())

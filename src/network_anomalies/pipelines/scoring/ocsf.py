@@ -58,8 +58,8 @@ def format_findings(alerts: pd.DataFrame) -> pd.DataFrame:
 
 
 def to_milliseconds(moment: datetime) -> int:
-    """Return a moment as OCSF writes it: whole milliseconds since 1970-01-01 in UTC."""
-    return round(moment.timestamp() * 1000)
+    """Return a moment as OCSF writes it: whole milliseconds since 1970-01-01 in UTC, rounded down."""
+    return int(moment.timestamp() * 1000)
 
 
 def _describe_origin() -> dict[str, object]:
