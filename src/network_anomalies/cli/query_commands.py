@@ -50,7 +50,7 @@ def query(
     chosen = {"start": start, "end": end, "layer": layer}
     params = {"source": source, "hunting": {name: value for name, value in chosen.items() if value is not None}}
     given = {name: value for name, value in params.items() if value}
-    with settings.SESSION_CLASS.create(Path.cwd(), env=env, runtime_params=given) as session:
+    with settings.SESSION_CLASS.create(env=env, runtime_params=given) as session:
         context = session.load_context()
         flows, shown = context.catalog.load("flows"), context.config_loader["parameters"]["hunting"].shown_rows
     with in_plain_words():
