@@ -1,13 +1,16 @@
 """Questions about stored flows: the lazy table `flows`, and the command `kedro query`."""
 
+import ast
+import re
 import subprocess
 import sys
 from datetime import UTC, datetime
+from types import SimpleNamespace
 
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
-from conftest import DAY, DAY_BEFORE, NEXT_DAY, SMALL_DAY, Project
+from conftest import DAY, DAY_BEFORE, NEXT_DAY, ROOT, SMALL_DAY, Project
 
 from network_anomalies.datasets.flow_range import choose_span
 from network_anomalies.errors import ProjectError, explain
@@ -319,3 +322,33 @@ def test_an_altered_object_is_an_error_in_one_line(embedded):
     embedded.stores.lake.pipe_file(path, b"PAR1 not Parquet at all PAR1")
     done = ask(embedded, COUNT, "--start", DAY)
     assert done.returncode == 1 and done.stderr.count("\n") == 1
+
+
+PAGE = (ROOT / "docs/hunting.md").read_text()
+EXAMPLES = re.findall(r"^```python\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+
+
+def find_example(word: str) -> str:
+    (example,) = [example for example in EXAMPLES if word in example]
+    return example
+
+
+@pytest.mark.parametrize("library", ["import duckdb", "import polars"])
+def test_the_examples_for_other_programs_read_the_current_flows(corrected, monkeypatch, capsys, library):
+    monkeypatch.chdir(corrected.root)
+    names: dict[str, object] = {}
+    exec(find_example("import sqlite3"), names)
+    assert len(names["paths"]) == 1
+    exec(find_example(library), names)
+    protocols = corrected.load("raw_network_events")["protocol"].astype("str").value_counts()
+    shown = capsys.readouterr().out
+    assert all(re.search(rf"{name}\W+{count}\b", shown) for name, count in protocols.items()), shown
+
+
+def test_the_example_for_notebooks_works(corrected):
+    lines = [line for line in find_example("%load_ext").splitlines() if not line.startswith("%")]
+    exec("\n".join(lines), {"catalog": SimpleNamespace(load=corrected.load)})
+
+
+def test_spark_is_documented():
+    ast.parse(find_example("pyspark"))

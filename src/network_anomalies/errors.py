@@ -15,10 +15,6 @@ class ProjectError(click.ClickException):
     It is a ``ClickException``, so that Kedro's own commands (``kedro catalog``, ``kedro viz``) print it as one line.
     """
 
-    def _render_traceback_(self) -> list[str]:
-        """Return the lines that IPython shows instead of a traceback."""
-        return [f"{type(self).__name__}: {self.format_message()}"]
-
 
 class ContractError(ProjectError):
     """Events that cannot be checked, or a batch that the gate refuses."""
