@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 from kedro.framework.cli.utils import env_option
 
-from network_anomalies.cli.options import collect_at_exit, in_one_line
+from network_anomalies.cli.options import in_one_line
 from network_anomalies.errors import ProjectError
 
 if TYPE_CHECKING:
@@ -44,7 +44,6 @@ def query(
 
     from network_anomalies.datasets.flow_table import in_plain_words, select
 
-    collect_at_exit()
     check_output(output)
     start, end = choose_range(start, end, last)
     chosen = {"start": start, "end": end, "layer": layer}
