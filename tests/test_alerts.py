@@ -29,7 +29,8 @@ def train(days: list[pd.DataFrame]) -> Model:
 
 def find(events: pd.DataFrame, model: Model) -> pd.DataFrame:
     by_hour = [part for _, part in events.groupby(events["timestamp"].dt.floor("h"))]
-    return find_anomalies([flag_conversations(part, score(part, model), model) for part in by_hour])
+    flagged = [flag_conversations(part, score(part, model), model) for part in by_hour]
+    return find_anomalies(flagged, summarise(events))
 
 
 def to_utc(events: pd.DataFrame) -> pd.DataFrame:
@@ -73,6 +74,11 @@ def make_findings(kinds: list[str], entities: list[str], scores: list[float]) ->
         "flows": 1,
         "sentence": "",
         "technique": "",
+        "protocol": "",
+        "service": -1,
+        "fact": "",
+        "value": 1.0,
+        "limit": 1.0,
     }
     times = {name: pd.Timestamp("2026-01-01", tz="UTC") for name in ("first_seen", "last_seen")}
     return pd.DataFrame(values | times)[list(FINDING_COLUMNS)].astype(FINDING_COLUMNS)
@@ -97,4 +103,5 @@ def test_a_day_has_at_most_fifty_alerts():
 
 
 def test_no_finding_is_no_alert():
-    assert choose_alerts([find_anomalies([]), detect(summarise(make_day(0).head(0)))]).empty
+    none = summarise(make_day(0).head(0))
+    assert choose_alerts([find_anomalies([], none), detect(none)]).empty

@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 from conftest import DAY, DAY_BEFORE, SMALL_DAY
 from duckdb import DuckDBPyRelation
-from PIL import Image
+from plotly.graph_objects import Figure
 from test_ingestion import HEADER, write_log, zeek_line
 
 from network_anomalies.detection import Model
@@ -18,7 +18,7 @@ from network_anomalies.records.receipt import StageReceipt
 from network_anomalies.records.training import TrainingReceipt
 from network_anomalies.records.transformation import TransformationReceipt
 
-FRAME, TEXT, PICTURE = pd.DataFrame, str, Image.Image
+FRAME, TEXT = pd.DataFrame, str
 STORED = {
     "ingestion": {
         **dict.fromkeys(("ingested_events", "raw_network_events", "quarantined_events", "ground_truth"), FRAME),
@@ -37,16 +37,18 @@ STORED = {
     },
     "training": {"anomaly_model": Model, "training_events": TrainingReceipt},
     "evaluation": {
-        **dict.fromkeys(("score_distribution", "precision_recall", "alerts_per_hour"), PICTURE),
+        **dict.fromkeys(("score_distribution", "precision_recall"), Figure),
         "evaluation_metrics": dict,
         "evaluation_events": EvaluationReceipt,
     },
     "registration": {"champion_model": Champion, "model_card": TEXT},
     "scoring": {
-        **dict.fromkeys(
-            ("scores", "alerts", "known_alerts", "verdicts", "incidents", "alert_lines", "alert_findings"), FRAME
-        ),
-        "daily_report": TEXT,
+        **dict.fromkeys(("scores", "alerts", "known_alerts", "verdicts", "incidents"), FRAME),
+        **dict.fromkeys(("alert_lines", "alert_findings"), FRAME),
+        **dict.fromkeys(("flows_per_hour", "flows_per_protocol", "flow_sizes"), Figure),
+        **dict.fromkeys(("rejects_per_rule", "flow_scores", "alerts_per_hour"), Figure),
+        **dict.fromkeys(("daily_report", "report_index"), TEXT),
+        "day_profiles": dict,
         "scoring_events": StageReceipt,
     },
 }
@@ -106,7 +108,14 @@ def test_every_entry_is_expected_to_load_or_lives_within_a_run(embedded):
         name for name, entry in config.items() if entry["type"].endswith((".CollectedDataset", "MemoryDataset"))
     }
     stored = {name for names in STORED.values() for name in names}
-    others = {"log_files", "mlflow_run", "previous_champion", "realism_report", "realism_plot", "pipeline_runs"}
+    others = {
+        "log_files",
+        "mlflow_run",
+        "previous_champion",
+        "realism_report",
+        "realism_plot",
+        "pipeline_runs",
+    } | AT_ONCE.keys()
     assert set(catalog) - stored - transient - {name for name in catalog if name.startswith("param")} <= others
 
 

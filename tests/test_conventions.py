@@ -88,7 +88,16 @@ def test_base_declares_the_lake_and_the_registry_that_are_served():
     assert catalog["raw_parts"]["path"].startswith("s3://cybersec-ml-raw/synthetic/")
     assert {name for name, entry in catalog.items() if "postgres" in find_values(entry, "credentials")} == {
         *("pipeline_runs", "source_record", "current_revisions", "current_objects", "current_batch", "current_parts"),
-        *("rejected_parts", "batch_files", "ingestion_events", "truth_events", "alerts", "known_alerts"),
+        *(
+            "source_days",
+            "recent_evaluations",
+            "rejected_parts",
+            "batch_files",
+            "ingestion_events",
+            "truth_events",
+            "alerts",
+            "known_alerts",
+        ),
         *("verdicts", "incidents"),
         *("transformation_events", "training_events", "evaluation_events", "scoring_events"),
         *("raw_network_events", "ingested_events", "quarantined_events", "ground_truth", "raw_slices", "flows"),
@@ -260,7 +269,7 @@ def test_no_two_modules_or_classes_share_a_name(tmp_path):
     assert find_shared_names(PACKAGE) == []
 
 
-NAMES = ("source", "ingested", "raw", "quarantine", "truth", "silver", "model", "score", "report")
+NAMES = ("source", "ingested", "raw", "quarantine", "silver", "model", "score", "report")
 LAYERS = [f"{place} {name}" for place, name in enumerate(NAMES, start=1)]
 """The layers of `kedro viz`, in the order in which data goes through them; the number keeps it where it is free."""
 
@@ -287,7 +296,8 @@ def test_data_goes_through_the_layers_of_kedro_viz_in_one_direction():
 
 def test_data_that_goes_back_to_a_layer_is_noticed():
     pipeline = Pipeline([Node(len, "a", "b", name="go_on"), Node(len, "b", "c", name="go_back")])
-    assert find_backward(pipeline, {"a": "raw", "b": "score", "c": "raw"}) == {("raw", "score")}
+    layers = {"a": "3 raw", "b": "7 score", "c": "3 raw"}
+    assert find_backward(pipeline, layers) == {("3 raw", "7 score")}
 
 
 def test_a_stage_is_the_tag_of_its_nodes():

@@ -258,7 +258,7 @@ def test_the_limits_that_are_listed_are_those_that_held(today, past, has_past):
     applied = list_limits(DEFAULT_LIMITS, model, has_past)
     assert applied["ddos"]["strangers"] == (30 if has_past else 50)
     assert applied["brute_force"]["session_bytes"] == [300, 20_000]
-    assert applied["anomaly"] == {"nats_per_doubling": 4, "alert_score": model.alert_score}
+    assert applied["anomaly"] == {"nats_per_doubling": 4, "flows": 2, "alert_score": model.alert_score}
     assert applied["past"]["is_known"] is has_past
     long = DEFAULT_LIMITS.model_copy(update={"past": PastLimits(least_hours=1 + past.total_hours)})
     assert list_limits(long, model, has_past)["past"]["is_known"] is False

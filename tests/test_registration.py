@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from threading import Barrier
 
@@ -24,13 +25,20 @@ from network_anomalies.cli import cli
 from network_anomalies.errors import ContractError
 from network_anomalies.parameters import RegistrationParameters
 from network_anomalies.pipelines.registration.nodes import decide_promotion
-from network_anomalies.records.evaluation import Drift, EvaluationMetrics, EvaluationReceipt, ModelMeasures
+from network_anomalies.records.evaluation import (
+    Drift,
+    EvaluationMetrics,
+    EvaluationReceipt,
+    ModelMeasures,
+    RaisedFinding,
+)
 from network_anomalies.records.receipt import LakeObject
-from network_anomalies.records.registration import ModelRegistration, PromotionDecision
+from network_anomalies.records.registration import JudgedDifference, ModelRegistration, PromotionDecision
 from network_anomalies.records.training import TrainingDay, TrainingReceipt
 from network_anomalies.registry.engine import open_registry
 from network_anomalies.registry.model_rows import list_models, list_promotions, read_champion, register_model, roll_back
 from network_anomalies.registry.tables import metadata, pipeline_runs, training_events, verdicts
+from network_anomalies.runs.inputs import explain_change, list_registration_facts
 from network_anomalies.upkeep import setup_stores
 
 RULES = RegistrationParameters(min_gain=0.01, max_age_days=7, max_alert_ratio=1.5, verdict_days=30)
@@ -536,9 +544,7 @@ def test_mlflow_is_told_parameters_metrics_plots_and_the_model(modelled):
     assert "drift_psi" in run.data.metrics
     assert run.data.tags["model_sha256"] == trained["model_sha256"]
     folder = run.info.artifact_uri.removeprefix("file://")
-    assert sorted(os.listdir(folder)) == [
-        *("alerts_per_hour.png", "model.arrow", "precision_recall.png", "score_distribution.png")
-    ]
+    assert sorted(os.listdir(folder)) == ["model.arrow", "precision_recall.html", "score_distribution.html"]
     with open(f"{folder}/model.arrow", "rb") as file:
         assert file.read() == modelled.stored(trained["model_uri"])
 
@@ -550,3 +556,67 @@ def test_a_tracking_server_that_does_not_answer_is_one_warning(modelled):
     assert len(said) == 1 and "the run goes on" in said[0]
     assert time.monotonic() - started < 60
     assert modelled.rows("pipeline_runs").sort_values("started_at")["status"].iloc[-1] in ("SUCCESS", "UNCHANGED")
+
+
+FOUND = ("beaconing", "10.0.0.1")
+
+
+def make_verdict(verdict, finding, sequence, day=DAY_BEFORE):
+    row = dict(zip(("kind", "entity"), finding, strict=True)) | {"peer": None, "verdict": verdict, "reason": "seen"}
+    row |= {"sequence": sequence, "alert_id": f"{sequence}", "source": "lab", "decided_by": "alice"}
+    row |= {"logical_date": date.fromisoformat(day), "last_scored": TRAINED.date(), "decided_at": TRAINED}
+    return row | {"until": date(2024, 5, 1) if verdict == "dismissed" else None}
+
+
+def decide_by_verdicts(candidate, champion, *decided, age=0, alerts=(9, 9), truth=None):
+    """Decide between two models that raise some findings of the same day, by verdicts about earlier ones."""
+    measures = [
+        ModelMeasures(
+            average_precision=truth,
+            alerts=count,
+            alerts_by_kind={},
+            raised=tuple(RaisedFinding(kind=kind, entity=entity) for kind, entity in found),
+        )
+        for found, count in zip((candidate, champion), alerts, strict=True)
+    ]
+    evaluated = make_evaluation((truth, 0), (truth, 0))
+    metrics = evaluated.metrics.model_copy(update=dict(zip(("candidate", "champion"), measures, strict=True)))
+    end = TRAINED - timedelta(days=age)
+    row = {"model_sha256": "old", "reason": "it was best", "train_start": end - WHOLE_DAY, "train_end": end}
+    rows = pd.DataFrame(
+        [make_verdict(*each, number) for number, each in enumerate(decided)], columns=verdicts.c.keys(), dtype="object"
+    )
+    champion_before = make_champion(**row, input_objects=[])
+    return decide_promotion(
+        replace(evaluated, metrics=metrics), make_training(), champion_before, make_revisions(CURRENT), rows, RULES
+    )
+
+
+def test_a_model_that_no_longer_raises_what_was_confirmed_is_refused_however_old_the_champion():
+    lost = decide_by_verdicts([], [FOUND], ("confirmed", FOUND), age=100)
+    assert not lost.promote
+    assert lost.reason == "no truth; it no longer raises what was confirmed: beaconing 10.0.0.1"
+    assert decide_by_verdicts([FOUND], [FOUND], ("confirmed", FOUND), age=100).promote
+    assert decide_by_verdicts([], [FOUND], age=100).promote
+    assert decide_by_verdicts([], [FOUND], ("confirmed", FOUND), ("dismissed", FOUND), age=100).promote
+
+
+def test_a_model_that_raises_what_was_dismissed_is_refused_and_one_that_spares_it_need_not_wait():
+    noisy = decide_by_verdicts([FOUND], [], ("dismissed", FOUND), age=100)
+    assert not noisy.promote and "it raises what was dismissed: beaconing 10.0.0.1" in noisy.reason
+    quiet = decide_by_verdicts([], [FOUND], ("dismissed", FOUND))
+    assert quiet.promote and "it spares 1 dismissed findings and gains 0 confirmed ones" in quiet.reason
+    assert decide_by_verdicts([FOUND], [], ("confirmed", FOUND)).promote
+    assert not decide_by_verdicts([], [FOUND], ("dismissed", FOUND), alerts=(14, 9)).promote
+    assert not decide_by_verdicts([], [FOUND], ("dismissed", ("ddos", "10.0.0.1"))).promote
+
+
+def test_verdicts_decide_nothing_where_there_is_truth():
+    assert decide_by_verdicts([], [FOUND], ("dismissed", FOUND), truth=0.5).reason.startswith("average precision")
+
+
+def test_verdicts_are_facts_of_a_registration_only_where_they_tell_the_models_apart():
+    plain = list_registration_facts("e", RULES)
+    assert list_registration_facts("e", RULES.model_copy(update={"verdict_days": 1}), JudgedDifference()) == plain
+    judged = list_registration_facts("e", RULES, JudgedDifference(lost=("ddos 10.0.0.1",)))
+    assert explain_change(plain, judged) == "verdicts"

@@ -10,17 +10,26 @@ from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import inspect, select, text, update
+from sqlalchemy import insert, inspect, select, text, update
 from sqlalchemy.exc import IntegrityError
 
 from network_anomalies.errors import ProjectError
 from network_anomalies.records.batch import FATES, Batch, LineCounts, PartObject, SourceFile, SourceReport
 from network_anomalies.records.run_start import RunStart
+from network_anomalies.records.verdicts import name_alert
+from network_anomalies.registry.alert_rows import digest_alerts
 from network_anomalies.registry.batches import BucketUrls, commit_batch, read_batch, read_current
 from network_anomalies.registry.engine import HEAD, connect, ensure_schema, migrate, read_version
 from network_anomalies.registry.run_rows import record_run
 from network_anomalies.registry.stage_log import StageEvent, read_stage
-from network_anomalies.registry.tables import metadata, pipeline_runs
+from network_anomalies.registry.tables import (
+    alerts,
+    metadata,
+    models,
+    pipeline_runs,
+    training_events,
+    transformation_events,
+)
 
 DAY = date(2024, 4, 19)
 NOON = datetime(2024, 4, 19, 12, tzinfo=UTC)
@@ -105,7 +114,7 @@ def test_the_migrated_schema_is_the_one_of_the_tables(engine):
         assert compare_metadata(context, metadata) == []
 
 
-@pytest.mark.parametrize("table", ["stage_events", "promotions"])
+@pytest.mark.parametrize("table", ["stage_events", "promotions", "verdicts"])
 def test_the_database_numbers_rows_of_which_the_latest_counts(engine, table):
     column = next(each for each in inspect(engine).get_columns(table) if each["name"] == "sequence")
     assert not column["nullable"]
@@ -176,6 +185,34 @@ def test_a_scoring_of_before_limits_were_recorded_has_none_and_readers_keep_thei
         with bare.connect() as connection:
             granted = "SELECT CAST(relacl AS text) FROM pg_class WHERE relname = 'alert_lineage'"
             assert ",=r/" in connection.execute(text(granted)).scalar()
+
+
+def test_alerts_of_before_they_had_ids_get_those_of_today_and_keep_their_digest(bare):
+    migrate_to(bare, "0004")
+    key, lists = {"run_id": "r1", "source": "sensor", "logical_date": DAY}, {"input_objects": [], "output_objects": []}
+    sizes = {"record_count": 1, "size_bytes": 1, "feature_spec_sha256": "0"}
+    silver = key | sizes | lists | {"revision": 1, "transformed_at": NOON, "status": "SUCCESS"}
+    trained = dict.fromkeys(("trained_at", "train_start", "train_end", "test_end"), NOON) | {"input_objects": []}
+    trained |= key | sizes | {"model_uri": "m", "model_sha256": "0", "code_version": "1"}
+    model = {"source": "sensor", "version": 1, "model_sha256": "0", "model_uri": "m", "card_uri": "c", "run_id": "r1"}
+    model |= {"training_run_id": "r1", "registered_at": NOON, "status": "CHAMPION", "reason": "first"}
+    alert = dict.fromkeys(("created_at", "first_seen", "last_seen"), NOON) | {"kind": "ddos", "sentence": "x"}
+    alert |= key | {"transformation_run_id": "r1", "model_version": 1, "flows": 1, "score": 50.0, "severity": "low"}
+    hosts = ["10.0.0.1", "2001:db8::1"]
+    with start(bare, "r1"), bare.begin() as connection:
+        connection.execute(insert(transformation_events), silver)
+        connection.execute(insert(training_events), trained | {"parameters": {}, "library_versions": {}})
+        connection.execute(insert(models), model)
+        connection.execute(insert(alerts), [alert | {"entity": host} for host in hosts])
+        before = [dict(row) for row in connection.execute(text("SELECT * FROM alerts")).mappings()]
+    migrate(bare)
+    with bare.connect() as connection:
+        rows = [dict(row) for row in connection.execute(text("SELECT * FROM alerts")).mappings()]
+    assert {row["alert_id"] for row in rows} == {name_alert("sensor", DAY, "ddos", host) for host in hosts}
+    assert [row["facts"] for row in rows] == [None, None]
+    assert digest_alerts(rows, {}) == digest_alerts(before, {}) != digest_alerts(rows[:1], {})
+    (column,) = [column for column in inspect(bare).get_columns("alerts") if column["name"] == "alert_id"]
+    assert not column["nullable"]
 
 
 def test_a_version_that_this_code_does_not_know_is_named_in_the_error(engine):

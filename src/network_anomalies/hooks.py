@@ -35,8 +35,8 @@ RunParameters = Mapping[str, Any]
 """The options of `kedro run`, as Kedro gives them to hooks."""
 CONTENT = {"ingestion_events", "transformation_events", "champion_model", "alerts"}
 """Datasets that ignore equal content. A run that saves some of them and changes none is ``UNCHANGED``."""
-LOGS = "data/logs"
-"""Folder of the log files of runs, in the project."""
+RUN_LOGS = "data/run_logs"
+"""Folder of the log files of runs, in the project. `data/logs` holds the flow logs of people."""
 SELECTIONS = ("tags", "from_nodes", "to_nodes", "node_names", "from_inputs", "to_outputs", "namespaces")
 
 
@@ -80,7 +80,7 @@ class RunHooks:
             check_kind(registry, start.source, kind)
         with ExitStack() as opening:
             opening.callback(raise_on_signals())
-            log = opening.enter_context(keep_log(Path(run_params["project_path"]) / LOGS, start.run_id))
+            log = opening.enter_context(keep_log(Path(run_params["project_path"]) / RUN_LOGS, start.run_id))
             run = opening.enter_context(record_run(registry, start))
             self._opened[threading.get_ident()] = _Opened(run, opening.pop_all(), log)
 

@@ -85,6 +85,7 @@ class AllowedParameters(Strict):
         "horizontal_scan",
         "lateral_movement",
         "new_service",
+        "vertical_scan",
     ]
     owner: Annotated[str, StringConstraints(min_length=1)]
     expires: date
@@ -140,7 +141,14 @@ class BurstParameters(ScenarioParameters):
     """A scenario of many flows in a short time."""
 
     kind: Literal[
-        "horizontal_scan", "brute_force", "ddos", "lateral_movement", "new_service", "allowed_scanner", "morning_crowd"
+        "horizontal_scan",
+        "brute_force",
+        "ddos",
+        "lateral_movement",
+        "new_service",
+        "allowed_scanner",
+        "morning_crowd",
+        "visitors",
     ]
 
 
@@ -178,6 +186,7 @@ class GeneratorParameters(Strict):
     profile: Name
     profiles: dict[Name, ProfileParameters]
     lookalikes: Scenarios
+    attack_spread: Annotated[float, Field(ge=1, le=10)]
     attacks: Scenarios
 
     @model_validator(mode="after")

@@ -13,7 +13,7 @@ from network_anomalies.cli.run_commands import backfill, replay, run, status
 from network_anomalies.cli.store_commands import doctor, restore, setup, verify
 from network_anomalies.cli.viz_check import VizCheck
 
-COMMANDS = (run, setup, alerts, models, report, query, doctor, verify, restore, replay, status, backfill)
+COMMANDS = (run, setup, alerts, report, models, query, doctor, verify, restore, replay, status, backfill)
 
 
 @click.group(context_settings=CONTEXT_SETTINGS)

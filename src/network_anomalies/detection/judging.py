@@ -41,7 +41,7 @@ def conclude(
         limits: of the detectors.
     """
     named = detect(summary, model.history if has_past else None, limits)
-    anomalies = find_anomalies(flagged, limits)
+    anomalies = find_anomalies(flagged, summary, limits)
     return choose_alerts([named, anomalies], most=len(named) + len(anomalies))
 
 

@@ -15,6 +15,7 @@ Count = Annotated[int, Field(ge=1)]
 HoursOfDay = Annotated[int, Field(ge=0, le=24)]
 Positive = Annotated[float, Field(gt=0)]
 Part = Annotated[float, Field(ge=0, le=1)]
+Ports = tuple[Annotated[int, Field(ge=0, le=65_535)], ...]
 Points = Annotated[float, Field(ge=0, le=100)]
 
 
@@ -70,6 +71,22 @@ class ScanLimits(LimitGroup):
     size_spread: Positive = 0.5
 
 
+class VerticalScanLimits(LimitGroup):
+    """A source that probes many ports of one destination.
+
+    Attributes:
+        hour_ports: ports in an hour.
+        day_ports: ports in the day, those of each hour added up.
+        least_ports: ports of an hour that count for the day, at least.
+        ports_factor: times the most ports of one destination that the source probed in an hour of the past.
+    """
+
+    hour_ports: Count = 50
+    day_ports: Count = 100
+    least_ports: Count = 15
+    ports_factor: Positive = 3
+
+
 class BruteForceLimits(LimitGroup):
     """A source that guesses passwords at a destination.
 
@@ -81,6 +98,8 @@ class BruteForceLimits(LimitGroup):
         session_bytes: bytes of a session, from and to.
         size_spread: standard deviation of ln(bytes) between the sessions, at most.
         sources: sources that do so to one destination in an hour; if there are more, known ones are a crowd.
+        login_sessions: of a pair in an hour, if the port is one for logins.
+        login_ports: ports where hosts log in.
     """
 
     sessions: LimitByPast = _by_past(60, 100)
@@ -90,6 +109,8 @@ class BruteForceLimits(LimitGroup):
     session_bytes: Range = (300, 20_000)
     size_spread: Positive = 0.6
     sources: Count = 3
+    login_sessions: Count = 60
+    login_ports: Ports = (21, 22, 23, 110, 143, 389, 445, 993, 995, 1433, 3306, 3389, 5432, 5900, 5985, 5986)
 
 
 class FloodLimits(LimitGroup):
@@ -158,30 +179,44 @@ class BeaconLimits(LimitGroup):
         many_calls: calls from which on ``gap_spread`` is allowed.
         sources: sources of the destination in the day, at most.
         period_seconds: mean seconds between calls, from and to.
-        gap_spread: standard deviation of ln(gap) between many calls, at most.
+        rapid_seconds: mean seconds between calls, at least, if there are ``rapid_calls``.
+        rapid_calls: calls from which on they may follow each other so fast.
+        gap_spread: standard deviation of ln(gap) between many calls, at most: over the day, or within its hours.
+        hourly_share: gaps within hours for each call, at least, to judge the hours by themselves.
         few_gap_spread: the same between few calls, which also have to be ``few_period_seconds`` apart.
         few_period_seconds: mean seconds between few calls, at least.
         size_spread: standard deviation of ln(bytes) between the calls, at most.
         call_bytes: bytes of a call, at most.
         hours: without a past, hours of the day with calls, at least.
+        slow_days: days on which a pair has calls, at least, to count those of all days since it began to talk.
+        slow_calls: of these, at least.
+        alone_share: hours with calls for each of them, at least: they come one by one.
         late_start_hours: without a past, hours of the day after which a first call counts as new.
         clock_bytes: bytes of a UDP call that may ask for the time, at most.
         clock_hours: hours of the past in which the source sent such calls, at least.
+        clock_ports: ports of time servers.
     """
 
     calls: LimitByPast = _by_past(5, 12)
     many_calls: LimitByPast = _by_past(8, 12)
     sources: LimitByPast = _by_past(2, 1)
     period_seconds: Range = (20, 18_000)
+    rapid_seconds: Positive = 2
+    rapid_calls: Count = 100
     gap_spread: Positive = 0.45
+    hourly_share: Part = 0.75
     few_gap_spread: Positive = 0.35
     few_period_seconds: Positive = 3_000
     size_spread: Positive = 0.5
     call_bytes: Positive = 1_000_000
     hours: HoursOfDay = 3
+    slow_days: Count = 3
+    slow_calls: Count = 10
+    alone_share: Part = 0.9
     late_start_hours: HoursOfDay = 6
     clock_bytes: Positive = 400
     clock_hours: Count = 6
+    clock_ports: Ports = (123,)
 
 
 class LateralMovementLimits(LimitGroup):
@@ -190,12 +225,15 @@ class LateralMovementLimits(LimitGroup):
     Attributes:
         session_bytes: mean bytes of a session, at least.
         peers: clients that a known source opens sessions to.
-        unknown_source_peers: clients that a source opens sessions to that the past does not know.
+        unknown_source_peers: clients that a source opens sessions to that the past does not know; of a known source,
+            those that it began to talk to on all days since the first hours of the past.
+        remote_ports: ports by which hosts are worked on from afar.
     """
 
     session_bytes: Positive = 500
     peers: Count = 5
     unknown_source_peers: Count = 8
+    remote_ports: Ports = (22, 23, 135, 139, 445, 3389, 5900, 5985, 5986)
 
 
 class NewServiceLimits(LimitGroup):
@@ -212,7 +250,7 @@ class NewServiceLimits(LimitGroup):
     sources: Count = 2
     speakers_share: Part = 0.1
     control_protocols: tuple[Annotated[str, StringConstraints(pattern=r"^[A-Z0-9-]+$")], ...] = (
-        *("ICMP", "IPV6-ICMP", "IGMP"),
+        *("ICMP", "IPV6-ICMP", "IGMP", "ARP", "LLDP"),
     )
 
 
@@ -221,9 +259,11 @@ class AnomalyLimits(LimitGroup):
 
     Attributes:
         nats_per_doubling: nats above the alert score that count like twice a detector's limit.
+        flows: of the host in such conversations, at least.
     """
 
     nats_per_doubling: Positive = 4
+    flows: Count = 2
 
 
 class PastLimits(LimitGroup):
@@ -232,12 +272,14 @@ class PastLimits(LimitGroup):
     Attributes:
         least_hours: hours that a past has, at least.
         day_weight: destinations by which the whole day counts beside the other destinations of a source.
+        settling_hours: first hours of the past; what begins later is not normal yet.
         shared_share: share of a source's other destinations that others talk to as well, at least; then one that
             nobody else talks to is an exception.
     """
 
     least_hours: Count = 6
     day_weight: Positive = 2
+    settling_hours: Count = 24
     shared_share: Part = 0.5
 
     def is_enough(self, hours: int) -> bool:
@@ -275,6 +317,7 @@ class DetectorLimits(LimitGroup):
     """All limits: a group per kind of finding, and what they share."""
 
     horizontal_scan: ScanLimits = ScanLimits()
+    vertical_scan: VerticalScanLimits = VerticalScanLimits()
     brute_force: BruteForceLimits = BruteForceLimits()
     ddos: FloodLimits = FloodLimits()
     exfiltration: ExfiltrationLimits = ExfiltrationLimits()

@@ -7,8 +7,22 @@ from itertools import pairwise
 import numpy as np
 import pandas as pd
 
-from network_anomalies.generator.population import FRACTION_BITS, SLOT_DRAWS, Population, build_population
-from network_anomalies.generator.scenarios import MINUTE, Instance, count_strangers, draw_flows, stage_scenarios
+from network_anomalies.generator.population import (
+    FRACTION_BITS,
+    PUBLIC_HOSTS,
+    SLOT_DRAWS,
+    Population,
+    build_population,
+    name_public,
+)
+from network_anomalies.generator.scenarios import (
+    MINUTE,
+    Instance,
+    count_strangers,
+    draw_flows,
+    stage_scenarios,
+    vary_attacks,
+)
 from network_anomalies.generator.truth import TRUTH_COLUMNS, label_flows
 from network_anomalies.parameters import GeneratorParameters, ProfileParameters
 
@@ -17,7 +31,7 @@ SATURDAY = 5
 FLOWS_PER_SESSION = np.minimum(2 * (1 - (np.arange(1024) + 0.5) / 1024) ** (-1 / 1.3), 100).astype(np.int64)
 GAPS = np.exp(np.interp(np.arange(4096) / 4096, [0, 0.6, 0.9, 1], np.log([1e3, 1e5, 5e6, 9e7])))
 GAP_MICROSECONDS = GAPS.round().astype(np.int64)
-STRANGE_HOSTS = 1 << 22  # addresses of 100.64.0.0/10, set aside for carriers' own use (RFC 6598)
+KNOWN_HOSTS = 1 << 20  # numbers of outside hosts below this are a profile's servers
 
 
 @dataclass(frozen=True)
@@ -55,6 +69,7 @@ class PlannedDay:
 
 def plan_day(generator: GeneratorParameters, logical_date: date) -> PlannedDay:
     """Return the plan of a day of exactly ``n_events`` events in parts of at most ``part_events``."""
+    generator = vary_attacks(generator, logical_date)
     profile = generator.profiles[generator.profile]
     population = build_population(profile, generator.seed)
     strange = len(population.addresses) + np.arange(count_strangers(generator))
@@ -233,6 +248,5 @@ def _to_frame(day: PlannedDay, flows: dict[str, np.ndarray]) -> pd.DataFrame:
 def _name_strangers(seed: int, logical_date: date, count: int) -> list[str]:
     """Return outside addresses that are distinct within a day, and almost surely new on it."""
     random = np.random.default_rng([seed, logical_date.toordinal(), 0])
-    begin, stride = (int(number) for number in random.integers(0, STRANGE_HOSTS // 2, 2))
-    numbers = (begin + np.arange(count) * (2 * stride + 1)) % STRANGE_HOSTS
-    return [f"100.{64 + (number >> 16)}.{number >> 8 & 255}.{number & 255}" for number in numbers.tolist()]
+    begin = int(random.integers(KNOWN_HOSTS, PUBLIC_HOSTS - count))
+    return name_public(seed, begin + np.arange(count))

@@ -13,6 +13,10 @@ FRACTION_BITS = 8
 SLOT_DRAWS = 1 << 12
 DARK_HOSTS = 256
 TIME_SERVER, BACKUP_SERVER, SCANNER = range(3)
+# Blocks of ordinary unicast addresses; those that hold an address set aside for a purpose (RFC 6890) are left out.
+SPECIAL_BLOCKS = (10, 100, 127, 169, 172, 192, 198, 203)
+PUBLIC_BLOCKS = tuple(block for block in range(1, 224) if block not in SPECIAL_BLOCKS)[:128]
+PUBLIC_HOSTS = len(PUBLIC_BLOCKS) << 24
 APPLIANCES = ("10.200.255.1", "10.200.255.2", "10.200.255.3")
 
 # Share of flows, bytes: quartiles 80, 196, 1063; 48 % of the flows have one packet and 91 % at most 16, of 150 bytes
@@ -83,7 +87,7 @@ def build_population(profile: ProfileParameters, seed: int) -> Population:
         width=width,
         bytes=_tabulate(build_bytes(), ranks),
         microseconds=_tabulate(build_microseconds(profile.zero_duration), _order_durations(random, ranks)),
-        **_place_hosts(random, profile),
+        **_place_hosts(random, profile, seed),
     )
 
 
@@ -151,7 +155,9 @@ def _divide_slots(
     return (first + slot_first[:, None]).T.ravel(), width.T.ravel()
 
 
-def _place_hosts(random: np.random.Generator, profile: ProfileParameters) -> dict[str, np.ndarray | pd.Index]:
+def _place_hosts(
+    random: np.random.Generator, profile: ProfileParameters, seed: int
+) -> dict[str, np.ndarray | pd.Index]:
     """Give every host its address, and every conversation its server; servers' popularity is Zipf-Mandelbrot."""
     services = profile.services.values()
     begins = np.cumsum([profile.clients, *(service.servers for service in services)])
@@ -162,8 +168,9 @@ def _place_hosts(random: np.random.Generator, profile: ProfileParameters) -> dic
         for begin, service in zip(begins, services, strict=False)
         for _ in range(service.per_client)
     ]
-    # 198.18.0.0/15 is set aside for measurements (RFC 2544): no address of it is anybody's.
-    servers = [_name_server(is_outside, number) for number, is_outside in enumerate(outside)]
+    numbers = np.arange(len(outside))
+    public = iter(name_public(seed, numbers[outside]))
+    servers = [next(public) if out else f"10.200.{at >> 8}.{at & 255}" for at, out in enumerate(outside)]
     clients = [f"10.{1 + code // 62_500}.{code // 250 % 250}.{1 + code % 250}" for code in range(profile.clients)]
     dark = [f"10.199.{code >> 8}.{code & 255}" for code in range(DARK_HOSTS)]
     return {
@@ -182,8 +189,25 @@ def _choose_servers(random: np.random.Generator, servers: int, clients: int) -> 
     return chosen
 
 
-def _name_server(outside: bool, number: int) -> str:
-    return f"{'198.18' if outside else '10.200'}.{number >> 8}.{number & 255}"
+def name_public(seed: int, numbers: np.ndarray) -> list[str]:
+    """Return the public addresses of outside hosts; different numbers have different addresses.
+
+    Every outside host, benign or not, has its address by this one rule: its number is mixed (invertible steps of
+    xorshift and multiplication on 31 bits), so that no part of an address says which number it has.
+
+    Args:
+        seed: of the generator.
+        numbers: of the hosts, int64, from 0 to before ``PUBLIC_HOSTS``.
+    """
+    mixed = (numbers + np.random.default_rng([seed]).integers(PUBLIC_HOSTS)) % PUBLIC_HOSTS
+    for factor in (0x2C1B3C6D, 0x297A2D39):
+        mixed = (mixed ^ mixed >> 15) * factor % PUBLIC_HOSTS
+    mixed ^= mixed >> 16
+    blocks = [PUBLIC_BLOCKS[block] for block in (mixed >> 24).tolist()]
+    return [
+        f"{block}.{rest >> 16 & 255}.{rest >> 8 & 255}.{rest & 255}"
+        for block, rest in zip(blocks, mixed.tolist(), strict=True)
+    ]
 
 
 def _harmonic(count: int) -> float:

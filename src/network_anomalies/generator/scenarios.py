@@ -1,5 +1,7 @@
 """What is staged on top of the background: benign look-alikes, the same every day, and attacks, new every day.
 
+Only the visitors of a public server are benign and yet other hosts every day.
+
 A scenario is kept as a rule, not as rows: the n-th of its flows is a function of n, so that a part draws only the flows
 that fall into it, however long the day.
 """
@@ -22,6 +24,8 @@ from network_anomalies.parameters import (
 
 MINUTE = 60_000_000
 DAY = 1440 * MINUTE
+CROWDS = ("clients", "strangers")  # actors that share the flows of one instance
+STRENGTHS = ("share", "minutes", "hosts", "megabytes", "period_seconds")
 LONGEST = 300_000_000
 MASK = 2**64 - 1
 Actors = Literal["client", "clients", "server", "scanner", "strangers"]
@@ -55,6 +59,7 @@ PATTERNS = {
     "nightly_backup": Pattern("server", "backup", "TCP", (0, 0), 1.0, (0, 0)),
     "allowed_scanner": Pattern("scanner", "hosts", "TCP", (40, 60), 0.1, (100, 3_000), 80),
     "morning_crowd": Pattern("clients", "server", "TCP", (800, 4_000), 0.5, (20_000, 2_000_000)),
+    "visitors": Pattern("strangers", "server", "TCP", (600, 5_000), 1.0, (10_000, 3_000_000)),
 }
 
 
@@ -114,12 +119,29 @@ def stage_scenarios(
         strangers: codes of outside addresses that nobody talked to before; taken from the front.
     """
     instances: list[Instance] = []
+    left = generator.n_events
     for attack, group in ((False, generator.lookalikes), (True, generator.attacks)):
         for name, scenario in group.items():
             key = _make_key(generator.seed, logical_date if attack else None, name)
-            instances.extend(_stage_scenario(name, scenario, attack, generator.n_events, population, key, strangers))
+            budget = min(int(scenario.share * generator.n_events * (1 - scenario.stealth / 2)), left)
+            staged = list(_stage_scenario(name, scenario, attack, budget, population, key, strangers))
+            left -= sum(instance.flows for instance in staged)
+            instances.extend(staged)
             strangers = strangers[_count_strangers(scenario) :]
     return instances
+
+
+def vary_attacks(generator: GeneratorParameters, logical_date: date) -> GeneratorParameters:
+    """Return the parameters with attacks as strong as they are on a date: the same attack is not alike every day.
+
+    Share, minutes, megabytes, period and the size of a crowd are each multiplied by a factor of their own,
+    log-uniform from 1 / ``attack_spread`` to ``attack_spread``.
+    """
+    varied = {}
+    for name, scenario in generator.attacks.items():
+        random = np.random.default_rng(_make_key(generator.seed, logical_date, f"strength of {name}"))
+        varied[name] = _vary_attack(scenario, generator.attack_spread, random)
+    return generator.model_copy(update={"attacks": varied})
 
 
 def count_strangers(generator: GeneratorParameters) -> int:
@@ -147,25 +169,37 @@ def draw_flows(instance: Instance, first: int, last: int) -> dict[str, np.ndarra
     }
 
 
+def _vary_attack(scenario: Scenario, spread: float, random: np.random.Generator) -> Scenario:
+    # Rounded, so that every machine has the same factors.
+    factors = np.round(spread ** np.linspace(-1, 1, 1025), 6)
+    drawn = dict(zip(STRENGTHS, factors[random.integers(0, len(factors), len(STRENGTHS))].tolist(), strict=True))
+    if PATTERNS[scenario.kind].actors not in CROWDS:
+        del drawn["hosts"]
+    values = {name: getattr(scenario, name) * factor for name, factor in drawn.items() if hasattr(scenario, name)}
+    values["hosts"] = max(round(values.get("hosts", scenario.hosts)), 1)
+    return scenario.model_copy(update=values | {"share": min(values["share"], 1.0)})
+
+
 def _stage_scenario(
     name: str,
     scenario: Scenario,
     attack: bool,
-    n_events: int,
+    budget: int,
     population: Population,
     key: int,
     strangers: np.ndarray,
 ) -> Iterator[Instance]:
     """Yield the instances of a scenario: one per host, or one for the whole crowd, while its share lasts."""
     pattern = PATTERNS[scenario.kind]
-    actors = 1 if pattern.actors in ("clients", "strangers") else scenario.hosts
-    budget = int(scenario.share * n_events * (1 - scenario.stealth / 2))
+    actors = 1 if pattern.actors in CROWDS else scenario.hosts
     earliest, latest = (int(hour * 60 * MINUTE) for hour in scenario.start_hour)
     for number in range(actors):
         random = np.random.default_rng([key, number])
         start = int(random.integers(earliest, latest + 1))
         lasts = min(int(scenario.minutes * MINUTE * (1 + 20 * scenario.stealth)), DAY - start)
         times = _draw_beats(random, scenario, start, lasts) if isinstance(scenario, PeriodicParameters) else None
+        if times is not None and number == 0:  # one host calls, however few flows there are for it
+            times = times[:budget]
         flows = budget // actors if times is None else len(times)
         if flows == 0 or flows * (number + 1) > budget:
             return

@@ -16,6 +16,7 @@ from prefect.tasks import Task
 
 from network_anomalies.errors import explain, is_transient
 from network_anomalies.orchestration.flow_project import configure, find_root
+from network_anomalies.records.alert_counts import count_alerts
 from network_anomalies.registry.alert_rows import read_alerts
 from network_anomalies.registry.batches import read_batch, read_current
 from network_anomalies.registry.engine import connect
@@ -40,7 +41,7 @@ class PipelineOutcome(NamedTuple):
         rejected: number of its events in quarantine, None without a batch.
         uris: URIs of the current batch's objects, by part.
         local_copies: folder of the objects' local copies.
-        alerts: number of the day's alerts.
+        alerts: number of the day's raised alerts, as terminal and report show it.
     """
 
     pipeline: str
@@ -71,10 +72,7 @@ def should_retry(_task: Task[Any, Any], _run: TaskRun, state: State[Any]) -> boo
 def run_pipeline(pipeline: str, env: str | None, params: RuntimeParameters) -> PipelineOutcome:
     """Run a pipeline in a new session; each attempt is a separate run in the registry.
 
-    Args:
-        pipeline: a registered name.
-        env: Kedro's environment.
-        params: runtime parameters, including ``logical_date`` and ``parent_run_id``.
+    ``params`` are runtime parameters, including ``logical_date`` and ``parent_run_id``.
     """
     configure()
     run_id = make_run_id(datetime.now(UTC))
@@ -99,7 +97,7 @@ def run_pipeline(pipeline: str, env: str | None, params: RuntimeParameters) -> P
         rejected=batch["rejected"] if batch else None,
         uris=read_current(engine, source, day)["object_uri"].tolist(),
         local_copies=config["catalog"]["ingested_events"]["lake"]["path"],
-        alerts=len(read_alerts(engine, source, day)),
+        alerts=count_alerts(read_alerts(engine, source, day)).raised,
     )
 
 

@@ -1,7 +1,6 @@
 """Queries of rows that catalog entries load: rows of a source, or of the current revision of a day."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
@@ -21,19 +20,6 @@ from network_anomalies.registry.tables import (
 
 RECENT = 30
 """How many evaluations before a day are looked at."""
-
-
-@dataclass(frozen=True)
-class Lookup:
-    """A query of the registry.
-
-    Attributes:
-        select: makes the query for a source and date.
-        needed: whether it is an error if there are no rows.
-    """
-
-    select: Callable[[str, date], Select[Any]]
-    needed: bool = False
 
 
 def _select_objects(source: str, day: date) -> Select[Any]:
@@ -92,20 +78,21 @@ def _select_evaluations(source: str, day: date) -> Select[Any]:
     return near.order_by(columns.logical_date.desc(), columns.evaluated_at.desc()).limit(RECENT)
 
 
-LOOKUPS = {
-    "pipeline_runs": Lookup(_select_runs),
-    "current_objects": Lookup(_select_objects),
-    "current_batch": Lookup(_select_batch, needed=True),
-    "batch_files": Lookup(_select_files),
-    "source_record": Lookup(_select_source, needed=True),
-    "current_revisions": Lookup(_select_revisions),
-    "source_days": Lookup(_select_days),
-    "recent_evaluations": Lookup(_select_evaluations),
+LOOKUPS: dict[str, Callable[[str, date], Select[Any]]] = {
+    "pipeline_runs": _select_runs,
+    "current_objects": _select_objects,
+    "current_batch": _select_batch,
+    "batch_files": _select_files,
+    "source_record": _select_source,
+    "current_revisions": _select_revisions,
+    "source_days": _select_days,
+    "recent_evaluations": _select_evaluations,
 }
+"""Queries for a source and date, by name."""
 
 
 def look_up(name: str, engine: Engine, source: str, day: date) -> pd.DataFrame:
     """Return the rows that a query of ``LOOKUPS`` selects."""
     with engine.connect() as connection:
-        result = connection.execute(LOOKUPS[name].select(source, day))
+        result = connection.execute(LOOKUPS[name](source, day))
         return pd.DataFrame(result.all(), columns=list(result.keys()))

@@ -78,7 +78,9 @@ def _describe_batch(engine: Engine, source: str, day: date) -> Iterator[Row]:
     if batch is None:
         return
     uris = read_current(engine, source, day)["object_uri"]
-    yield "came in", f"{batch['lines_in']} lines in, {batch['accepted']} accepted, {batch['rejected']} rejected"
+    unparsable = f", {batch['unparsable']} unparsable" if batch["unparsable"] else ""
+    counts = f"{batch['lines_in']} lines in, {batch['accepted']} accepted, {batch['rejected']} rejected"
+    yield "came in", counts + unparsable
     yield "stored", uris.iloc[0] if len(uris) == 1 else f"{len(uris)} objects in {uris.iloc[0].rpartition('/')[0]}"
 
 

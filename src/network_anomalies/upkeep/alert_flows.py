@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
 from network_anomalies.records.alerts import Alert
@@ -65,16 +66,18 @@ def _read(stores: Stores, alert: Alert) -> "pd.DataFrame":
     import pandas as pd
     import pyarrow.parquet as pq
 
+    from network_anomalies.datasets.objects import CheckedObjects
     from network_anomalies.registry.batches import read_current
 
+    lake = CheckedObjects(stores.lake, kept=0)
     objects = read_current(stores.engine, alert.source, alert.logical_date).sort_values("part")
     after = alert.last_seen + timedelta(microseconds=1)
     tables, count = [], 0
     for row in objects.to_dict("records"):
         if row["min_timestamp"] > alert.last_seen or row["max_timestamp"] < alert.first_seen or count >= FIRST_FLOWS:
             continue
-        path = stores.locate(row["object_uri"]) or row["object_uri"]
-        table = pq.read_table(path, filesystem=stores.lake, filters=_choose(alert, after)).to_pandas()
+        data = lake.read(stores.locate(row["object_uri"]) or row["object_uri"], row["object_sha256"])
+        table = pq.read_table(BytesIO(data), filters=_choose(alert, after)).to_pandas()
         tables.append(table)
         count += len(table)
     if not tables:

@@ -36,12 +36,12 @@ def say_rarity(surprise: float, rows: int) -> str:
 
 def _explain_facets(levels: dict[str, np.ndarray], facets: np.ndarray, model: Model) -> list[np.ndarray]:
     """Return ``REASONS`` arrays of texts: for each event's strongest facets, their most surprising feature."""
-    names = list(FEATURES)
+    names = list(levels)
     # An unfamiliar source has no familiar protocol either: one reason.
     source, protocol = FACETS.index("source"), FACETS.index("protocol")
     facets = facets.copy()
     facets[protocol, facets[source] >= _LEAST_SURPRISE] = 0.0
-    surprise = np.array([model.surprise[name][levels[name]] for name in names])
+    surprise = np.array([np.append(model.surprise[name], 0.0)[levels[name]] for name in names])
     level = np.array([levels[name] for name in names])
     order = np.argsort(-facets, axis=0, kind="stable")[:REASONS]
     member = np.array([FACETS.index(FEATURES[name].facet) for name in names])

@@ -6,11 +6,12 @@ import numpy as np
 import pandas as pd
 
 from network_anomalies.detection.limits import ScoreLimits
-from network_anomalies.detection.scoring.columns import Groups
+from network_anomalies.detection.scoring.columns import UNKNOWN, Groups
 from network_anomalies.events.contract import TIMESTAMP
 
 TECHNIQUES = {
     "horizontal_scan": "T1046",
+    "vertical_scan": "T1046",
     "brute_force": "T1110",
     "exfiltration": "T1048",
     "ddos": "T1498",
@@ -26,19 +27,30 @@ FINDING_COLUMNS = {
     "first_seen": TIMESTAMP,
     "last_seen": TIMESTAMP,
     "flows": "int64",
+    "protocol": "str",
+    "service": "int64",
+    "fact": "str",
+    "value": "float64",
+    "limit": "float64",
     "score": "float64",
     "sentence": "str",
     "technique": "str",
 }
+MAIN_SHARE = 0.8
+"""Above this share of its flows, a conversation is about one service."""
 
 
-def to_findings(kind: str, table: pd.DataFrame, sentences: Sequence[str], limits: ScoreLimits) -> pd.DataFrame:
+def to_findings(
+    kind: str, table: pd.DataFrame, fact: str, sentences: Sequence[str], limits: ScoreLimits
+) -> pd.DataFrame:
     """Return findings of one kind.
 
     Args:
         kind: one of ``TECHNIQUES``.
-        table: ``entity``, ``peer`` ("" for none), ``first`` and ``last`` in microseconds since 1970, ``flows``, and
-            ``strength``: how many times its limit was reached.
+        table: ``entity``, ``peer`` ("" for none or several), ``first`` and ``last`` in microseconds since 1970,
+            ``flows``, ``protocol`` ("" for several), ``service`` (a port, ``UNKNOWN`` for several or none), ``value``
+            and ``limit`` of what was counted, and ``strength``: how many times its limit was reached.
+        fact: what was counted, in words.
         sentences: one per row.
         limits: points at the limit, and per doubling.
 
@@ -53,6 +65,11 @@ def to_findings(kind: str, table: pd.DataFrame, sentences: Sequence[str], limits
         "first_seen": to_times(table["first"]),
         "last_seen": to_times(table["last"]),
         "flows": table["flows"],
+        "protocol": table["protocol"].astype("str"),
+        "service": table["service"],
+        "fact": [fact] * len(table),
+        "value": table["value"],
+        "limit": table["limit"],
         "score": np.clip(limits.at_limit + limits.per_doubling * np.log2(table["strength"]), 0.0, 100.0),
         "sentence": list(sentences),
         "technique": [TECHNIQUES[kind]] * len(table),
@@ -61,20 +78,50 @@ def to_findings(kind: str, table: pd.DataFrame, sentences: Sequence[str], limits
 
 
 def name_pairs(table: pd.DataFrame, entity: str = "src_ip", peer: str = "dst_ip") -> pd.DataFrame:
-    """Return what a finding needs of rows that are pairs and have a ``strength``."""
+    """Return what a finding needs of rows that are pairs and have ``value``, ``limit`` and ``strength``."""
     names = table[[entity, peer]].set_axis(["entity", "peer"], axis=1).astype("str")
-    return names.assign(**{name: table[name] for name in ("first", "last", "flows", "strength")})
+    kept = ("first", "last", "flows", "protocol", "value", "limit", "strength")
+    return names.assign(service=find_main_services(table), **{name: table[name] for name in kept})
 
 
 def name_groups(table: pd.DataFrame, groups: Groups, entity: str) -> pd.DataFrame:
-    """Return what a finding needs of groups of rows that share an entity."""
+    """Return what a finding needs of groups of rows that share an entity, but for its strength, value and limit."""
     first = np.full(len(groups), np.iinfo(np.int64).max)
     np.minimum.at(first, groups.codes, table["first"].to_numpy())
     last = np.zeros(len(groups), dtype=np.int64)
     np.maximum.at(last, groups.codes, table["last"].to_numpy())
     flows = np.bincount(groups.codes, table["flows"].to_numpy(), len(groups)).astype(np.int64)
     entities = table[entity].iloc[groups.first].astype("str").to_numpy()
-    return pd.DataFrame({"entity": entities, "peer": "", "first": first, "last": last, "flows": flows})
+    return pd.DataFrame(
+        {
+            "entity": entities,
+            "peer": "",
+            "first": first,
+            "last": last,
+            "flows": flows,
+            "protocol": _find_common(groups, table["protocol"].astype("str").to_numpy(), ""),
+            "service": _find_common(groups, find_main_services(table), UNKNOWN),
+        }
+    )
+
+
+def find_main_services(table: pd.DataFrame) -> np.ndarray:
+    """Return the port of each row that most of its flows go to, ``UNKNOWN`` where none does."""
+    main = table["service_flows"].to_numpy() > MAIN_SHARE * table["flows"].to_numpy()
+    return np.where(main, table["service"], UNKNOWN)
+
+
+def say_service(protocol: str, service: int) -> str:
+    """Return "on TCP port 22", or "over TCP" where no port is known."""
+    return f"on {protocol} port {service}" if service != UNKNOWN else f"over {protocol}"
+
+
+def _find_common(groups: Groups, values: np.ndarray, otherwise: str | int) -> np.ndarray:
+    """Return the value that all rows of a group share, or another one."""
+    common = values[groups.first]
+    differ = np.bincount(groups.codes, values != common[groups.codes], len(groups)) > 0
+    common[differ] = otherwise
+    return np.asarray(common)
 
 
 def to_times(micros: pd.Series) -> pd.Series:

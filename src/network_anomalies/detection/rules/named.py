@@ -10,7 +10,12 @@ from network_anomalies.detection.alerts.findings import rank_findings
 from network_anomalies.detection.limits import DEFAULT_LIMITS, DetectorLimits
 from network_anomalies.detection.rules.beacons import find_beacons
 from network_anomalies.detection.rules.dialogues import ObservedDay
-from network_anomalies.detection.rules.intrusion import find_brute_force, find_lateral_movement, find_scans
+from network_anomalies.detection.rules.intrusion import (
+    find_brute_force,
+    find_lateral_movement,
+    find_scans,
+    find_vertical_scans,
+)
 from network_anomalies.detection.rules.services import find_new_services
 from network_anomalies.detection.rules.volume import find_exfiltration, find_floods
 from network_anomalies.detection.scoring.history import History
@@ -26,10 +31,12 @@ def detect(summary: Summary, history: History | None = None, limits: DetectorLim
         limits: of the detectors.
 
     Returns:
-        Frame with ``kind``, ``entity`` (an address), ``peer`` (an address or ""), ``first_seen``, ``last_seen`` (UTC),
-        ``flows``, ``score`` (50 to 100), ``sentence`` and ``technique`` (MITRE ATT&CK), one row per entity and kind.
+        Frame of ``FINDING_COLUMNS``, one row per entity and kind: ``kind``, ``entity`` (an address), ``peer`` (an
+        address or ""), ``first_seen``, ``last_seen`` (UTC), ``flows``, ``protocol`` and ``service`` (a port) that all
+        these flows share ("" and -1 if they do not), the ``fact`` that was counted, its ``value`` and the ``limit``
+        that it passed, ``score`` (50 to 100), ``sentence`` and ``technique`` (MITRE ATT&CK).
     """
     day = ObservedDay(summary, history, limits)
-    intrusion = (find_scans, find_brute_force, find_lateral_movement)
+    intrusion = (find_scans, find_vertical_scans, find_brute_force, find_lateral_movement)
     detectors = (*intrusion, find_floods, find_exfiltration, find_beacons, find_new_services)
     return rank_findings([find(day) for find in detectors])

@@ -3,35 +3,42 @@
 import numpy as np
 import pandas as pd
 
-from network_anomalies.detection.alerts.findings import name_groups, to_findings
-from network_anomalies.detection.rules.dialogues import ObservedDay
+from network_anomalies.detection.alerts.findings import (
+    find_main_services,
+    name_groups,
+    say_service,
+    to_findings,
+)
+from network_anomalies.detection.rules.dialogues import ObservedDay, are_groups
+from network_anomalies.detection.scoring.columns import UNKNOWN
 from network_anomalies.detection.scoring.history import group_by
 
 
 def find_new_services(day: ObservedDay) -> pd.DataFrame:
-    """Find destinations that several sources talk to over a protocol new to the network.
+    """Find destinations that several sources talk to over a protocol or port new to the network.
 
     New is a protocol that the past does not have, or that few sources of the day speak, all with one destination,
-    which nobody knew and which they reach over no other. Pings and multicast are no service.
+    which nobody knew and which they reach over no other. Where there are ports, new is also a port that the past does
+    not have, at a destination that nobody knew. Pings and multicast are no service.
     """
     limits = day.limits.new_service
     calls = day.dialogues[~day.dialogues["protocol"].isin(limits.control_protocols)]
-    calls = calls[~_are_multicast(calls["dst_ip"])]
-    calls = calls[_are_new_protocols(day, calls) | (_are_rare(day, calls) & (calls["past_destination_flows"] == 0))]
+    calls = calls[~are_groups(calls["dst_ip"])]
+    stranger = calls["past_destination_flows"] == 0
+    calls = calls[_are_new_protocols(day, calls) | (stranger & (_are_rare(day, calls) | _are_new_ports(day, calls)))]
     groups = group_by(calls, ["dst_ip", "protocol"])
     sources = group_by(calls, ["dst_ip", "protocol", "src_ip"]).count_within(groups)
-    table = name_groups(calls, groups, entity="dst_ip").assign(
-        sources=sources, protocol=calls["protocol"].astype("str").to_numpy()[groups.first]
-    )
+    table = name_groups(calls, groups, entity="dst_ip").assign(sources=sources)
     strength = np.minimum(table["flows"] / limits.flows, sources / limits.sources)
-    table = table.assign(strength=strength)[strength >= 1]
+    table = table.assign(strength=strength, value=table["flows"], limit=limits.flows)[strength >= 1]
     sentences = [
-        f"{count:,} sources sent {target} {flows:,} flows over {protocol}, a protocol new to the network"
-        for target, count, flows, protocol in zip(
-            table["entity"], table["sources"], table["flows"], table["protocol"], strict=True
+        f"{count:,} sources (limit {limits.sources}) sent {target} {flows:,} flows (limit {limits.flows}) "
+        f"{say_service(protocol, port)}, a service new to the network"
+        for target, count, flows, protocol, port in zip(
+            table["entity"], table["sources"], table["flows"], table["protocol"], table["service"], strict=True
         )
     ]
-    return to_findings("new_service", table, sentences, day.limits.score)
+    return to_findings("new_service", table, "flows in the day", sentences, day.limits.score)
 
 
 def _are_new_protocols(day: ObservedDay, calls: pd.DataFrame) -> np.ndarray:
@@ -51,7 +58,9 @@ def _are_rare(day: ObservedDay, calls: pd.DataFrame) -> np.ndarray:
     return np.asarray(few & (destinations == 1) & (protocols == 1))
 
 
-def _are_multicast(addresses: pd.Series) -> np.ndarray:
-    """Return which addresses are in 224.0.0.0/4 (RFC 5771) or ff00::/8 (RFC 4291)."""
-    multicast = addresses.cat.categories.str.fullmatch(r"(22[4-9]|23\d)(\.\d+){3}|ff[0-9a-f]{2}:.*", case=False)
-    return np.asarray(np.append(multicast, False)[addresses.cat.codes])
+def _are_new_ports(day: ObservedDay, calls: pd.DataFrame) -> np.ndarray:
+    """Return which rows are about a port that the past does not have; none without a past that has ports."""
+    if day.history is None or not day.has_past or day.history.tables["service"].empty:
+        return np.zeros(len(calls), dtype=bool)
+    services = find_main_services(calls)
+    return np.asarray((services != UNKNOWN) & ~np.isin(services, day.history.tables["service"]["service"]))

@@ -3,11 +3,18 @@
 import numpy as np
 import pandas as pd
 
-from network_anomalies.detection.alerts.findings import name_groups, name_pairs, rank_findings, to_findings
+from network_anomalies.detection.alerts.findings import (
+    name_groups,
+    name_pairs,
+    rank_findings,
+    say_service,
+    to_findings,
+)
 from network_anomalies.detection.rules.dialogues import (
     ObservedDay,
     are_exceptions,
     are_private,
+    are_short,
     count_destinations,
     count_hours,
     describe_past,
@@ -34,12 +41,15 @@ def _find_crowds(day: ObservedDay, empty: pd.DataFrame) -> pd.DataFrame:
     strength = _measure_strangers(day, empty, groups)
     if day.has_past:
         strength = np.maximum(strength, _measure_crowds(day, empty, groups, table))
-    table = table.assign(strength=strength)[strength >= 1]
+    table = table.assign(strength=strength, value=sources)[strength >= 1]
+    table["limit"] = table["value"] / table["strength"]
     sentences = [
-        f"{target} received {flows:,} all but empty flows from {count:,} sources within an hour"
-        for target, flows, count in zip(table["entity"], table["flows"], table["sources"], strict=True)
+        f"{target} received {flows:,} all but empty flows from {count:,} sources (limit {limit:,.0f}) within an hour"
+        for target, flows, count, limit in zip(
+            *(table[name] for name in ("entity", "flows", "value", "limit")), strict=True
+        )
     ]
-    return to_findings("ddos", table, sentences, day.limits.score)
+    return to_findings("ddos", table, "sources in an hour", sentences, day.limits.score)
 
 
 def _measure_strangers(day: ObservedDay, empty: pd.DataFrame, groups: Groups) -> np.ndarray:
@@ -75,36 +85,70 @@ def _find_single_floods(day: ObservedDay, empty: pd.DataFrame) -> pd.DataFrame:
     """Find pairs with far more flows in an hour than ever, at a machine's pace."""
     limits = day.limits.ddos
     limit = np.maximum(limits.pair_flows.choose(day.has_past), limits.pair_flows_factor * empty["past_pair_peak_flows"])
-    pairs = empty.assign(strength=empty["flows"] / limit)
+    pairs = empty.assign(value=empty["flows"], limit=limit, strength=empty["flows"] / limit)
     brief = count_hours(pairs, ["src_ip", "dst_ip"]) <= limits.pair_hours.choose(day.has_past)
-    floods = pairs[brief & (pairs["strength"] >= 1) & (pairs["pace"] >= limits.pair_flows_per_minute)]
+    floods = pairs[
+        brief & are_short(day, pairs) & (pairs["strength"] >= 1) & (pairs["pace"] >= limits.pair_flows_per_minute)
+    ]
     table = name_pairs(floods, entity="dst_ip", peer="src_ip")
     sentences = [
-        f"{target} received {flows:,} all but empty flows from {source} within an hour"
-        for target, source, flows in zip(table["entity"], table["peer"], table["flows"], strict=True)
+        f"{target} received {flows:,} all but empty flows (limit {limit:,.0f}) from {source} within an hour"
+        for target, source, flows, limit in zip(
+            *(table[name] for name in ("entity", "peer", "flows", "limit")), strict=True
+        )
     ]
-    return to_findings("ddos", table, sentences, day.limits.score)
+    return to_findings("ddos", table, "flows of a pair in an hour", sentences, day.limits.score)
 
 
 def find_exfiltration(day: ObservedDay) -> pd.DataFrame:
-    """Find sources that move far more than they ever did: at once to a stranger, or drip by drip to one they know.
+    """Find sources that move far more than they ever did: to a stranger, or drip by drip to one they know.
 
-    Bytes have no direction here, so a large download from a destination that nobody knew looks the same.
+    What a new pair moved on the days before counts with what it moves today.
+
+    Where the events tell bytes by direction, those from the source count. Else a large download from a destination
+    that nobody knew looks the same as a leak.
     """
-    pairs = day.dialogues[day.dialogues["bytes"] >= day.limits.exfiltration.pair_bytes.choose(day.has_past)]
-    limit, suspect = _judge_by_past(day, pairs) if day.has_past else _judge_by_day(day, pairs)
-    leaks = pairs.assign(strength=pairs["bytes"] / limit)[suspect & (pairs["bytes"] >= limit)]
+    dialogues = _count_moved(day)
+    pairs = dialogues[dialogues["moved"] >= day.limits.exfiltration.pair_bytes.choose(day.has_past)]
+    limit, suspect = _judge_by_past(day, pairs) if day.has_past else _judge_by_day(day, dialogues, pairs)
+    leaks = pairs.assign(value=pairs["moved"], limit=limit, strength=pairs["moved"] / limit)
+    leaks = leaks[suspect & (leaks["strength"] >= 1)]
     table = name_pairs(leaks)
     sentences = [
-        f"{source} moved {size / _MEGABYTE:,.0f} MB in {flows:,} flows with {target}; "
+        f"{source} {verb} {size / _MEGABYTE:,.0f} MB (limit {limit / _MEGABYTE:,.0f}) in {flows:,} flows with {target} "
+        f"{say_service(protocol, port)}; "
         f"{describe_past(f'at most {past / _MEGABYTE:,.1f} MB a day with it before', day)}"
-        for source, target, size, flows, past in zip(
-            table["entity"], table["peer"], leaks["bytes"], table["flows"], leaks["past_pair_day_bytes"], strict=True
+        for source, target, flows, size, limit, protocol, port, verb, past in zip(
+            *(table[name] for name in ("entity", "peer", "flows", "value", "limit", "protocol", "service")),
+            np.where(leaks["sided"] > 0, "sent", "moved"),
+            leaks["past_pair_moved"],
+            strict=True,
         )
     ]
-    findings = to_findings("exfiltration", table, sentences, day.limits.score)
+    findings = to_findings("exfiltration", table, "bytes in the day", sentences, day.limits.score)
     known = (leaks["past_pair_flows"] > 0).to_numpy()
     return findings.assign(technique=findings["technique"].mask(known, "T1041"))
+
+
+def _count_moved(day: ObservedDay) -> pd.DataFrame:
+    """Return the dialogues with ``moved`` bytes: those from the source where directions are known, else all of them.
+
+    What moved in the past (``past_pair_moved``, ``past_source_moved``) is counted in the same way if the past knows
+    directions.
+    """
+    calls = day.dialogues
+    sided = (calls["sided"] > 0).to_numpy()
+    known = day.history is not None and bool(day.history.tables["pair"]["day_upload"].any())
+    past = {
+        f"past_{name}": calls[uploads].where(sided & known, calls[either])
+        for name, uploads, either in (
+            ("pair_moved", "past_pair_day_upload", "past_pair_day_bytes"),
+            ("source_moved", "past_source_peak_upload", "past_source_peak_bytes"),
+        )
+    }
+    # What a pair that is not normal yet moved on the days before counts with what it moves today.
+    before = calls["young_pair_total_upload"].where(sided & known, calls["young_pair_total_bytes"])
+    return calls.assign(moved=calls["upload"].where(sided, calls["bytes"]) + before, **past)
 
 
 def _judge_by_past(day: ObservedDay, pairs: pd.DataFrame) -> tuple[pd.Series, pd.Series]:
@@ -113,19 +157,19 @@ def _judge_by_past(day: ObservedDay, pairs: pd.DataFrame) -> tuple[pd.Series, pd
     stranger = pairs["past_destination_flows"] == 0
     often = (pairs["flows"] >= limits.drip_flows) & (pairs["hours"] >= limits.drip_hours)
     drips = (pairs["past_pair_flows"] > 0) & often & (pairs["largest"] <= limits.drip_largest_share * pairs["bytes"])
-    usual = (limits.source_factor * pairs["past_source_peak_bytes"]).where(
-        stranger, limits.pair_factor * pairs["past_pair_day_bytes"]
+    usual = (limits.source_factor * pairs["past_source_moved"]).where(
+        stranger, limits.pair_factor * pairs["past_pair_moved"]
     )
     limit = usual.clip(lower=limits.pair_bytes.choose(day.has_past))
     return limit, (stranger | drips) & (pairs["past_source_hours"] > 0)
 
 
-def _judge_by_day(day: ObservedDay, pairs: pd.DataFrame) -> tuple[pd.Series, pd.Series]:
+def _judge_by_day(day: ObservedDay, dialogues: pd.DataFrame, pairs: pd.DataFrame) -> tuple[pd.Series, pd.Series]:
     """Return the limit of bytes, and whether the destination is a public one where, for once, nobody else goes."""
     limits = day.limits.exfiltration
-    source = group_by(day.dialogues, ["src_ip"])
-    of_source = pd.Series(sum_groups(source, day.dialogues["bytes"])[source.codes], day.dialogues.index)
-    others = of_source.loc[pairs.index] - pairs["bytes"]
-    alone = pd.Series(are_exceptions(day.dialogues, day.limits.past), day.dialogues.index).loc[pairs.index]
+    source = group_by(dialogues, ["src_ip"])
+    of_source = pd.Series(sum_groups(source, dialogues["moved"])[source.codes], dialogues.index)
+    others = of_source.loc[pairs.index] - pairs["moved"]
+    alone = pd.Series(are_exceptions(dialogues, day.limits.past), dialogues.index).loc[pairs.index]
     limit = (limits.lone_factor * others).clip(lower=limits.pair_bytes.choose(day.has_past))
     return limit, alone & ~are_private(pairs["dst_ip"])

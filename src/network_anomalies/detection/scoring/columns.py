@@ -1,4 +1,4 @@
-"""The six columns of events as integer codes, and groups of rows."""
+"""The columns of events as integer codes, and groups of rows."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,6 +15,10 @@ MINUTE, HOUR = 60 * SECOND, 3_600 * SECOND
 _DENSE = 8  # up to so many possible keys a row, they are looked up in a table
 SIZE_BINS_PER_E = 4  # a size bin spans a factor of e ** (1 / 4) = 1.28 in bytes
 SIZE_BINS = 4_096  # more than any number of bytes needs
+SERVICES = 65_536  # as many as there are ports
+UNKNOWN = -1  # of a service and of bytes by direction
+_WELL_KNOWN = 1_024  # ports below it belong to servers
+_WITH_PORTS = ("TCP", "UDP", "SCTP", "DCCP", "UDPLITE")
 
 
 @dataclass(frozen=True)
@@ -66,7 +70,11 @@ def group_rows(keys: np.ndarray) -> Groups:
 
 @dataclass(frozen=True)
 class Coded:
-    """Events as arrays in row order: codes into the three vocabularies, times in microseconds since 1970."""
+    """Events as arrays in row order: codes into the three vocabularies, times in microseconds since 1970.
+
+    ``service`` is the port of the server, ``upload`` the bytes from the source, ``download`` those to it; each is
+    ``UNKNOWN`` where the events do not tell.
+    """
 
     source: np.ndarray
     destination: np.ndarray
@@ -77,6 +85,9 @@ class Coded:
     micros: np.ndarray
     bytes: np.ndarray
     duration: np.ndarray
+    service: np.ndarray
+    upload: np.ndarray
+    download: np.ndarray
 
     def __len__(self) -> int:
         return len(self.micros)
@@ -143,7 +154,8 @@ def encode_events(events: pd.DataFrame) -> Coded:
     Args:
         events: ``timestamp`` (datetime64 of any unit, naive means UTC, or seconds since 1970), ``src_ip``, ``dst_ip``
             and ``protocol`` (categories or text, in any letter case for the protocol), ``bytes``, ``duration``
-            (seconds); missing or negative numbers count as 0.
+            (seconds); missing or negative numbers count as 0. ``src_port``, ``dst_port``, ``src_bytes`` and
+            ``dst_bytes`` are used where they are, and may be missing in some rows.
 
     Raises:
         ProjectError: a column is missing, or a time, address or protocol is.
@@ -153,6 +165,7 @@ def encode_events(events: pd.DataFrame) -> Coded:
     source, sources = _encode_text(events["src_ip"])
     destination, destinations = _encode_text(events["dst_ip"])
     protocol, protocols = _encode_text(events["protocol"])
+    upload, download = _read_sides(events)
     return Coded(
         source=source,
         destination=destination,
@@ -163,6 +176,9 @@ def encode_events(events: pd.DataFrame) -> Coded:
         micros=to_micros(events["timestamp"]),
         bytes=_to_amounts(events["bytes"]),
         duration=_to_amounts(events["duration"]),
+        service=_read_services(events, protocols.isin(_WITH_PORTS)[protocol]),
+        upload=upload,
+        download=download,
     )
 
 
@@ -193,6 +209,33 @@ def _encode_text(values: pd.Series) -> tuple[np.ndarray, pd.Index]:
         return (np.cumsum(used) - 1)[codes], text[used]
     vocabulary = text[used].unique().sort_values()
     return np.asarray(vocabulary.get_indexer(text)[codes]), vocabulary
+
+
+def _read_services(events: pd.DataFrame, has_ports: np.ndarray) -> np.ndarray:
+    """Return the port of the server: the destination's, or the source's where the flow is an answer."""
+    if "dst_port" not in events.columns:
+        return np.full(len(events), UNKNOWN)
+    port = _to_known(events["dst_port"])
+    if "src_port" in events.columns:
+        source_port = _to_known(events["src_port"])
+        answers = (source_port >= 0) & (source_port < _WELL_KNOWN) & (port >= _WELL_KNOWN)
+        port = np.where(answers, source_port, port)
+    return np.where(has_ports & (port < SERVICES), port, UNKNOWN).astype(np.int64)
+
+
+def _read_sides(events: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+    """Return the bytes from and to the source, both ``UNKNOWN`` where one is."""
+    if not {"src_bytes", "dst_bytes"} <= set(events.columns):
+        return (np.full(len(events), float(UNKNOWN)),) * 2
+    upload, download = _to_known(events["src_bytes"]), _to_known(events["dst_bytes"])
+    known = (upload >= 0) & (download >= 0)
+    return np.where(known, upload, UNKNOWN), np.where(known, download, UNKNOWN)
+
+
+def _to_known(values: pd.Series) -> np.ndarray:
+    """Return numbers of 0 or more, and ``UNKNOWN`` for all others."""
+    numbers = values.to_numpy(dtype="float64", na_value=np.nan)
+    return np.asarray(np.where(np.isfinite(numbers) & (numbers >= 0), numbers, UNKNOWN))
 
 
 def _to_amounts(values: pd.Series) -> np.ndarray:

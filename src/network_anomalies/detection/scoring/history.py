@@ -3,11 +3,21 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from network_anomalies.detection.scoring.columns import SIZE_BINS, Coded, Groups, group_rows
+from network_anomalies.detection.scoring.columns import (
+    HOUR,
+    MINUTE,
+    SERVICES,
+    SIZE_BINS,
+    UNKNOWN,
+    Coded,
+    Groups,
+    group_rows,
+)
 from network_anomalies.detection.scoring.summary import Summary, sort_by_keys, stack
 
 PROBE_BYTES = 200
@@ -21,14 +31,38 @@ KEYS = {
     "source_protocol": ["src_ip", "protocol"],
     "protocol_size": ["protocol", "size_bin"],
     "source_protocol_size": ["src_ip", "protocol", "size_bin"],
+    "service": ["service"],
+    "source_service": ["src_ip", "service"],
+    "destination_service": ["dst_ip", "service"],
+    "pair_service": ["src_ip", "dst_ip", "service"],
 }
-SUMS = ("flows", "hours")
+SUMS = ("flows", "hours", "tens", "minutes")
 PEAKS = {
-    "source": ("peak_probes", "day_probes", "peak_bytes"),
+    "source": ("peak_probes", "day_probes", "peak_bytes", "peak_ports", "peak_upload"),
     "destination": ("peak_sources", "peak_flows"),
-    "pair": ("peak_flows", "day_bytes"),
+    "pair": ("peak_flows", "day_bytes", "day_upload"),
 }
-COUNTS = {name: (*SUMS, *PEAKS.get(name, ())) for name in KEYS}
+_WIDTHS = {"size_bin": SIZE_BINS, "service": SERVICES}
+_TEN_MINUTES = 2**10 - 1  # as bits
+_NO_SPAN = 2**62, -(2**62)
+TOTALS = {"pair": ("days", "sessions", "total_bytes", "total_upload")}
+BEGINS = {"source": ("begin_probes",), "destination": ("begin",), "pair": ("begin",)}
+NEVER = 2**62
+"""When something began that never did."""
+WIDE_PROBES = 15
+"""A source with so many probed destinations in an hour has begun to probe: what Zeek's scan detection asks for."""
+COUNTS = {name: (*SUMS, *PEAKS.get(name, ()), *TOTALS.get(name, ()), *BEGINS.get(name, ())) for name in KEYS}
+
+
+class Block(NamedTuple):
+    """A length of time: microseconds, and the column of a history that counts blocks of it."""
+
+    micros: int
+    column: str
+
+
+BLOCKS = (Block(HOUR, "hours"), Block(10 * MINUTE, "tens"), Block(MINUTE, "minutes"))
+LEAST_BLOCKS = 6
 
 
 @dataclass(frozen=True)
@@ -36,16 +70,44 @@ class History:
     """Counts of the past, from a day's summary each.
 
     Attributes:
-        tables: per name in ``KEYS`` a table in the order of its keys with ``flows`` and distinct ``hours``, and of
+        tables: per name in ``KEYS`` a table in the order of its keys with ``flows``, and the distinct ``hours``,
+            ``tens`` (of minutes) and ``minutes`` that have such flows; and of
             ``PEAKS`` the most that was ever seen: destinations that a source probed in an hour (``peak_probes``) and
-            a day (``day_probes``) and its bytes to one destination in a day (``peak_bytes``); sources and flows of a
-            destination in an hour (``peak_sources``, ``peak_flows``); flows of a pair in an hour (``peak_flows``) and
-            its bytes in a day (``day_bytes``).
+            a day (``day_probes``), its bytes to one destination in a day (``peak_bytes``), those that it sent there
+            (``peak_upload``), and the ports of one destination that it used in an hour (``peak_ports``); sources and
+            flows of a destination in an hour (``peak_sources``, ``peak_flows``); flows of a pair in an hour
+            (``peak_flows``), its bytes in a day (``day_bytes``), and those from the source (``day_upload``). The
+            tables with services know the most frequent service of each conversation-hour, and are empty without ports.
+            Of a pair there are also ``TOTALS``: distinct ``days``, ``sessions`` (TCP flows of hours in which they are
+            larger than probes), ``total_bytes`` and ``total_upload``. ``BEGINS`` say since when, in microseconds since
+            1970, a destination or pair is known (``begin``), and since when a source probes ``WIDE_PROBES``
+            destinations in an hour (``begin_probes``; ``NEVER`` if it does not).
         total_hours: distinct hours in all.
+        first: time of the first flow, in microseconds since 1970.
+        last: time of the last one.
     """
 
     tables: Mapping[str, pd.DataFrame]
     total_hours: int
+    first: int
+    last: int
+
+    @cached_property
+    def block(self) -> Block:
+        """The longest block of time of which the history spans ``LEAST_BLOCKS``, else the shortest one."""
+        span = self.last - self.first
+        return next((block for block in BLOCKS if span >= LEAST_BLOCKS * block.micros), BLOCKS[-1])
+
+    @cached_property
+    def meets_others(self) -> np.ndarray:
+        """Per row of the table ``source``, whether it has a destination that other sources have as well."""
+        pairs, destinations, sources = (self.tables[name] for name in ("pair", "destination", "source"))
+        at_destination, at_source = (
+            find_rows(self, name, [(pairs[key].cat.codes.to_numpy(), pairs[key].cat.categories)])
+            for name, key in (("destination", "dst_ip"), ("source", "src_ip"))
+        )
+        shared = destinations["flows"].to_numpy()[at_destination] > pairs["flows"].to_numpy()
+        return np.bincount(at_source, shared, len(sources)) > 0
 
     @cached_property
     def packed(self) -> dict[str, np.ndarray]:
@@ -55,58 +117,108 @@ class History:
 
 def remember(summary: Summary) -> History:
     """Return the counts and peaks of a day's summary."""
-    talks, sizes = summary.conversations, summary.sizes
-    tables = {}
-    for name, keys in KEYS.items():
-        by_hour = aggregate(sizes if "size_bin" in keys else talks, [*keys, "hour"], sums=["flows"])
-        tables[name] = aggregate(by_hour.assign(hours=1, peak_flows=by_hour["flows"]), keys, SUMS, ["peak_flows"])
+    talks = summary.conversations
+    tables = {name: _count(_choose_rows(summary, keys), keys) for name, keys in KEYS.items()}
     probes = aggregate(talks.assign(probes=are_probes(talks)), ["src_ip", "dst_ip", "hour"], peaks=["probes"])
     pair_hours = probes.assign(ones=1)
     probed = aggregate(probes, ["src_ip", "dst_ip"], peaks=["probes"])
-    pairs = aggregate(talks, ["src_ip", "dst_ip"], ["bytes"])
+    pairs = aggregate(
+        talks.assign(sessions=_count_sessions(talks)),
+        *(["src_ip", "dst_ip"], ["bytes", "upload", "sessions"], ["ports"]),
+        lows=["first"],
+    )
+    most = aggregate(pairs, ["src_ip"], peaks=["bytes", "upload", "ports"])
     peaks = {
         "source": {
             "peak_probes": _peak(pair_hours, "src_ip", "probes"),
             "day_probes": aggregate(probed, ["src_ip"], ["probes"])["probes"],
-            "peak_bytes": aggregate(pairs, ["src_ip"], peaks=["bytes"])["bytes"],
+            "peak_bytes": most["bytes"],
+            "peak_ports": most["ports"],
+            "peak_upload": most["upload"],
+            "begin_probes": _find_begin_of_probes(pair_hours),
         },
-        "destination": {"peak_sources": _peak(pair_hours, "dst_ip", "ones")},
-        "pair": {"day_bytes": pairs["bytes"]},
+        "destination": {
+            "peak_sources": _peak(pair_hours, "dst_ip", "ones"),
+            "begin": aggregate(pairs, ["dst_ip"], lows=["first"])["first"],
+        },
+        "pair": {
+            "day_bytes": pairs["bytes"],
+            "day_upload": pairs["upload"],
+            "days": 1,
+            "sessions": pairs["sessions"],
+            "total_bytes": pairs["bytes"],
+            "total_upload": pairs["upload"],
+            "begin": pairs["first"],
+        },
     }
     for name, columns in peaks.items():
         tables[name] = tables[name].assign(**columns)
     kept = {name: table[[*KEYS[name], *COUNTS[name]]] for name, table in tables.items()}
-    return History(kept, len(summary.hours))
+    first, last = (int(talks["first"].min()), int(talks["last"].max())) if len(talks) else _NO_SPAN
+    return History(kept, len(summary.hours), first, last)
+
+
+def _choose_rows(summary: Summary, keys: list[str]) -> pd.DataFrame:
+    """Return the table that has the keys, with what it knows of them."""
+    if "size_bin" in keys:
+        return summary.sizes
+    talks = summary.conversations
+    if "service" in keys:
+        talks = talks[talks["service"] != UNKNOWN]
+        return talks.assign(flows=talks["service_flows"])
+    return talks
+
+
+def _count(rows: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
+    """Return ``SUMS`` and ``peak_flows``, the most flows in an hour, per key."""
+    by_hour = aggregate(rows, [*keys, "hour"], sums=["flows"], bits=["active"])
+    active = by_hour["active"].to_numpy()
+    tens = sum((active >> 10 * place) & _TEN_MINUTES > 0 for place in range(6))
+    counted = by_hour.assign(
+        hours=1,
+        tens=np.asarray(tens, dtype=np.int64),
+        minutes=np.bitwise_count(active).astype(np.int64),
+        peak_flows=by_hour["flows"],
+    )
+    return aggregate(counted, keys, SUMS, ["peak_flows"])
 
 
 def merge_histories(histories: Iterable[History]) -> History:
     """Add up the counts of histories of different days, and keep the higher peaks."""
     parts = list(histories)
     tables = {
-        name: aggregate(stack([part.tables[name] for part in parts]), keys, SUMS, PEAKS.get(name, ()))
+        name: aggregate(
+            stack([part.tables[name] for part in parts]),
+            *(keys, (*SUMS, *TOTALS.get(name, ())), PEAKS.get(name, ())),
+            lows=BEGINS.get(name, ()),
+        )
         for name, keys in KEYS.items()
     }
-    return History(tables, sum(part.total_hours for part in parts))
+    first, last = min(part.first for part in parts), max(part.last for part in parts)
+    return History(tables, sum(part.total_hours for part in parts), first, last)
 
 
-def look_up(history: History, name: str, coded: Coded, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the ``flows`` and ``hours`` of the keys of some rows, 0 where a key is unknown.
+def look_up(
+    history: History, name: str, coded: Coded, rows: np.ndarray, counts: tuple[str, ...]
+) -> tuple[np.ndarray, ...]:
+    """Return counts of the keys of some rows, 0 where a key is unknown.
 
     Args:
         history: the past.
         name: one of its tables.
         coded: the events.
         rows: places of the events to look up.
+        counts: columns of the table.
     """
     columns: dict[str, tuple[np.ndarray, pd.Index | None]] = {
         "src_ip": (coded.source[rows], coded.sources),
         "dst_ip": (coded.destination[rows], coded.destinations),
         "protocol": (coded.protocol[rows], coded.protocols),
         "size_bin": (coded.size_bin[rows], None),
+        "service": (coded.service[rows], None),
     }
     place = find_rows(history, name, [columns[key] for key in KEYS[name]])
-    flows, hours = (np.append(history.tables[name][count].to_numpy(), 0)[place] for count in SUMS)
-    return flows, hours
+    return tuple(np.append(history.tables[name][count].to_numpy(), 0)[place] for count in counts)
 
 
 def find_rows(history: History, name: str, wanted: list[tuple[np.ndarray, pd.Index | None]]) -> np.ndarray:
@@ -143,13 +255,18 @@ def _pack(table: pd.DataFrame, keys: list[str]) -> np.ndarray:
 
 
 def _width(table: pd.DataFrame, key: str) -> int:
-    return SIZE_BINS if key == "size_bin" else len(table[key].cat.categories)
+    return _WIDTHS[key] if key in _WIDTHS else len(table[key].cat.categories)
 
 
 def aggregate(
-    table: pd.DataFrame, keys: list[str], sums: Iterable[str] = (), peaks: Iterable[str] = ()
+    table: pd.DataFrame,
+    keys: list[str],
+    sums: Iterable[str] = (),
+    peaks: Iterable[str] = (),
+    bits: Iterable[str] = (),
+    lows: Iterable[str] = (),
 ) -> pd.DataFrame:
-    """Return a row per distinct key, in order, with sums and maxima of some columns."""
+    """Return a row per distinct key, in order, with sums, maxima, unions of bits and minima of some columns."""
     groups = group_by(table, keys)
     columns = {}
     for name in sums:
@@ -158,6 +275,12 @@ def aggregate(
     for name in peaks:
         columns[name] = np.zeros(len(groups), dtype=table[name].dtype)
         np.maximum.at(columns[name], groups.codes, table[name].to_numpy())
+    for name in lows:
+        columns[name] = np.full(len(groups), np.iinfo(np.int64).max)
+        np.minimum.at(columns[name], groups.codes, table[name].to_numpy())
+    for name in bits:
+        columns[name] = np.zeros(len(groups), dtype=table[name].dtype)
+        np.bitwise_or.at(columns[name], groups.codes, table[name].to_numpy())
     return sort_by_keys(table[keys].take(groups.first).reset_index(drop=True).assign(**columns), keys)
 
 
@@ -176,6 +299,20 @@ def are_probes(talks: pd.DataFrame) -> np.ndarray:
     alike = np.sqrt(talks["size_squares"] / talks["flows"]) <= PROBE_SPREAD
     silent = (talks["protocol"] != "UDP") | (talks["seconds"] == 0)
     return np.asarray(small & alike & silent, dtype=np.int64)
+
+
+def _count_sessions(talks: pd.DataFrame) -> np.ndarray:
+    """Return the TCP flows of each conversation-hour in which they are larger than probes."""
+    larger = (talks["protocol"] == "TCP") & (np.expm1(talks["size_mean"]) > PROBE_BYTES)
+    return np.where(larger, talks["flows"], 0)
+
+
+def _find_begin_of_probes(pair_hours: pd.DataFrame) -> pd.Series:
+    """Return the beginning of the first hour in which each source probed ``WIDE_PROBES`` destinations, or ``NEVER``."""
+    by_hour = aggregate(pair_hours, ["src_ip", "hour"], ["probes"])
+    wide = by_hour["probes"] >= WIDE_PROBES
+    begins = by_hour.assign(begin=(by_hour["hour"] * HOUR).where(wide, NEVER))
+    return aggregate(begins, ["src_ip"], lows=["begin"])["begin"]
 
 
 def _peak(pair_hours: pd.DataFrame, key: str, counted: str) -> pd.Series:

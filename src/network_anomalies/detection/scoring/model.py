@@ -7,9 +7,9 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 
-from network_anomalies.detection.scoring.columns import Coded, Groups, encode_events
+from network_anomalies.detection.scoring.columns import UNKNOWN, Coded, Groups, encode_events
 from network_anomalies.detection.scoring.context import CONTEXT_COLUMNS, compute_context
-from network_anomalies.detection.scoring.features import FACETS, FEATURES, LEVELS, compute_levels
+from network_anomalies.detection.scoring.features import FACETS, FEATURES, LEVELS, PORT_FEATURES, compute_levels
 from network_anomalies.detection.scoring.history import History
 from network_anomalies.detection.scoring.surprise import MASS_UNIT, compute_surprise
 
@@ -24,19 +24,14 @@ class ModelParameters:
     Attributes:
         strongest: facets that count in full.
         rest_weight: what the other facets count.
-        conversation_share: share of a flow's final score that its conversation-hour's mean has; the rest belongs to
-            the hour of its source and of its destination.
-        destination_share: share of the destination in that rest.
         tail: beyond this share of the reference, bytes, durations and rates surprise by distance.
         cap: the largest surprise of a feature.
         left_out: share of the conversation-hours, the most anomalous ones, that a fitted past leaves out.
         alerts_per_day: how many conversation-hours of a normal day may reach the alert score.
     """
 
-    strongest: int = 4
+    strongest: int = 3
     rest_weight: float = 0.25
-    conversation_share: float = 0.5
-    destination_share: float = 0.3
     tail: float = 0.02
     cap: float = 15.0
     left_out: float = 0.05
@@ -143,24 +138,32 @@ def compute_facets(coded: Coded, context: Mapping[str, np.ndarray], model: Model
 
 
 def _compute_facets(levels: Mapping[str, np.ndarray], surprise: Mapping[str, np.ndarray]) -> np.ndarray:
-    facets = np.zeros((len(FACETS), len(next(iter(levels.values())))))
-    members = np.zeros((len(FACETS), 1))
+    """Return means over the features that are known of a row."""
+    size = len(next(iter(levels.values())))
+    facets, members = np.zeros((len(FACETS), size)), [np.zeros(1) for _ in FACETS]
     for name, values in levels.items():
         place = FACETS.index(FEATURES[name].facet)
-        facets[place] += surprise[name][values]
-        members[place] += 1
-    facets /= members
+        if name in PORT_FEATURES:
+            facets[place] += np.append(surprise[name], 0.0)[values]  # UNKNOWN takes the last place
+            members[place] = members[place] + (values != UNKNOWN)
+        else:
+            facets[place] += surprise[name][values]
+            members[place] = members[place] + 1
+    for place, count in enumerate(members):
+        facets[place] /= count
     return facets
 
 
 def combine(coded: Coded, facets: np.ndarray, parameters: ModelParameters) -> np.ndarray:
-    """Return final scores: strongest facets added up, then averaged over a flow's surroundings."""
+    """Return final scores: strongest facets added up, then the mean of a flow's three surroundings.
+
+    They are its conversation-hour, and the hours of its source and of its destination.
+    """
     strongest = np.partition(facets, -parameters.strongest, axis=0)[-parameters.strongest :].sum(axis=0)
     own = strongest + parameters.rest_weight * (facets.sum(axis=0) - strongest)
     talk = _spread_mean(coded.conversation_hours, own)
-    around = (1 - parameters.destination_share) * _spread_mean(coded.source_hours, talk)
-    around += parameters.destination_share * _spread_mean(coded.destination_hours, talk)
-    final: np.ndarray = parameters.conversation_share * talk + (1 - parameters.conversation_share) * around
+    around = _spread_mean(coded.source_hours, talk) + _spread_mean(coded.destination_hours, talk)
+    final: np.ndarray = (talk + around) / 3
     return final
 
 
@@ -177,8 +180,12 @@ def _weigh(
             rows = ~suspect[place] | (all_levels["pair_hours"] > 0)
         weights = (MASS_UNIT // context["conversation_flows_hour"][rows].astype(np.int64)).astype(np.float64)
         for name, levels in all_levels.items():
-            masses[name][0] += np.bincount(levels[rows], minlength=LEVELS)
-            masses[name][1] += np.bincount(levels[rows], weights, LEVELS).astype(np.int64)
+            of_rows, of_weights = levels[rows], weights
+            if name in PORT_FEATURES:
+                known = of_rows != UNKNOWN
+                of_rows, of_weights = of_rows[known], weights[known]
+            masses[name][0] += np.bincount(of_rows, minlength=LEVELS)
+            masses[name][1] += np.bincount(of_rows, of_weights, LEVELS).astype(np.int64)
     return masses
 
 

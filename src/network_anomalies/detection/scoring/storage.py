@@ -12,17 +12,18 @@ import pyarrow as pa
 from network_anomalies.detection.scoring.columns import SIZE_BINS_PER_E
 from network_anomalies.detection.scoring.context import CONTEXT_COLUMNS
 from network_anomalies.detection.scoring.features import FEATURES, LEVELS, LEVELS_PER_E, ZERO
-from network_anomalies.detection.scoring.history import COUNTS, KEYS, History
+from network_anomalies.detection.scoring.history import COUNTS, KEYS, LEAST_BLOCKS, History
 from network_anomalies.detection.scoring.model import Model, ModelParameters
 from network_anomalies.detection.scoring.summary import Summary
 from network_anomalies.detection.scoring.surprise import MASS_UNIT
 from network_anomalies.errors import ProjectError
 
 FEATURE_SPEC: dict[str, Any] = {
-    "version": 1,
+    "version": 2,
     "context": list(CONTEXT_COLUMNS),
     "features": {name: [feature.facet, feature.side] for name, feature in FEATURES.items()},
     "history": {name: [*keys, *COUNTS[name]] for name, keys in KEYS.items()},
+    "least_blocks": LEAST_BLOCKS,
     "levels": LEVELS,
     "levels_per_e": LEVELS_PER_E,
     "mass_unit": MASS_UNIT,
@@ -43,7 +44,7 @@ def to_bytes(model: Model) -> bytes:
         "feature_spec_sha256": feature_spec_sha256(),
         "parameters": asdict(model.parameters),
         "alert_score": model.alert_score,
-        "total_hours": model.history.total_hours,
+        "hours": [model.history.total_hours, model.history.first, model.history.last],
     }
     tables = {"masses": pa.table({name: model.masses[name].ravel() for name in FEATURES})}
     tables |= {name: _to_arrow(model.history.tables[name]) for name in KEYS}
@@ -70,7 +71,7 @@ def from_bytes(data: bytes) -> Model:
         )
     tables = {name: _from_ipc(table[name][0].as_py()) for name in table.column_names}
     masses = {name: tables["masses"][name].to_numpy().reshape(2, LEVELS) for name in FEATURES}
-    history = History({name: _to_pandas(tables[name]) for name in KEYS}, header["total_hours"])
+    history = History({name: _to_pandas(tables[name]) for name in KEYS}, *header["hours"])
     return Model(history, masses, ModelParameters(**header["parameters"]), header["alert_score"])
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from network_anomalies.detection.scoring.columns import MINUTE, Coded, Groups, encode_events
+from network_anomalies.detection.scoring.columns import SERVICES, UNKNOWN, Coded, Groups, encode_events, group_rows
 from network_anomalies.detection.scoring.context import compute_context, group_moments, log_gaps, order_by_group
 from network_anomalies.errors import ProjectError
 
@@ -21,11 +21,16 @@ class Summary:
 
     Attributes:
         conversations: a row per conversation-hour (``src_ip``, ``dst_ip``, ``protocol``, ``hour`` since 1970):
-            ``flows``; ``minutes`` with a flow; ``bytes``, ``largest`` and ``seconds``: total bytes, those of the
+            ``flows``; ``minutes`` with a flow, and ``active``, whose bit m says that minute m of the hour has one;
+            ``bytes``, ``largest`` and ``seconds``: total bytes, those of the
             largest flow, total duration; ``first``, ``last`` in microseconds since 1970; count, mean and sum of
             squared deviations of ln(1 + ms) between flows (``gaps``, ``gap_mean``, ``gap_squares``), and mean and sum
-            of squared deviations of ln(1 + bytes) (``size_mean``, ``size_squares``).
-        sizes: ``flows`` per ``src_ip``, ``protocol``, ``size_bin`` and ``hour``.
+            of squared deviations of ln(1 + bytes) (``size_mean``, ``size_squares``). Where the source has ports:
+            ``ported``, flows whose port is known, ``ports``, the distinct ones, ``service``, the most frequent one
+            (the lowest of several, ``UNKNOWN`` where there is none), and its ``service_flows``. Where the source tells
+            bytes by direction: ``sided``, flows whose bytes both ways are known, ``answered``, those with bytes back,
+            ``upload`` and ``download``, their bytes from and to the source. Else these are 0.
+        sizes: ``flows`` and ``active`` per ``src_ip``, ``protocol``, ``size_bin`` and ``hour``.
     """
 
     conversations: pd.DataFrame
@@ -59,10 +64,9 @@ def _summarise_conversations(coded: Coded) -> pd.DataFrame:
     codes, micros, sizes = talk.codes[order], coded.micros[order], coded.log_bytes[order]
     count = len(talk)
     starts = np.flatnonzero(np.diff(codes, prepend=-1))
-    new_minute = np.diff(micros // MINUTE, prepend=-1) != 0
-    new_minute[starts] = True
     gaps, gap_means, gap_squares = group_moments(*log_gaps(codes, micros), count)
     _, size_means, size_squares = group_moments(sizes, codes, count)
+    active = _mark_minutes(coded, order, starts)
     return pd.DataFrame(
         {
             "src_ip": pd.Categorical.from_codes(coded.source[talk.first], coded.sources),
@@ -70,7 +74,7 @@ def _summarise_conversations(coded: Coded) -> pd.DataFrame:
             "protocol": pd.Categorical.from_codes(coded.protocol[talk.first], coded.protocols),
             "hour": coded.hour[talk.first],
             "flows": talk.sizes,
-            "minutes": np.bincount(codes[new_minute], minlength=count),
+            "minutes": np.bitwise_count(active).astype(np.int64),
             "bytes": np.bincount(codes, coded.bytes[order], count).astype(np.float64),
             "largest": np.maximum.reduceat(coded.bytes[order], starts),
             "seconds": np.bincount(codes, coded.duration[order], count).astype(np.float64),
@@ -81,12 +85,66 @@ def _summarise_conversations(coded: Coded) -> pd.DataFrame:
             "gap_squares": gap_squares,
             "size_mean": size_means,
             "size_squares": size_squares,
+            "active": active,
+            **_summarise_services(talk, coded),
+            **_summarise_sides(codes, order, coded, count),
         }
     )
 
 
+def _summarise_services(talk: Groups, coded: Coded) -> dict[str, np.ndarray]:
+    """Return what is known of the ports of each conversation-hour."""
+    columns = {name: np.zeros(len(talk), dtype=np.int64) for name in ("ported", "ports", "service", "service_flows")}
+    columns["service"] += UNKNOWN
+    known = np.flatnonzero(coded.service != UNKNOWN)
+    if len(known) == 0:
+        return columns
+    services = group_rows(talk.codes[known] * SERVICES + coded.service[known])
+    first = known[services.first]
+    conversation, service = talk.codes[first], coded.service[first]
+    columns["ported"] = np.bincount(conversation, services.sizes, len(talk)).astype(np.int64)
+    columns["ports"] = np.bincount(conversation, minlength=len(talk))
+    rising = np.lexsort((-service, services.sizes))  # what is written last stays
+    columns["service"][conversation[rising]] = service[rising]
+    columns["service_flows"][conversation[rising]] = services.sizes[rising]
+    return columns
+
+
+def _summarise_sides(codes: np.ndarray, order: np.ndarray, coded: Coded, count: int) -> dict[str, np.ndarray]:
+    """Return what is known of the directions of each conversation-hour.
+
+    Args:
+        codes: the conversation-hour of each row, in order.
+        order: places of the rows in that order.
+        coded: the events.
+        count: conversation-hours.
+    """
+    upload, download = coded.upload[order], coded.download[order]
+    known = upload != UNKNOWN
+    return {
+        "sided": np.bincount(codes[known], minlength=count),
+        "answered": np.bincount(codes[known & (download > 0)], minlength=count),
+        "upload": np.bincount(codes[known], upload[known], count).astype(np.float64),
+        "download": np.bincount(codes[known], download[known], count).astype(np.float64),
+    }
+
+
+def _mark_minutes(coded: Coded, order: np.ndarray, starts: np.ndarray) -> np.ndarray:
+    """Return the minutes of each group of rows as bits of a whole number.
+
+    Args:
+        coded: the events.
+        order: places of the rows, group after group.
+        starts: where each group begins.
+    """
+    bits = np.left_shift(1, coded.minute_of_hour[order])
+    return np.bitwise_or.reduceat(bits, starts) if len(starts) else bits
+
+
 def _summarise_sizes(coded: Coded) -> pd.DataFrame:
     same = _number_by_keys(coded.size_hours, coded.source, coded.protocol, coded.size_bin, coded.hour)
+    order = np.argsort(same.codes, kind="stable")
+    starts = np.cumsum(same.sizes) - same.sizes
     return pd.DataFrame(
         {
             "src_ip": pd.Categorical.from_codes(coded.source[same.first], coded.sources),
@@ -94,6 +152,7 @@ def _summarise_sizes(coded: Coded) -> pd.DataFrame:
             "size_bin": coded.size_bin[same.first],
             "hour": coded.hour[same.first],
             "flows": same.sizes,
+            "active": _mark_minutes(coded, order, starts),
         }
     )
 

@@ -186,13 +186,14 @@ def format_alerts(alerts: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def profile_day(slice_profiles: list[DayProfile]) -> Json:
+def profile_day(slice_profiles: list[DayProfile]) -> tuple[DayProfile, dict[str, Json]]:
     """Add up the histograms of the slices.
 
     Returns:
-        ``DayProfile`` as JSON.
+        The histograms of the day, and the same as JSON by day, YYYY-MM-DD, to be stored beside those of other days.
     """
-    return merge_profiles(slice_profiles).to_json()
+    profile = merge_profiles(slice_profiles)
+    return profile, {str(profile.logical_date): profile.to_json()}
 
 
 def count_days(
@@ -231,8 +232,8 @@ def trace_entities(alerts: pd.DataFrame, day_summary: Summary) -> Activities:
 
 
 def compare_days(
-    day_profile: Json,
-    past_profiles: dict[str, Callable[[], Json]],
+    day_profile: DayProfile,
+    day_profiles: dict[str, Callable[[], Json]],
     counted_days: pd.DataFrame,
     recent_evaluations: pd.DataFrame,
     champion_model: Champion,
@@ -241,37 +242,35 @@ def compare_days(
     """Compare the day with up to a week before it: counts, histograms; and find what was measured of its champion.
 
     Args:
-        day_profile: the day's ``DayProfile`` as JSON.
-        past_profiles: day as YYYY-MM-DD to a function that reads its ``DayProfile`` as JSON.
+        day_profile: the day's histograms.
+        day_profiles: day as YYYY-MM-DD to a function that reads its ``DayProfile`` as JSON.
         counted_days: a row per day of the source: counts of lines and of alerts.
         recent_evaluations: of the source, the latest first.
         champion_model: the champion for the day.
         evaluation: from when on drift counts.
     """
-    today = DayProfile.model_validate(day_profile)
-    week = [str(today.logical_date - timedelta(days=age)) for age in range(HABIT_DAYS, 0, -1)]
-    past = [DayProfile.model_validate(past_profiles[day]()) for day in week if day in past_profiles]
+    week = [str(day_profile.logical_date - timedelta(days=age)) for age in range(HABIT_DAYS, 0, -1)]
+    past = [DayProfile.model_validate(day_profiles[day]()) for day in week if day in day_profiles]
     measured_on, figures = find_figures(recent_evaluations, champion_model)
     return DayChanges(
-        changes=list_changes(counted_days, today.logical_date),
-        drift=measure_histograms(today, past, evaluation),
-        expected=expect_histograms(today, past),
+        changes=list_changes(counted_days, day_profile.logical_date),
+        drift=measure_histograms(day_profile, past, evaluation),
+        expected=expect_histograms(day_profile, past),
         past_days=[profile.logical_date for profile in past],
         figures=figures,
         measured_on=measured_on,
-        profile=today,
+        profile=day_profile,
     )
 
 
-def draw_day(day_profile: Json, quality_report: Json, alerts: pd.DataFrame) -> tuple[Any, ...]:
+def draw_day(day_profile: DayProfile, quality_report: Json, alerts: pd.DataFrame) -> tuple[Any, ...]:
     """Draw the day as Plotly figures: flows by hour, protocol, bytes, rule and score, and the raised alerts by hour."""
-    profile = DayProfile.model_validate(day_profile)
     return (
-        draw_hours("Flows by hour (UTC)", profile.hours, "flows"),
-        draw_protocols(profile),
-        draw_sizes(profile),
+        draw_hours("Flows by hour (UTC)", day_profile.hours, "flows"),
+        draw_protocols(day_profile),
+        draw_sizes(day_profile),
         draw_rules(quality_report["rules"]),
-        draw_scores(profile),
+        draw_scores(day_profile),
         draw_hours("Alerts by hour of their first flow (UTC)", count_hours(alerts), "alerts"),
     )
 

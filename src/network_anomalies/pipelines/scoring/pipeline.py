@@ -66,7 +66,7 @@ def create_pipeline() -> Pipeline:
             Node(
                 profile_day,
                 inputs="slice_profiles",
-                outputs="day_profile",
+                outputs=["day_profile", "day_profiles"],
                 name="profile_day",
             ),
             Node(
@@ -84,7 +84,7 @@ def create_pipeline() -> Pipeline:
             Node(
                 compare_days,
                 inputs=[
-                    *("day_profile", "past_profiles", "counted_days"),
+                    *("day_profile", "day_profiles", "counted_days"),
                     *("recent_evaluations", "champion_model", "params:evaluation"),
                 ],
                 outputs="day_changes",

@@ -35,7 +35,7 @@ def profile_flows(flows: pd.DataFrame, about: TransformationReceipt, model_sha25
         logical_date=about.logical_date,
         flows=len(flows),
         hours=_count(micros // MICROSECONDS_PER_HOUR % HOURS, HOURS),
-        sizes=_count(_double(flows["bytes"].to_numpy()), SIZE_BINS),
+        sizes=_count(_double(flows["bytes"].to_numpy(np.float64)), SIZE_BINS),
         durations=_count(_double(flows["duration"].to_numpy() * 1000), DURATION_BINS),
         scores=_count(flows["score"].to_numpy() / SCORE_STEP, SCORE_BINS),
         protocols=add_protocols([{str(name): int(count) for name, count in protocols.items() if count}]),

@@ -10,7 +10,7 @@ import pandas as pd
 
 from network_anomalies.pipelines.scoring.charts import BarChart, draw_bars, draw_sparkline
 from network_anomalies.records.alert_counts import AlertCounts, count_alerts, count_hours, take_raised
-from network_anomalies.records.alerts import KindShares
+from network_anomalies.records.alerts import KindShares, list_fact_sentences
 from network_anomalies.records.batch import FATES
 from network_anomalies.records.bins import (
     DURATION_LABELS,
@@ -177,7 +177,12 @@ def _make_environment() -> "Environment":
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"bytes": say_bytes, "clock": _say_clock, "sparkline": draw_sparkline}
+    environment.filters |= {
+        "bytes": say_bytes,
+        "clock": _say_clock,
+        "sparkline": draw_sparkline,
+        "facts": list_fact_sentences,
+    }
     environment.globals["most"] = MOST_ALERTS
     environment.globals["most_rows"] = MOST_ROWS
     return environment
