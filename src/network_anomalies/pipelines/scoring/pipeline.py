@@ -15,6 +15,7 @@ from network_anomalies.pipelines.scoring.nodes import (
     write_index,
     write_report,
 )
+from network_anomalies.pipelines.scoring.ocsf import format_findings
 from network_anomalies.runs.inputs import choose_alerts_policy
 
 
@@ -54,6 +55,12 @@ def create_pipeline() -> Pipeline:
                 inputs="alerts",
                 outputs="alert_lines",
                 name="format_alerts",
+            ),
+            Node(
+                format_findings,
+                inputs="alerts",
+                outputs="alert_findings",
+                name="format_findings",
             ),
             Node(
                 profile_day,
@@ -105,7 +112,7 @@ def create_pipeline() -> Pipeline:
                 inputs=[
                     *("score_reports", "transformation_events", "champion_model", "known_alerts", "verdicts"),
                     *("alerts_policy", "params:detectors", "params:run_id"),
-                    *("incidents", "alert_lines", "daily_report"),
+                    *("incidents", "alert_lines", "alert_findings", "daily_report"),
                 ],
                 outputs="scoring_events",
                 name="assemble_scoring",
