@@ -17,10 +17,11 @@ from network_anomalies.detection import (
     add_context,
     detect,
     fit,
+    judge_slice,
     merge_histories,
     merge_summaries,
+    name_attacks,
     remember,
-    score,
     summarise,
 )
 from network_anomalies.errors import ProjectError
@@ -142,7 +143,9 @@ def test_slices_score_as_the_whole_does(day, next_day, with_context):
     slices = [prepare(part) for part in by_hour(day)]
     history = remember(merge_summaries([summarise(part) for part in slices]))
     model = fit([lambda part=part: part for part in slices], history)
-    sliced = pd.concat([score(prepare(part), model)["score"] for part in by_hour(next_day)]).reindex(next_day.index)
+    named = name_attacks(merge_summaries([summarise(part) for part in by_hour(next_day)]), model, has_past=True)
+    judged = [judge_slice(prepare(part), model, named, has_past=True)[0]["score"] for part in by_hour(next_day)]
+    sliced = pd.concat(judged).reindex(next_day.index)
     detector = AnomalyDetector().fit(day)
     np.testing.assert_allclose(-sliced.to_numpy(), detector.score_samples(next_day), rtol=0, atol=1e-9)
     assert detector.model is not None
