@@ -7,6 +7,7 @@ import pandas as pd
 
 from network_anomalies.detection import (
     conclude,
+    detect,
     fit,
     flag_conversations,
     merge_histories,
@@ -19,6 +20,14 @@ from network_anomalies.detection import (
 from network_anomalies.detection.detector import split_hours
 
 DAY = 86_400
+
+
+def find_named(day: pd.DataFrame, past: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """Return a day's named findings beside the days before, or without a past: what takes no scores."""
+    summary, *before = [
+        merge_summaries([summarise(frame.iloc[rows]) for rows in split_hours(frame)]) for frame in (day, *past)
+    ]
+    return detect(summary, merge_histories(map(remember, before)) if past else None)
 
 
 def raise_alerts(day: pd.DataFrame, past: Sequence[pd.DataFrame]) -> pd.DataFrame:
@@ -35,9 +44,10 @@ def raise_alerts(day: pd.DataFrame, past: Sequence[pd.DataFrame]) -> pd.DataFram
     ]
     history = merge_histories(histories) if past else remember(merge_summaries(map(summarise, known)))
     model = fit([lambda part=part: part for part in known], history)
-    named = name_attacks(merge_summaries(map(summarise, slices)), model, has_past=bool(past))
+    summary = merge_summaries(map(summarise, slices))
+    named = name_attacks(summary, model, has_past=bool(past))
     flagged = [flag_conversations(part, score(part, model), model) for part in slices]
-    return conclude(flagged, named)
+    return conclude(flagged, named, summary)
 
 
 def split_days(events: pd.DataFrame) -> list[pd.DataFrame]:

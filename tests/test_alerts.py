@@ -29,7 +29,8 @@ def train(days: list[pd.DataFrame]) -> Model:
 
 def find(events: pd.DataFrame, model: Model) -> pd.DataFrame:
     by_hour = [part for _, part in events.groupby(events["timestamp"].dt.floor("h"))]
-    return find_anomalies([flag_conversations(part, score(part, model), model) for part in by_hour])
+    flagged = [flag_conversations(part, score(part, model), model) for part in by_hour]
+    return find_anomalies(flagged, summarise(events))
 
 
 def to_utc(events: pd.DataFrame) -> pd.DataFrame:
@@ -102,4 +103,5 @@ def test_a_day_has_at_most_fifty_alerts():
 
 
 def test_no_finding_is_no_alert():
-    assert choose_alerts([find_anomalies([]), detect(summarise(make_day(0).head(0)))]).empty
+    none = summarise(make_day(0).head(0))
+    assert choose_alerts([find_anomalies([], none), detect(none)]).empty

@@ -164,9 +164,10 @@ def test_the_order_of_rows_does_not_matter(events, other, data):
 
 
 @settings(deadline=None, max_examples=8)
-@given(events=EVENTS, other=EVENTS, names=st.permutations(HOSTS))
+@given(events=EVENTS, other=EVENTS, names=st.permutations(HOSTS[:3]))
 def test_the_names_of_hosts_do_not_matter(events, other, names):
-    renaming = dict(zip(HOSTS, names, strict=True))
+    # Within the network: the named detectors know inside from outside.
+    renaming = dict(zip(HOSTS, [*names, *HOSTS[3:]], strict=True))
     renamed, other_renamed = (
         frame.assign(src_ip=frame["src_ip"].map(renaming), dst_ip=frame["dst_ip"].map(renaming))
         for frame in (events, other)

@@ -239,7 +239,7 @@ def read_limits(summary: Summary, model: Model, limits: DetectorLimits) -> set[s
     recorder = Recorder(limits, "", seen)
     flagged = flag_conversations(*score_all(model), model)
     for has_past in (True, False):
-        findings = conclude([flagged], name_attacks(summary, model, has_past, recorder), recorder)
+        findings = conclude([flagged], name_attacks(summary, model, has_past, recorder), summary, recorder)
         rate_severity(findings["score"], recorder.severity)
     return seen
 

@@ -7,9 +7,10 @@ import numpy as np
 import pandas as pd
 
 from network_anomalies.detection.alerts.anomalies import choose_alerts, find_anomalies, flag_conversations
+from network_anomalies.detection.alerts.findings import rank_findings
 from network_anomalies.detection.alerts.raising import raise_scores
 from network_anomalies.detection.limits import DEFAULT_LIMITS, AppliedLimits, DetectorLimits
-from network_anomalies.detection.rules.named import detect
+from network_anomalies.detection.rules.named import find_attacks
 from network_anomalies.detection.scoring.model import Model, score
 from network_anomalies.detection.scoring.summary import Summary
 
@@ -19,7 +20,7 @@ HOURS_A_DAY = 24
 def name_attacks(
     summary: Summary, model: Model, has_past: bool, limits: DetectorLimits = DEFAULT_LIMITS
 ) -> pd.DataFrame:
-    """Return the findings of the named detectors on each UTC day of a summary, one row per day, entity and kind.
+    """Return all findings of the named detectors on each UTC day of a summary, columns as in ``FINDING_COLUMNS``.
 
     Args:
         summary: of all slices.
@@ -29,7 +30,8 @@ def name_attacks(
         limits: of the detectors.
     """
     history = model.history if has_past else None
-    return pd.concat([detect(day, history, limits) for day in _split_days(summary)], ignore_index=True)
+    found = [table for day in _split_days(summary) for table in find_attacks(day, history, limits) if len(table)]
+    return pd.concat(found, ignore_index=True) if found else rank_findings([])
 
 
 def judge_slice(
@@ -54,16 +56,20 @@ def judge_slice(
 
 
 def conclude(
-    flagged: Sequence[pd.DataFrame], named: pd.DataFrame, limits: DetectorLimits = DEFAULT_LIMITS
+    flagged: Sequence[pd.DataFrame],
+    named: pd.DataFrame,
+    summary: Summary,
+    limits: DetectorLimits = DEFAULT_LIMITS,
 ) -> pd.DataFrame:
     """Return the findings of a day, one row per entity and kind, the highest score first.
 
     Args:
         flagged: what each slice of the day flagged.
         named: what ``name_attacks`` found on the day.
+        summary: of those slices.
         limits: of the detectors.
     """
-    anomalies = find_anomalies(flagged, limits)
+    anomalies = find_anomalies(flagged, summary, limits)
     return choose_alerts([named, anomalies], most=len(named) + len(anomalies))
 
 

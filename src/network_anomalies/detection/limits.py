@@ -181,12 +181,16 @@ class BeaconLimits(LimitGroup):
         period_seconds: mean seconds between calls, from and to.
         rapid_seconds: mean seconds between calls, at least, if there are ``rapid_calls``.
         rapid_calls: calls from which on they may follow each other so fast.
-        gap_spread: standard deviation of ln(gap) between many calls, at most.
+        gap_spread: standard deviation of ln(gap) between many calls, at most: over the day, or within its hours.
+        hourly_share: gaps within hours for each call, at least, to judge the hours by themselves.
         few_gap_spread: the same between few calls, which also have to be ``few_period_seconds`` apart.
         few_period_seconds: mean seconds between few calls, at least.
         size_spread: standard deviation of ln(bytes) between the calls, at most.
         call_bytes: bytes of a call, at most.
         hours: without a past, hours of the day with calls, at least.
+        slow_days: days on which a pair has calls, at least, to count those of all days since it began to talk.
+        slow_calls: of these, at least.
+        alone_share: hours with calls for each of them, at least: they come one by one.
         late_start_hours: without a past, hours of the day after which a first call counts as new.
         clock_bytes: bytes of a UDP call that may ask for the time, at most.
         clock_hours: hours of the past in which the source sent such calls, at least.
@@ -200,11 +204,15 @@ class BeaconLimits(LimitGroup):
     rapid_seconds: Positive = 2
     rapid_calls: Count = 100
     gap_spread: Positive = 0.45
+    hourly_share: Part = 0.75
     few_gap_spread: Positive = 0.35
     few_period_seconds: Positive = 3_000
     size_spread: Positive = 0.5
     call_bytes: Positive = 1_000_000
     hours: HoursOfDay = 3
+    slow_days: Count = 3
+    slow_calls: Count = 10
+    alone_share: Part = 0.9
     late_start_hours: HoursOfDay = 6
     clock_bytes: Positive = 400
     clock_hours: Count = 6
@@ -217,7 +225,8 @@ class LateralMovementLimits(LimitGroup):
     Attributes:
         session_bytes: mean bytes of a session, at least.
         peers: clients that a known source opens sessions to.
-        unknown_source_peers: clients that a source opens sessions to that the past does not know.
+        unknown_source_peers: clients that a source opens sessions to that the past does not know; of a known source,
+            those that it began to talk to on all days since the first hours of the past.
         remote_ports: ports by which hosts are worked on from afar.
     """
 
@@ -241,7 +250,7 @@ class NewServiceLimits(LimitGroup):
     sources: Count = 2
     speakers_share: Part = 0.1
     control_protocols: tuple[Annotated[str, StringConstraints(pattern=r"^[A-Z0-9-]+$")], ...] = (
-        *("ICMP", "IPV6-ICMP", "IGMP"),
+        *("ICMP", "IPV6-ICMP", "IGMP", "ARP", "LLDP"),
     )
 
 
@@ -263,12 +272,14 @@ class PastLimits(LimitGroup):
     Attributes:
         least_hours: hours that a past has, at least.
         day_weight: destinations by which the whole day counts beside the other destinations of a source.
+        settling_hours: first hours of the past; what begins later is not normal yet.
         shared_share: share of a source's other destinations that others talk to as well, at least; then one that
             nobody else talks to is an exception.
     """
 
     least_hours: Count = 6
     day_weight: Positive = 2
+    settling_hours: Count = 24
     shared_share: Part = 0.5
 
     def is_enough(self, hours: int) -> bool:

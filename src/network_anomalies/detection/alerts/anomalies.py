@@ -7,11 +7,17 @@ import pandas as pd
 
 from network_anomalies.detection.alerts.findings import name_groups, rank_findings, say_service, to_findings
 from network_anomalies.detection.limits import DEFAULT_LIMITS, DetectorLimits
-from network_anomalies.detection.rules.dialogues import are_groups, ask_time, sum_groups
+from network_anomalies.detection.rules.dialogues import (
+    ObservedDay,
+    are_answers,
+    are_groups,
+    ask_time,
+    sum_groups,
+)
 from network_anomalies.detection.scoring.columns import Coded, encode_events
 from network_anomalies.detection.scoring.history import History, find_rows, group_by
 from network_anomalies.detection.scoring.model import Model
-from network_anomalies.detection.scoring.summary import CONVERSATION, stack, summarise_coded
+from network_anomalies.detection.scoring.summary import CONVERSATION, Summary, stack, summarise_coded
 from network_anomalies.events.contract import COLUMNS, OPTIONAL_COLUMNS
 
 MOST_ALERTS = 50
@@ -75,15 +81,18 @@ def _know_ends(coded: Coded, rows: np.ndarray, history: History) -> np.ndarray:
     return known
 
 
-def find_anomalies(flagged: Sequence[pd.DataFrame], limits: DetectorLimits = DEFAULT_LIMITS) -> pd.DataFrame:
+def find_anomalies(
+    flagged: Sequence[pd.DataFrame], summary: Summary, limits: DetectorLimits = DEFAULT_LIMITS
+) -> pd.DataFrame:
     """Return the flagged conversation-hours of a day's slices as findings, one per host.
 
     The host is the source, or the destination where more flagged sources meet at it than the source has destinations.
-    What goes to a group of hosts or asks for the time is left out, and so is the only flow of two addresses that the
-    model does not know.
+    What goes to a group of hosts, asks for the time or, like an ICMP error, answers a host that spoke first is left
+    out, and so is the only flow of two addresses that the model does not know.
 
     Args:
         flagged: what ``flag_conversations`` returned for each slice.
+        summary: of these slices.
         limits: of the detectors; the alert score is the model's.
 
     Returns:
@@ -94,7 +103,7 @@ def find_anomalies(flagged: Sequence[pd.DataFrame], limits: DetectorLimits = DEF
     filled = [table for table in flagged if len(table)]
     if not filled:
         return rank_findings([])
-    conversations = _leave_out_strays(stack(filled), limits)
+    conversations = _leave_out_strays(stack(filled), ObservedDay(summary, limits=limits))
     sources, destinations = group_by(conversations, ["src_ip"]), group_by(conversations, ["dst_ip"])
     pairs = group_by(conversations, ["src_ip", "dst_ip"])
     at_destination = pairs.count_within(destinations)[destinations.codes] > pairs.count_within(sources)[sources.codes]
@@ -144,10 +153,11 @@ def _name_hosts(conversations: pd.DataFrame, sides: tuple[str, str], word: str, 
     return to_findings("anomaly", table, "score of the strongest conversation", sentences, limits.score)
 
 
-def _leave_out_strays(conversations: pd.DataFrame, limits: DetectorLimits) -> pd.DataFrame:
-    """Return the conversations without those to groups, questions for the time, and only flows of unknown pairs."""
+def _leave_out_strays(conversations: pd.DataFrame, day: ObservedDay) -> pd.DataFrame:
+    """Leave out questions for the time, answers, what goes to groups, and only flows of pairs that nobody knows."""
     pairs = group_by(conversations, ["src_ip", "dst_ip"])
     once = sum_groups(pairs, conversations["flows"])[pairs.codes] == 1
     stray = (once & ~conversations["knows"]) | are_groups(conversations["dst_ip"])
-    stray |= ask_time(conversations, limits.beaconing)
+    control = conversations["protocol"].isin(day.limits.new_service.control_protocols)
+    stray |= ask_time(conversations, day.limits.beaconing) | (control & are_answers(day, conversations))
     return conversations[~stray].reset_index(drop=True)

@@ -15,14 +15,15 @@ from network_anomalies.detection.limits import (
     DetectorLimits,
     PastLimits,
 )
-from network_anomalies.detection.scoring.columns import SECOND, UNKNOWN, Groups
-from network_anomalies.detection.scoring.history import COUNTS, KEYS, History, find_rows, group_by
+from network_anomalies.detection.scoring.columns import HOUR, MINUTE, SECOND, UNKNOWN, Groups
+from network_anomalies.detection.scoring.history import COUNTS, KEYS, NEVER, History, find_rows, group_by
 from network_anomalies.detection.scoring.summary import Summary
 
 # RFC 1918, RFC 3927, RFC 4193, RFC 4291. Not all that Python calls private: nobody's own hosts are in 198.18.0.0/15.
 PRIVATE_NETWORKS = tuple(
     map(ip_network, ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "169.254.0.0/16", "fc00::/7", "fe80::/10"))
 )
+_GROUP_MAC = r"[0-9a-f][13579bdf](:[0-9a-f]{2}){5}"
 _NEVER = np.iinfo(np.int64).max
 DIALOGUE = ["src_ip", "dst_ip", "protocol"]
 
@@ -85,7 +86,12 @@ class ObservedDay:
         return np.where(spoke, np.append(first, _NEVER)[place], _NEVER)
 
     def add_past(self, table: pd.DataFrame) -> pd.DataFrame:
-        """Add ``past_<key>_<count>`` columns for source, destination and pair; all 0 without a past."""
+        """Add ``past_<key>_<count>`` columns for source, destination and pair; all 0 without a past.
+
+        What began after the first hours of the past (``past.settling_hours``) is no habit: so that an attack does not
+        become normal while it goes on, 0 is what a pair did that is as young, a destination that few sources talk to,
+        and a source as far as it probes. ``young_pair_<count>`` has the counts of such pairs.
+        """
         columns = {}
         for name in ("source", "destination", "pair"):
             place = None if self.history is None else find_rows(self.history, name, _codes(table, KEYS[name]))
@@ -94,14 +100,39 @@ class ObservedDay:
                 if self.history is not None and place is not None:
                     values = self.history.tables[name][count].to_numpy(dtype="float64")
                     columns[f"past_{name}_{count}"][place >= 0] = values[place[place >= 0]]
-        return table.assign(**columns)
+        return table.assign(**self._forget_young(columns))
+
+    def _forget_young(self, columns: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        if self.history is None:
+            young = dict.fromkeys(
+                ("pair", "destination", "probes"), np.zeros(len(columns["past_pair_begin"]), dtype=bool)
+            )
+        else:
+            settled = self.history.first + self.limits.past.settling_hours * HOUR
+            few = columns["past_destination_peak_sources"] <= self.limits.beaconing.sources.with_past
+            probes = columns["past_source_begin_probes"]
+            young = {
+                "pair": columns["past_pair_begin"] > settled,
+                "destination": (columns["past_destination_begin"] > settled) & few,
+                "probes": (probes > settled) & (probes < NEVER),
+            }
+        kept = {
+            f"young_pair_{name}": np.where(young["pair"], columns[f"past_pair_{name}"], 0) for name in COUNTS["pair"]
+        }
+        reasons = dict.fromkeys(("past_source_peak_probes", "past_source_day_probes"), "probes")
+        reasons["past_source_peak_ports"] = "pair"
+        for name, values in columns.items():
+            forgotten = young.get(reasons.get(name, name.split("_")[1]), np.zeros(len(values), dtype=bool))
+            kept[name] = np.where(forgotten, 0, values)
+        return kept
 
 
 def merge_hours(conversations: pd.DataFrame) -> pd.DataFrame:
     """Return a row per source, destination and protocol from conversation-hours in the order of their keys.
 
     Means and squared deviations are merged about the joint mean (Chan, Golub and LeVeque, 1979), and the time
-    between the last flow of an hour and the first of the next is one more gap.
+    between the last flow of an hour and the first of the next is one more gap. ``own_gaps`` and ``own_squares`` leave
+    those out and are about the mean of each hour.
     """
     groups = group_by(conversations, DIALOGUE)
     same = groups.codes[1:] == groups.codes[:-1]
@@ -118,6 +149,9 @@ def merge_hours(conversations: pd.DataFrame) -> pd.DataFrame:
     sizes = _merge_moments(groups.codes, flows, means, squares, len(groups))
     last = np.zeros(len(groups), dtype=np.int64)
     last[groups.codes] = conversations["last"]
+    own = conversations["gaps"].to_numpy() > 0
+    own_gaps = np.bincount(groups.codes[own], conversations["gaps"].to_numpy()[own], len(groups))
+    own_squares = np.bincount(groups.codes[own], conversations["gap_squares"].to_numpy()[own], len(groups))
     largest = np.zeros(len(groups))
     np.maximum.at(largest, groups.codes, conversations["largest"].to_numpy())
     merged = conversations[DIALOGUE].take(groups.first).reset_index(drop=True)
@@ -131,6 +165,8 @@ def merge_hours(conversations: pd.DataFrame) -> pd.DataFrame:
         gaps=gaps[0],
         gap_mean=gaps[1],
         gap_squares=gaps[2],
+        own_gaps=own_gaps,
+        own_squares=own_squares,
         size_mean=sizes[1],
         size_squares=sizes[2],
         **_merge_services(groups, conversations),
@@ -168,11 +204,13 @@ def are_private(addresses: pd.Series) -> np.ndarray:
 def are_groups(addresses: pd.Series) -> np.ndarray:
     """Return which addresses are those of groups of hosts: multicast and broadcast.
 
-    These are 224.0.0.0/4 (RFC 5771), ff00::/8 (RFC 4291), 255.255.255.255, and private IPv4 addresses that end in 255,
-    the broadcast addresses of most local networks (RFC 919).
+    These are 224.0.0.0/4 (RFC 5771), ff00::/8 (RFC 4291), 255.255.255.255, private IPv4 addresses that end in 255, the
+    broadcast addresses of most local networks (RFC 919), and MAC addresses with the group bit (IEEE 802).
     """
     names = addresses.cat.categories
-    group = names.str.fullmatch(r"(22[4-9]|23\d)(\.\d+){3}|ff[0-9a-f]{2}:.*|255\.255\.255\.255", case=False)
+    group = names.str.fullmatch(
+        rf"(22[4-9]|23\d)(\.\d+){{3}}|ff[0-9a-f]{{2}}:.*|255\.255\.255\.255|{_GROUP_MAC}", case=False
+    )
     private = np.array([_is_private(text) for text in names], dtype=bool)
     local = np.asarray(names.str.fullmatch(r"(\d+\.){3}255"), dtype=bool) & private
     return np.asarray(np.append(np.asarray(group, dtype=bool) | local, False)[addresses.cat.codes])
@@ -267,6 +305,16 @@ def are_exceptions(calls: pd.DataFrame, limits: PastLimits) -> np.ndarray:
     shared_by_day = limits.day_weight * shared.sum() / max(len(calls), 1)
     share = (shared_by_source + shared_by_day) / (others + limits.day_weight)
     return np.asarray(~shared & (share >= limits.shared_share))
+
+
+def are_short(day: ObservedDay, calls: pd.DataFrame) -> np.ndarray:
+    """Return which rows, without a past, pause for a minute between the first and the last flow of the day.
+
+    What never pauses may be a habit, and a capture of an hour has too few hours to tell.
+    """
+    talks = day.summary.conversations
+    span = (talks["last"].max() - talks["first"].min()) // MINUTE if len(talks) else 0
+    return np.asarray((calls["minutes"] < span) | day.has_past)
 
 
 def describe_past(words: str, day: ObservedDay) -> str:

@@ -17,6 +17,7 @@ from network_anomalies.detection.rules.dialogues import (
     are_answers,
     are_groups,
     are_private,
+    are_short,
     count_destinations,
     count_hours,
     count_sources,
@@ -24,6 +25,7 @@ from network_anomalies.detection.rules.dialogues import (
     have_service,
     sum_groups,
 )
+from network_anomalies.detection.scoring.columns import HOUR
 from network_anomalies.detection.scoring.context import group_moments
 from network_anomalies.detection.scoring.history import PROBE_BYTES, are_probes, group_by
 
@@ -126,7 +128,7 @@ def _find_bursts(day: ObservedDay) -> pd.DataFrame:
         pairs = day.dialogues.assign(hour=day.dialogues["first_hour"], stranger=stranger)
     bursts = _take_sessions(day, pairs, limits.sessions.choose(day.has_past))
     brief = bursts["hours"] <= limits.hours.choose(day.has_past)
-    bursts = bursts[brief & (bursts["pace"] >= limits.sessions_per_minute)]
+    bursts = bursts[brief & are_short(day, bursts) & (bursts["pace"] >= limits.sessions_per_minute)]
     bursts = bursts[bursts["stranger"] | (_count_sources_in_hour(bursts) <= limits.sources)]
     return _name_guesses(day, bursts)
 
@@ -173,7 +175,8 @@ def find_lateral_movement(day: ObservedDay) -> pd.DataFrame:
     """Find private hosts that open TCP sessions to several private hosts they never met, and that are clients.
 
     A source that the past does not know may be a new administrator's: it takes more peers, which nobody else
-    opens sessions to on the day. Where there are ports, they are those of remote work.
+    opens sessions to on the day. A scanner of the past may open as many sessions as it probed hosts. Where there are
+    ports, they are those of remote work.
     """
     calls, limits = day.dialogues, day.limits.lateral_movement
     private = are_private(calls["src_ip"]) & are_private(calls["dst_ip"])
@@ -182,9 +185,42 @@ def find_lateral_movement(day: ObservedDay) -> pd.DataFrame:
     known = sessions["past_source_hours"] > 0
     new = (sessions["past_pair_flows"] == 0) & _are_clients(day, sessions)
     suspects = sessions[new & (known | (count_sources(sessions) == 1))]
+    return rank_findings([_name_movers(day, suspects), _find_slow_movers(day, sessions[new & known])])
+
+
+def _find_slow_movers(day: ObservedDay, sessions: pd.DataFrame) -> pd.DataFrame:
+    """Find known sources whose new peers of today and of the days before together are many, and no servers."""
+    limits = day.limits.lateral_movement
+    if day.history is None or sessions.empty:
+        return rank_findings([])
+    begun = day.history.tables["pair"]
+    settled = day.history.first + day.limits.past.settling_hours * HOUR
+    begun = begun[(begun["begin"] > settled) & (begun["sessions"] > 0)]
+    begun = begun[begun["src_ip"].isin(sessions["src_ip"].unique())]
+    begun = begun[are_private(begun["dst_ip"]) & _are_clients(day, begun) & ~_are_shared(day, begun)]
+    sessions = sessions[~_are_shared(day, sessions) & sessions["src_ip"].isin(begun["src_ip"].unique())]
+    met = pd.concat([frame[["src_ip", "dst_ip"]].astype("str") for frame in (begun, sessions)]).drop_duplicates()
+    peers = sessions["src_ip"].astype("str").map(met["src_ip"].value_counts())
+    groups = group_by(sessions, ["src_ip"])
+    table = name_groups(sessions, groups, entity="src_ip").assign(value=peers.to_numpy()[groups.first])
+    limit = limits.unknown_source_peers
+    table = table.assign(limit=limit, strength=table["value"] / limit)[table["value"] >= limit]
+    sentences = [
+        f"{source} opened sessions {say_service('TCP', port)} to {peers:,} clients of this network within some days "
+        f"that it had not met before (limit {limit:,.0f})"
+        for source, port, peers in zip(*(table[name] for name in ("entity", "service", "value")), strict=True)
+    ]
+    return to_findings("lateral_movement", table, "clients never met before", sentences, day.limits.score)
+
+
+def _name_movers(day: ObservedDay, suspects: pd.DataFrame) -> pd.DataFrame:
+    """Return the sources whose new peers of the day are many."""
+    limits = day.limits.lateral_movement
     groups = group_by(suspects, ["src_ip"])
     least = np.where(suspects["past_source_hours"] > 0, limits.peers, limits.unknown_source_peers)
-    limit = np.maximum(least, suspects["past_source_day_probes"].to_numpy())[groups.first]
+    probed = suspects["past_source_day_probes"].to_numpy()
+    scanned = np.where(probed >= day.limits.horizontal_scan.day_destinations.with_past, probed, 0)
+    limit = np.maximum(least, scanned)[groups.first]
     strength = groups.sizes / limit
     table = name_groups(suspects, groups, entity="src_ip").assign(value=groups.sizes, limit=limit, strength=strength)
     table = table[strength >= 1]
@@ -198,7 +234,18 @@ def find_lateral_movement(day: ObservedDay) -> pd.DataFrame:
     return to_findings("lateral_movement", table, "clients never met before", sentences, day.limits.score)
 
 
+def _are_shared(day: ObservedDay, calls: pd.DataFrame) -> np.ndarray:
+    """Return which destinations had more sources in an hour of the past than a client has."""
+    if day.history is None:
+        return np.zeros(len(calls), dtype=bool)
+    known = day.history.tables["destination"]
+    shared = known["dst_ip"][known["peak_sources"] > day.limits.beaconing.sources.with_past]
+    return np.asarray(calls["dst_ip"].isin(shared))
+
+
 def _are_clients(day: ObservedDay, calls: pd.DataFrame) -> np.ndarray:
-    """Return which destinations are sources in the past or, without one, on the day."""
-    table = day.summary.conversations if day.history is None else day.history.tables["source"]
-    return np.asarray(calls["dst_ip"].cat.categories.isin(table["src_ip"].cat.categories)[calls["dst_ip"].cat.codes])
+    """Return which destinations are sources on the day or in the past."""
+    sources = day.summary.conversations["src_ip"].cat.categories
+    if day.history is not None:
+        sources = sources.append(day.history.tables["source"]["src_ip"].cat.categories)
+    return np.asarray(calls["dst_ip"].cat.categories.isin(sources)[calls["dst_ip"].cat.codes])

@@ -14,6 +14,7 @@ from network_anomalies.detection.rules.dialogues import (
     ObservedDay,
     are_exceptions,
     are_private,
+    are_short,
     count_destinations,
     count_hours,
     describe_past,
@@ -86,7 +87,9 @@ def _find_single_floods(day: ObservedDay, empty: pd.DataFrame) -> pd.DataFrame:
     limit = np.maximum(limits.pair_flows.choose(day.has_past), limits.pair_flows_factor * empty["past_pair_peak_flows"])
     pairs = empty.assign(value=empty["flows"], limit=limit, strength=empty["flows"] / limit)
     brief = count_hours(pairs, ["src_ip", "dst_ip"]) <= limits.pair_hours.choose(day.has_past)
-    floods = pairs[brief & (pairs["strength"] >= 1) & (pairs["pace"] >= limits.pair_flows_per_minute)]
+    floods = pairs[
+        brief & are_short(day, pairs) & (pairs["strength"] >= 1) & (pairs["pace"] >= limits.pair_flows_per_minute)
+    ]
     table = name_pairs(floods, entity="dst_ip", peer="src_ip")
     sentences = [
         f"{target} received {flows:,} all but empty flows (limit {limit:,.0f}) from {source} within an hour"
@@ -98,7 +101,9 @@ def _find_single_floods(day: ObservedDay, empty: pd.DataFrame) -> pd.DataFrame:
 
 
 def find_exfiltration(day: ObservedDay) -> pd.DataFrame:
-    """Find sources that move far more than they ever did: at once to a stranger, or drip by drip to one they know.
+    """Find sources that move far more than they ever did: to a stranger, or drip by drip to one they know.
+
+    What a new pair moved on the days before counts with what it moves today.
 
     Where the events tell bytes by direction, those from the source count. Else a large download from a destination
     that nobody knew looks the same as a leak.
@@ -141,7 +146,9 @@ def _count_moved(day: ObservedDay) -> pd.DataFrame:
             ("source_moved", "past_source_peak_upload", "past_source_peak_bytes"),
         )
     }
-    return calls.assign(moved=calls["upload"].where(sided, calls["bytes"]), **past)
+    # What a pair that is not normal yet moved on the days before counts with what it moves today.
+    before = calls["young_pair_total_upload"].where(sided & known, calls["young_pair_total_bytes"])
+    return calls.assign(moved=calls["upload"].where(sided, calls["bytes"]) + before, **past)
 
 
 def _judge_by_past(day: ObservedDay, pairs: pd.DataFrame) -> tuple[pd.Series, pd.Series]:

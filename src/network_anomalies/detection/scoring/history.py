@@ -45,7 +45,13 @@ PEAKS = {
 _WIDTHS = {"size_bin": SIZE_BINS, "service": SERVICES}
 _TEN_MINUTES = 2**10 - 1  # as bits
 _NO_SPAN = 2**62, -(2**62)
-COUNTS = {name: (*SUMS, *PEAKS.get(name, ())) for name in KEYS}
+TOTALS = {"pair": ("days", "sessions", "total_bytes", "total_upload")}
+BEGINS = {"source": ("begin_probes",), "destination": ("begin",), "pair": ("begin",)}
+NEVER = 2**62
+"""When something began that never did."""
+WIDE_PROBES = 15
+"""A source with so many probed destinations in an hour has begun to probe: what Zeek's scan detection asks for."""
+COUNTS = {name: (*SUMS, *PEAKS.get(name, ()), *TOTALS.get(name, ()), *BEGINS.get(name, ())) for name in KEYS}
 
 
 class Block(NamedTuple):
@@ -72,6 +78,10 @@ class History:
             flows of a destination in an hour (``peak_sources``, ``peak_flows``); flows of a pair in an hour
             (``peak_flows``), its bytes in a day (``day_bytes``), and those from the source (``day_upload``). The
             tables with services know the most frequent service of each conversation-hour, and are empty without ports.
+            Of a pair there are also ``TOTALS``: distinct ``days``, ``sessions`` (TCP flows of hours in which they are
+            larger than probes), ``total_bytes`` and ``total_upload``. ``BEGINS`` say since when, in microseconds since
+            1970, a destination or pair is known (``begin``), and since when a source probes ``WIDE_PROBES``
+            destinations in an hour (``begin_probes``; ``NEVER`` if it does not).
         total_hours: distinct hours in all.
         first: time of the first flow, in microseconds since 1970.
         last: time of the last one.
@@ -112,7 +122,11 @@ def remember(summary: Summary) -> History:
     probes = aggregate(talks.assign(probes=are_probes(talks)), ["src_ip", "dst_ip", "hour"], peaks=["probes"])
     pair_hours = probes.assign(ones=1)
     probed = aggregate(probes, ["src_ip", "dst_ip"], peaks=["probes"])
-    pairs = aggregate(talks, ["src_ip", "dst_ip"], ["bytes", "upload"], ["ports"])
+    pairs = aggregate(
+        talks.assign(sessions=_count_sessions(talks)),
+        *(["src_ip", "dst_ip"], ["bytes", "upload", "sessions"], ["ports"]),
+        lows=["first"],
+    )
     most = aggregate(pairs, ["src_ip"], peaks=["bytes", "upload", "ports"])
     peaks = {
         "source": {
@@ -121,9 +135,21 @@ def remember(summary: Summary) -> History:
             "peak_bytes": most["bytes"],
             "peak_ports": most["ports"],
             "peak_upload": most["upload"],
+            "begin_probes": _find_begin_of_probes(pair_hours),
         },
-        "destination": {"peak_sources": _peak(pair_hours, "dst_ip", "ones")},
-        "pair": {"day_bytes": pairs["bytes"], "day_upload": pairs["upload"]},
+        "destination": {
+            "peak_sources": _peak(pair_hours, "dst_ip", "ones"),
+            "begin": aggregate(pairs, ["dst_ip"], lows=["first"])["first"],
+        },
+        "pair": {
+            "day_bytes": pairs["bytes"],
+            "day_upload": pairs["upload"],
+            "days": 1,
+            "sessions": pairs["sessions"],
+            "total_bytes": pairs["bytes"],
+            "total_upload": pairs["upload"],
+            "begin": pairs["first"],
+        },
     }
     for name, columns in peaks.items():
         tables[name] = tables[name].assign(**columns)
@@ -161,7 +187,11 @@ def merge_histories(histories: Iterable[History]) -> History:
     """Add up the counts of histories of different days, and keep the higher peaks."""
     parts = list(histories)
     tables = {
-        name: aggregate(stack([part.tables[name] for part in parts]), keys, SUMS, PEAKS.get(name, ()))
+        name: aggregate(
+            stack([part.tables[name] for part in parts]),
+            *(keys, (*SUMS, *TOTALS.get(name, ())), PEAKS.get(name, ())),
+            lows=BEGINS.get(name, ()),
+        )
         for name, keys in KEYS.items()
     }
     first, last = min(part.first for part in parts), max(part.last for part in parts)
@@ -229,9 +259,14 @@ def _width(table: pd.DataFrame, key: str) -> int:
 
 
 def aggregate(
-    table: pd.DataFrame, keys: list[str], sums: Iterable[str] = (), peaks: Iterable[str] = (), bits: Iterable[str] = ()
+    table: pd.DataFrame,
+    keys: list[str],
+    sums: Iterable[str] = (),
+    peaks: Iterable[str] = (),
+    bits: Iterable[str] = (),
+    lows: Iterable[str] = (),
 ) -> pd.DataFrame:
-    """Return a row per distinct key, in order, with sums, maxima and unions of bits of some columns."""
+    """Return a row per distinct key, in order, with sums, maxima, unions of bits and minima of some columns."""
     groups = group_by(table, keys)
     columns = {}
     for name in sums:
@@ -240,6 +275,9 @@ def aggregate(
     for name in peaks:
         columns[name] = np.zeros(len(groups), dtype=table[name].dtype)
         np.maximum.at(columns[name], groups.codes, table[name].to_numpy())
+    for name in lows:
+        columns[name] = np.full(len(groups), np.iinfo(np.int64).max)
+        np.minimum.at(columns[name], groups.codes, table[name].to_numpy())
     for name in bits:
         columns[name] = np.zeros(len(groups), dtype=table[name].dtype)
         np.bitwise_or.at(columns[name], groups.codes, table[name].to_numpy())
@@ -261,6 +299,20 @@ def are_probes(talks: pd.DataFrame) -> np.ndarray:
     alike = np.sqrt(talks["size_squares"] / talks["flows"]) <= PROBE_SPREAD
     silent = (talks["protocol"] != "UDP") | (talks["seconds"] == 0)
     return np.asarray(small & alike & silent, dtype=np.int64)
+
+
+def _count_sessions(talks: pd.DataFrame) -> np.ndarray:
+    """Return the TCP flows of each conversation-hour in which they are larger than probes."""
+    larger = (talks["protocol"] == "TCP") & (np.expm1(talks["size_mean"]) > PROBE_BYTES)
+    return np.where(larger, talks["flows"], 0)
+
+
+def _find_begin_of_probes(pair_hours: pd.DataFrame) -> pd.Series:
+    """Return the beginning of the first hour in which each source probed ``WIDE_PROBES`` destinations, or ``NEVER``."""
+    by_hour = aggregate(pair_hours, ["src_ip", "hour"], ["probes"])
+    wide = by_hour["probes"] >= WIDE_PROBES
+    begins = by_hour.assign(begin=(by_hour["hour"] * HOUR).where(wide, NEVER))
+    return aggregate(begins, ["src_ip"], lows=["begin"])["begin"]
 
 
 def _peak(pair_hours: pd.DataFrame, key: str, counted: str) -> pd.Series:

@@ -69,7 +69,7 @@ def score_test_flows(
         flows.append(pd.DataFrame({"event_key": find_keys(events), **scores}))
         for name, (_, conversations) in judged.items():
             flagged[name].append(conversations)
-    findings = {name: conclude(flagged[name], named[name], detectors) for name in models}
+    findings = {name: conclude(flagged[name], named[name], tested, detectors) for name in models}
     return FlowScores(
         flows=pd.concat(flows, ignore_index=True),
         findings=findings,

@@ -99,6 +99,7 @@ def score_slices(
 def raise_alerts(
     flagged_conversations: list[pd.DataFrame],
     named_findings: pd.DataFrame,
+    day_summary: Summary,
     champion_model: Champion,
     transformation_events: TransformationReceipt,
     alerts_policy: AlertsParameters,
@@ -107,7 +108,7 @@ def raise_alerts(
 ) -> DayAlerts:
     """Raise the day's alerts: one per entity and kind, at most ``budget``, and those that somebody answers for."""
     day = transformation_events.logical_date
-    findings = conclude(flagged_conversations, named_findings, detectors)
+    findings = conclude(flagged_conversations, named_findings, day_summary, detectors)
     judged = allow_findings(findings, alerts_policy.allowlist, day)
     rows = pd.concat([take_budget(judged, alerts_policy.budget), judged[judged["suppressed_by"].notna()]])
     rows = rows.assign(

@@ -41,8 +41,8 @@ def create_pipeline() -> Pipeline:
             Node(
                 raise_alerts,
                 inputs=[
-                    *("flagged_conversations", "named_findings", "champion_model", "transformation_events"),
-                    *("alerts_policy", "params:detectors", "params:run_id"),
+                    *("flagged_conversations", "named_findings", "day_summary", "champion_model"),
+                    *("transformation_events", "alerts_policy", "params:detectors", "params:run_id"),
                 ],
                 outputs="alerts",
                 name="raise_alerts",
