@@ -17,6 +17,7 @@ from network_anomalies.detection import (
     feature_spec_sha256,
     judge_slice,
     list_limits,
+    name_attacks,
 )
 from network_anomalies.detection.alerts.triage import allow_findings, rate_severity, take_budget
 from network_anomalies.events.ahead import work_ahead
@@ -31,7 +32,7 @@ from network_anomalies.records.silver_day import Slices
 from network_anomalies.records.transformation import TransformationReceipt
 from network_anomalies.runs.inputs import list_scoring_facts
 
-REPEATING = ("src_ip", "dst_ip", "protocol", "facet_1", "facet_2", "facet_3", "model_sha256")
+REPEATING = ("src_ip", "dst_ip", "protocol", "facet_1", "facet_2", "facet_3", "finding", "model_sha256")
 """Columns of scores that are written as dictionaries; numbers hardly repeat."""
 ALERT_COLUMNS = [
     *("kind", "entity", "peer", "first_seen", "last_seen", "flows", "score", "severity", "technique", "sentence"),
@@ -39,8 +40,23 @@ ALERT_COLUMNS = [
 ]
 
 
+def name_day_attacks(
+    day_summary: Summary,
+    champion_model: Champion,
+    transformation_events: TransformationReceipt,
+    detectors: DetectorLimits,
+) -> pd.DataFrame:
+    """Return what the named detectors find on the day, columns as in ``detection.FINDING_COLUMNS``."""
+    has_past = _has_past(champion_model, transformation_events.logical_date)
+    return name_attacks(day_summary, champion_model.model, has_past, detectors)
+
+
 def score_slices(
-    silver_slices: Slices, champion_model: Champion, transformation_events: TransformationReceipt
+    silver_slices: Slices,
+    champion_model: Champion,
+    transformation_events: TransformationReceipt,
+    named_findings: pd.DataFrame,
+    detectors: DetectorLimits,
 ) -> Iterator[tuple[dict[str, Callable[[], bytes]], pd.DataFrame, LakeObject]]:
     """Score a day's silver with the champion, a slice at a time.
 
@@ -48,15 +64,24 @@ def score_slices(
         silver_slices: first hour to a function that reads the slice.
         champion_model: the champion for the day.
         transformation_events: the receipt of the silver.
+        named_findings: of the day, which raise the scores of their flows.
+        detectors: limits that the findings were made by.
 
     Yields:
         An object, name to a function that returns Parquet bytes until the next slice is asked for: the slice's flows
-        with ``score`` (higher is more anomalous), the three strongest facets and their surprise, and
-        ``model_sha256``; the conversation-hours of the slice that reach the
+        with ``score`` (higher is more anomalous), the three strongest facets and their surprise, the kind of the
+        ``finding`` that raised the score, and ``model_sha256``; the conversation-hours of the slice that reach the
         model's alert score; and a record of the object.
     """
     provenance = {"silver": transformation_events.inputs_sha256}
-    judge = partial(_judge, champion_model.model, champion_model.model_sha256)
+    judge = partial(
+        _judge_part,
+        model=champion_model.model,
+        model_sha256=champion_model.model_sha256,
+        named=named_findings,
+        has_past=_has_past(champion_model, transformation_events.logical_date),
+        limits=detectors,
+    )
     judged = work_ahead([partial(judge, read) for read in silver_slices.values()], ahead=2)
     data = b""
 
@@ -73,6 +98,7 @@ def score_slices(
 
 def raise_alerts(
     flagged_conversations: list[pd.DataFrame],
+    named_findings: pd.DataFrame,
     day_summary: Summary,
     champion_model: Champion,
     transformation_events: TransformationReceipt,
@@ -82,8 +108,7 @@ def raise_alerts(
 ) -> DayAlerts:
     """Raise the day's alerts: one per entity and kind, at most ``budget``, and those that somebody answers for."""
     day = transformation_events.logical_date
-    has_past = _has_past(champion_model, day)
-    findings = conclude(flagged_conversations, day_summary, champion_model.model, has_past, detectors)
+    findings = conclude(flagged_conversations, named_findings, day_summary, detectors)
     judged = allow_findings(findings, alerts_policy.allowlist, day)
     rows = pd.concat([take_budget(judged, alerts_policy.budget), judged[judged["suppressed_by"].notna()]])
     rows = rows.assign(
@@ -166,9 +191,16 @@ def _has_past(champion: Champion, day: date) -> bool:
     return champion.train_end <= datetime(day.year, day.month, day.day, tzinfo=UTC)
 
 
-def _judge(model: Model, model_sha256: str, read: Callable[[], pd.DataFrame]) -> tuple[pd.DataFrame, pd.DataFrame]:
+def _judge_part(
+    read: Callable[[], pd.DataFrame],
+    model: Model,
+    model_sha256: str,
+    named: pd.DataFrame,
+    has_past: bool,
+    limits: DetectorLimits,
+) -> tuple[pd.DataFrame, pd.DataFrame]:
     events = read()
-    scores, flagged = judge_slice(events, model)
+    scores, flagged = judge_slice(events, model, named, has_past, limits)
     # One value in all rows: as a category it is neither held nor written once per flow.
     sha256 = pd.Categorical.from_codes(np.zeros(len(events), dtype=np.int8), [model_sha256])
     kept = [name for name in (*COLUMNS, *OPTIONAL_COLUMNS) if name in events.columns]

@@ -5,6 +5,7 @@ from kedro.pipeline import Node, Pipeline
 from network_anomalies.pipelines.scoring.nodes import (
     assemble_scoring,
     format_alerts,
+    name_day_attacks,
     raise_alerts,
     score_slices,
     write_report,
@@ -23,16 +24,25 @@ def create_pipeline() -> Pipeline:
                 name="choose_alerts_policy",
             ),
             Node(
+                name_day_attacks,
+                inputs=["day_summary", "champion_model", "transformation_events", "params:detectors"],
+                outputs="named_findings",
+                name="name_day_attacks",
+            ),
+            Node(
                 score_slices,
-                inputs=["silver_slices", "champion_model", "transformation_events"],
+                inputs=[
+                    *("silver_slices", "champion_model", "transformation_events", "named_findings"),
+                    "params:detectors",
+                ],
                 outputs=["scores", "flagged_conversations", "score_reports"],
                 name="score_slices",
             ),
             Node(
                 raise_alerts,
                 inputs=[
-                    *("flagged_conversations", "day_summary", "champion_model", "transformation_events"),
-                    *("alerts_policy", "params:detectors", "params:run_id"),
+                    *("flagged_conversations", "named_findings", "day_summary", "champion_model"),
+                    *("transformation_events", "alerts_policy", "params:detectors", "params:run_id"),
                 ],
                 outputs="alerts",
                 name="raise_alerts",
