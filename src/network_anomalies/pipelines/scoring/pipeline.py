@@ -8,7 +8,9 @@ from network_anomalies.pipelines.scoring.nodes import (
     count_days,
     draw_day,
     format_alerts,
+    gather_findings,
     group_alerts,
+    name_day_attacks,
     profile_day,
     raise_alerts,
     score_slices,
@@ -30,15 +32,30 @@ def create_pipeline() -> Pipeline:
                 name="choose_alerts_policy",
             ),
             Node(
+                name_day_attacks,
+                inputs=["day_summary", "champion_model", "transformation_events", "params:detectors"],
+                outputs="named_findings",
+                name="name_day_attacks",
+            ),
+            Node(
                 score_slices,
-                inputs=["silver_slices", "champion_model", "transformation_events"],
+                inputs=[
+                    *("silver_slices", "champion_model", "transformation_events", "named_findings"),
+                    "params:detectors",
+                ],
                 outputs=["scores", "flagged_conversations", "score_reports", "slice_profiles"],
                 name="score_slices",
             ),
             Node(
+                gather_findings,
+                inputs=["flagged_conversations", "named_findings", "day_summary", "params:detectors"],
+                outputs="day_findings",
+                name="gather_findings",
+            ),
+            Node(
                 raise_alerts,
                 inputs=[
-                    *("flagged_conversations", "day_summary", "champion_model", "transformation_events"),
+                    *("day_findings", "day_summary", "champion_model", "transformation_events"),
                     *("verdicts", "alerts_policy", "params:detectors", "params:run_id"),
                 ],
                 outputs=["alerts", "entity_activity"],
