@@ -1,6 +1,7 @@
 """The documentation: its commands run, and the files, names and links that it mentions exist."""
 
 import contextlib
+import json
 import os
 import re
 import shlex
@@ -27,6 +28,7 @@ from network_anomalies.cli import cli
 TEXTS = {str(path.relative_to(ROOT)): path.read_text() for path in PAGES}
 ONLY_PARSED = {
     "kedro viz": "it serves a page until it is stopped",
+    "kedro alerts send": "it needs a webhook; test_webhook.py",
     "kedro server": "it serves requests until it is stopped",
     "kedro backfill --last 30 --pipelines full": "thirty days of every stage take more than a minute",
     "kedro backfill --last 7 --pipelines log_full": "it reads logs from an S3 store",
@@ -39,6 +41,8 @@ ONLY_PARSED = {
 BEFORE = ["kedro run --params logical_date=2024-04-18"]
 """The pages promote version 3 of a model, and run only two days of synthetic events before."""
 FEWEST_FOR_REALISM = 50_000
+LOUD = {"generator": {"attacks": {"fast_scan": {"share": 0.1}}}}
+"""Makes small days have alerts: the pages show and judge one, and call its id ``ID``."""
 
 
 def is_run(command: str) -> bool:
@@ -60,6 +64,8 @@ def project(tmp_path, monkeypatch):
     """A project with small days and with the log file of the sensor `office` that the pages name."""
     project = copy_project(tmp_path / "project")
     (project.root / "src").mkdir()  # Kedro's command line asks for it
+    (project.root / "conf/local").mkdir(exist_ok=True)
+    (project.root / "conf/local/parameters.yml").write_text(json.dumps(LOUD))
     for name, key, value in (("ingestion", "n_events", 2000), ("transformation", "slice_hours", 6)):
         path = project.root / f"conf/base/parameters_{name}.yml"
         path.write_text(re.sub(rf"^  {key}: \d+", f"  {key}: {value}", path.read_text(), flags=re.MULTILINE))
@@ -73,6 +79,9 @@ def project(tmp_path, monkeypatch):
 def run(project: Project, command: str) -> str:
     """Run a command in this process; return what is wrong, or nothing."""
     program, *words = shlex.split(command)
+    if "ID" in words:
+        latest = project.rows("alerts").sort_values("logical_date")["alert_id"].iloc[-1]
+        words = [latest if word == "ID" else word for word in words]
     if "realism" in words:
         words = add_parameter(words, f"generator.n_events={FEWEST_FOR_REALISM}")
     with contextlib.chdir(project.root):

@@ -231,7 +231,7 @@ def test_shares_of_a_kind_count_what_was_decided_before_the_closing():
     (shares,) = count_by_kind([*alerts, make_alert(50), make_alert(51, suppressed_by="ops")], verdicts)
     assert (shares.alerts, shares.confirmed, shares.dismissed, shares.suppressed) == (7, 1, 5, 1)
     assert shares.is_mostly_dismissed
-    (few,) = count_by_kind(alerts[:4], verdicts)
+    (few,) = count_by_kind(alerts, verdicts[:4])
     assert not few.is_mostly_dismissed
 
 

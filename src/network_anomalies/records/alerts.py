@@ -1,7 +1,7 @@
 """Alerts and incidents, as they are shown to people and exported."""
 
 import hashlib
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import date, datetime, timedelta
@@ -94,21 +94,21 @@ class JudgedAlert:
 
 @dataclass(frozen=True)
 class KindShares:
-    """How many alerts of a kind there are, and what people said about them.
+    """How many alerts of a kind there are, and what people said about alerts of that kind on any day.
 
     Attributes:
         kind: of the alerts.
         alerts: how many, without those that an exception or an earlier dismissal suppresses.
-        confirmed: how many were confirmed.
-        dismissed: how many were dismissed.
-        suppressed: how many more an exception or an earlier dismissal suppresses.
+        suppressed: how many more such a one suppresses.
+        confirmed: how many alerts of any day are confirmed.
+        dismissed: how many alerts of any day are dismissed.
     """
 
     kind: str
     alerts: int
+    suppressed: int
     confirmed: int
     dismissed: int
-    suppressed: int
 
     @property
     def is_mostly_dismissed(self) -> bool:
@@ -227,25 +227,20 @@ def judge_alert(alert: Alert, latest: Latest) -> JudgedAlert:
 
 
 def count_by_kind(alerts: Iterable[Alert], verdicts: Sequence[Verdict]) -> list[KindShares]:
-    """Return the shares of each kind, by kind. What was decided before an alert was closed still counts.
+    """Return the shares of the kinds of some alerts, by kind. What was decided before an alert was closed still counts.
 
     Args:
-        alerts: as the table has them.
-        verdicts: every verdict about them.
+        alerts: of one source, as the table has them, such as those of a day.
+        verdicts: every verdict about alerts of the source, also of other days.
     """
     latest = list_latest(verdicts)
-    decided = list_latest(verdict for verdict in verdicts if verdict.verdict != "closed")
-    by_kind: defaultdict[str, list[str]] = defaultdict(list)
-    for alert in alerts:
-        own = decided.get(alert.alert_id)
-        by_kind[alert.kind].append(own.verdict if own else judge_alert(alert, latest).state)
+    decided = list_latest(verdict for verdict in verdicts if verdict.verdict != "closed").values()
+    said = Counter((verdict.kind, verdict.verdict) for verdict in decided)
+    states = Counter((alert.kind, judge_alert(alert, latest).state == "suppressed") for alert in alerts)
     return [
-        KindShares(kind, len(states) - states.count("suppressed"), *(states.count(name) for name in _COUNTED))
-        for kind, states in sorted(by_kind.items())
+        KindShares(kind, states[kind, False], states[kind, True], said[kind, "confirmed"], said[kind, "dismissed"])
+        for kind in sorted({kind for kind, _ in states})
     ]
-
-
-_COUNTED = ("confirmed", "dismissed", "suppressed")
 
 
 def is_settled(alert_id: str, latest: Latest) -> bool:

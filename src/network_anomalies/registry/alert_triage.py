@@ -20,7 +20,7 @@ from network_anomalies.records.alerts import (
 )
 from network_anomalies.records.verdicts import Judgement, Verdict, list_latest
 from network_anomalies.registry.incident_rows import find_alerts, find_stored_incidents, lock_incidents, regroup
-from network_anomalies.registry.tables import alerts, incidents, stage_events, verdicts
+from network_anomalies.registry.tables import alerts, incident_alerts, incidents, stage_events, verdicts
 from network_anomalies.registry.transactions import transaction
 from network_anomalies.registry.verdict_rows import find_verdicts, insert_verdicts
 
@@ -56,7 +56,7 @@ class SourceTriage:
         day: of the alerts; None is every day.
         incidents: those that have one of the alerts; closed ones last, then by score, the highest first.
         alerts: suppressed ones last, then by score, the highest first.
-        shares: of each kind, over all days.
+        shares: of the kinds of these alerts.
     """
 
     source: str
@@ -147,13 +147,15 @@ def read_triage(
         only_open: leave out what needs no decision: closed incidents, alerts with a verdict, suppressed alerts.
         with_facts: whether the alerts have their facts.
     """
+    chosen = () if day is None else (alerts.c.logical_date == day,)
     with engine.connect() as connection:
-        raised, decided = find_alerts(connection, source, with_facts), find_verdicts(connection, source)
-        grouped = find_stored_incidents(connection, source)
+        raised, decided = (
+            find_alerts(connection, source, *chosen, with_facts=with_facts),
+            find_verdicts(connection, source),
+        )
+        touched = find_stored_incidents(connection, source, *chosen)
     latest = list_latest(decided)
-    judged = [judge_alert(alert, latest) for alert in raised if day in (None, alert.logical_date)]
-    names = {each.alert.alert_id for each in judged}
-    touched = [incident for incident in grouped if names & set(incident.alert_ids)]
+    judged = [judge_alert(alert, latest) for alert in raised]
     return SourceTriage(
         source,
         day,
@@ -195,20 +197,20 @@ def find_by_id(engine: Engine, prefix: str) -> Found:
     """
     with engine.connect() as connection:
         source, incident_id, alert_id = _resolve(connection, prefix)
-        raised, decided = find_alerts(connection, source, with_facts=True), find_verdicts(connection, source)
-        grouped = find_stored_incidents(connection, source)
-    latest = list_latest(decided)
-    incident = next((each for each in grouped if each.incident_id == incident_id or alert_id in each.alert_ids), None)
-    chosen = set(incident.alert_ids) if incident and incident_id else {alert_id}
-    in_order = sorted(raised, key=lambda alert: (alert.logical_date, alert.first_seen, alert.alert_id))
-    about = [alert for alert in in_order if alert.alert_id in chosen]
-    entities, last_day = {alert.entity for alert in about}, about[-1].logical_date
-    others = [
-        alert
-        for alert in reversed(in_order)
-        if alert.entity in entities and alert.alert_id not in chosen and alert.logical_date <= last_day
-    ]
-    named = chosen | {alert.alert_id for alert in others}
+        of_id = alerts.c.alert_id == alert_id
+        if incident_id is not None:
+            of_id = alerts.c.alert_id.in_(
+                select(incident_alerts.c.alert_id).where(incident_alerts.c.incident_id == incident_id)
+            )
+        about = find_alerts(connection, source, of_id, with_facts=True)
+        incident = next(iter(find_stored_incidents(connection, source, of_id)), None)
+        entities, last_day = {alert.entity for alert in about}, about[-1].logical_date
+        before = (alerts.c.entity.in_(sorted(entities)), alerts.c.logical_date <= last_day)
+        known = find_alerts(connection, source, *before, with_facts=True)
+        decided = find_verdicts(connection, source)
+    latest, names = list_latest(decided), {alert.alert_id for alert in about}
+    others = [alert for alert in reversed(known) if alert.alert_id not in names]
+    named = names | {alert.alert_id for alert in others}
     return Found(
         incident,
         [judge_alert(alert, latest) for alert in about],

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import date
 
 import pandas as pd
-from sqlalchemy import Connection, Engine, delete, insert, select
+from sqlalchemy import ColumnElement, Connection, Engine, delete, insert, select
 
 from network_anomalies.records.alerts import (
     Alert,
@@ -21,6 +21,8 @@ from network_anomalies.registry.transactions import transaction
 from network_anomalies.registry.verdict_rows import find_latest
 
 logger = logging.getLogger(__name__)
+_IN_ORDER = (alerts.c.logical_date, alerts.c.first_seen, alerts.c.alert_id)
+_OF_ALERT = alerts.c.alert_id == incident_alerts.c.alert_id
 AT_ONCE = 500
 """How many rows a statement deletes: SQLite takes a limited number of values."""
 
@@ -68,16 +70,25 @@ def read_incidents(engine: Engine, source: str, logical_date: date) -> pd.DataFr
         return pd.DataFrame(connection.execute(query).mappings().all(), columns=incidents.c.keys())
 
 
-def find_alerts(connection: Connection, source: str, with_facts: bool = False) -> list[Alert]:
-    """Return every alert of a source, as the table has it; facts take the most time to read, and are seldom needed."""
+def find_alerts(
+    connection: Connection, source: str, *chosen: ColumnElement[bool], with_facts: bool = False
+) -> list[Alert]:
+    """Return the alerts of a source that some conditions choose, as the table has them, in order of days and flows.
+
+    Facts take the most time to read, and are seldom needed.
+    """
     columns = [column for column in alerts.c if with_facts or column.name != "facts"]
-    query = select(*columns).where(alerts.c.source == source)
+    query = select(*columns).where(alerts.c.source == source, *chosen).order_by(*_IN_ORDER)
     return [Alert.from_row(row) for row in connection.execute(query).mappings()]
 
 
-def find_stored_incidents(connection: Connection, source: str) -> list[Incident]:
-    """Return the incidents of a source, as the tables have them, by id."""
-    return list(_find_stored(connection, source).values())
+def find_stored_incidents(connection: Connection, source: str, *of_alerts: ColumnElement[bool]) -> list[Incident]:
+    """Return the incidents that have alerts which some conditions choose, as the tables have them, by id."""
+    if not of_alerts:
+        return list(_find_stored(connection, source).values())
+    query = select(incident_alerts.c.incident_id).join(alerts, _OF_ALERT).where(alerts.c.source == source, *of_alerts)
+    chosen = list(connection.execute(query.distinct()).scalars())
+    return list(_find_stored(connection, source, chosen).values())
 
 
 def lock_incidents(connection: Connection) -> None:
@@ -91,15 +102,19 @@ def _group(connection: Connection, source: str, most_days: int) -> dict[str, Inc
     return {incident.incident_id: incident for incident in found}
 
 
-def _find_stored(connection: Connection, source: str) -> dict[str, Incident]:
-    """Return the stored incidents by id; alerts that are gone are left out of ``alert_ids``."""
-    in_order = (alerts.c.logical_date, alerts.c.first_seen, alerts.c.alert_id)
-    query = select(incident_alerts).join(alerts, alerts.c.alert_id == incident_alerts.c.alert_id)
-    query = query.where(alerts.c.source == source).order_by(*in_order)
+def _find_stored(connection: Connection, source: str, chosen: Sequence[str] | None = None) -> dict[str, Incident]:
+    """Return the stored incidents by id, all or chosen ones; alerts that are gone are left out of ``alert_ids``."""
+    query = select(incident_alerts).join(alerts, _OF_ALERT).order_by(*_IN_ORDER)
+    of_source = select(incidents).where(incidents.c.source == source).order_by(incidents.c.incident_id)
+    if chosen is None:
+        query = query.where(alerts.c.source == source)
+    else:  # by the incidents alone: with the source too, SQLite would look at every alert of the source
+        query = query.where(incident_alerts.c.incident_id.in_(chosen))
+        of_source = of_source.where(incidents.c.incident_id.in_(chosen))
     members: defaultdict[str, list[str]] = defaultdict(list)
     for row in connection.execute(query):
         members[row.incident_id].append(row.alert_id)
-    rows = connection.execute(select(incidents).where(incidents.c.source == source).order_by(incidents.c.incident_id))
+    rows = connection.execute(of_source)
     return {row["incident_id"]: from_plain(row, members[row["incident_id"]]) for row in rows.mappings()}
 
 
