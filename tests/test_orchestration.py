@@ -150,7 +150,7 @@ def test_ingestion_shows_its_rows_uri_status_and_log_lines(here, client):
     wanted = {"flow_run_id": {"any_": [run_id]}}
     deadline = time.monotonic() + 15
     loggers: set[str] = set()
-    while not {"network_anomalies.hooks", "network_anomalies.pipelines.ingestion.account"} <= loggers:
+    while not {"network_anomalies.terminal", "network_anomalies.pipelines.ingestion.account"} <= loggers:
         assert time.monotonic() < deadline, loggers
         logs = client.request("POST", "/logs/filter", json={"logs": wanted}).json()
         loggers = {log["name"] for log in logs if log["task_run_id"]}
