@@ -54,6 +54,7 @@ STORED = {
 }
 """What loads once a pipeline has run, and as what."""
 AT_ONCE = {
+    **dict.fromkeys(("source_days", "recent_evaluations"), FRAME),
     **dict.fromkeys(("alerts", "current_objects", "ingestion_events", "current_revisions", "batch_files"), FRAME),
     **dict.fromkeys(("ground_truth", "pipeline_runs", "known_alerts", "verdicts", "incidents"), FRAME),
     **dict.fromkeys(("previous_champion", "truth_events"), type(None)),
