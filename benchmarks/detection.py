@@ -3,11 +3,12 @@
     python benchmarks/detection.py [--data FOLDER] [--set NAME ...] [--short] [--constants] [--speed EVENTS]
 
 FOLDER holds CSV files with timestamp (seconds), src_ip, dst_ip, bytes, duration, protocol and label (attack or not),
-and where they are known src_port, dst_port, packets, bytes_out and bytes_in. Every detector is fitted three ways: on the
-scored batch itself, on a clean past (the first half of the benign rows), and on an uncleaned past (the first half of all
-rows, where both halves have attacks). Sets with more than a third of attacks are listed apart and are in no mean. PyOD
-gets ln(bytes), ln(duration) and the context columns, and a fixed seed. It is not a dependency of this project: make an
-environment with ``pip install -e . pyod`` and run this with its Python; without it the table has our detector alone.
+and where they are known src_port, dst_port, packets, bytes_out and bytes_in. Every detector is fitted three ways: on
+the scored batch itself, on a clean past (the first half of the benign rows), and on an uncleaned past (the first half
+of all rows, where both halves have attacks). Sets with more than a third of attacks are listed apart.
+PyOD gets ln(bytes), ln(duration) and the context columns, and a fixed seed. It is not a dependency of this project:
+make an environment with ``pip install -e . pyod`` and run this with its Python; without it the table has our detector
+alone.
 
 ``--short`` measures every set cut to its busiest 10, 30 and 60 minutes. ``--constants`` chooses the constants for each
 family on all others, and tells what that family then gets. ``--speed`` adds the time of context and scores.

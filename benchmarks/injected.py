@@ -17,7 +17,6 @@ import pandas as pd
 from labelled import DATA, judge, read, score_ours
 
 BACKGROUNDS = ("clean-ctusme-ubuntu0225", "acm-numinon-late5", "ctusme11-mix", "feel012-d5", "cic17-b")
-EXTRA = ["src_port", "dst_port", "packets", "src_bytes", "dst_bytes"]
 
 
 @dataclass(frozen=True)
@@ -80,10 +79,10 @@ def measure(make: Callable[[Place], pd.DataFrame], past: pd.DataFrame, day: pd.D
 def choose_place(day: pd.DataFrame) -> Place:
     """Return the hosts and the time of an attack on a background."""
     sources = day["src_ip"].value_counts()
-    clients = [host for host in sources.index if host.count(".") == 3 and host != "0.0.0.0"][:5]
+    clients = [host for host in sources.index if _is_ipv4(host)][:5]
     own = day.loc[day["src_ip"] == clients[0], "dst_ip"].value_counts()
     network = clients[0].rsplit(".", 1)[0]
-    outside = [host for host in own.index if not host.startswith(network) and host.count(".") == 3]
+    outside = [host for host in own.index if not host.startswith(network) and _is_ipv4(host)]
     first, last = day["timestamp"].min(), day["timestamp"].max()
     return Place(
         random=np.random.default_rng(0),
@@ -94,6 +93,10 @@ def choose_place(day: pd.DataFrame) -> Place:
         known=outside[0] if outside else own.index[0],
         server=day.groupby("dst_ip")["src_ip"].nunique().idxmax(),
     )
+
+
+def _is_ipv4(host: str) -> bool:
+    return "." in host and host != "0.0.0.0"
 
 
 def make_flows(
