@@ -9,10 +9,12 @@ from network_anomalies.detection import (
     conclude,
     detect,
     fit,
-    judge_slice,
+    flag_conversations,
     merge_histories,
     merge_summaries,
+    name_attacks,
     remember,
+    score,
     summarise,
 )
 from network_anomalies.detection.detector import split_hours
@@ -42,8 +44,10 @@ def raise_alerts(day: pd.DataFrame, past: Sequence[pd.DataFrame]) -> pd.DataFram
     ]
     history = merge_histories(histories) if past else remember(merge_summaries(map(summarise, known)))
     model = fit([lambda part=part: part for part in known], history)
-    flagged = [judge_slice(part, model)[1] for part in slices]
-    return conclude(flagged, merge_summaries(map(summarise, slices)), model, has_past=bool(past))
+    summary = merge_summaries(map(summarise, slices))
+    named = name_attacks(summary, model, has_past=bool(past))
+    flagged = [flag_conversations(part, score(part, model), model) for part in slices]
+    return conclude(flagged, named, summary)
 
 
 def split_days(events: pd.DataFrame) -> list[pd.DataFrame]:

@@ -20,7 +20,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import fields, replace
-from datetime import date
+from datetime import UTC, date, datetime
 from functools import partial
 from pathlib import Path
 
@@ -136,6 +136,7 @@ def make_silver(folder: Path) -> Callable[[], None]:
 def score_silver(folder: Path) -> Callable[[], None]:
     """Return the work of the scoring, with a model that is fitted before the clock starts."""
     from network_anomalies.detection import (
+        DetectorLimits,
         conclude,
         fit,
         merge_summaries,
@@ -144,7 +145,7 @@ def score_silver(folder: Path) -> Callable[[], None]:
         to_bytes,
         unpack_summary,
     )
-    from network_anomalies.pipelines.scoring.nodes import score_slices
+    from network_anomalies.pipelines.scoring.nodes import name_day_attacks, score_slices
     from network_anomalies.records.champion import Champion
     from network_anomalies.records.transformation import TransformationReceipt
 
@@ -152,17 +153,22 @@ def score_silver(folder: Path) -> Callable[[], None]:
     slices = {file.stem: partial(pd.read_parquet, file) for file in files[:HOURS]}
     past = list(slices.values())[: HOURS // 2]
     model = fit(past, remember(merge_summaries(summarise(read()) for read in past)))
+    limits = DetectorLimits()
     unused = dict.fromkeys(field.name for field in fields(Champion))
-    champion = Champion(**unused | {"data": to_bytes(model), "model_sha256": "0" * 64})
+    known = {"data": to_bytes(model), "model_sha256": "0" * 64, "train_end": datetime.max.replace(tzinfo=UTC)}
+    champion = Champion(**unused | known)
     silver = TransformationReceipt(**dict.fromkeys(field.name for field in fields(TransformationReceipt)))
 
     def work() -> None:
         flagged: list[pd.DataFrame] = []
-        for scores, some, _ in score_slices(slices, champion, replace(silver, inputs_sha256="0" * 64)):
+        day = replace(silver, inputs_sha256="0" * 64, logical_date=DAY)
+        summary = unpack_summary(files[-1].read_bytes())
+        named = name_day_attacks(summary, champion, day, limits)
+        for scores, some, _ in score_slices(slices, champion, day, named, limits):
             flagged.append(some)
             for name, read in scores.items():
                 (folder / f"{name}.parquet").write_bytes(read())
-        conclude(flagged, unpack_summary(files[-1].read_bytes()), model, has_past=False)
+        conclude(flagged, named, summary, limits)
 
     return work
 

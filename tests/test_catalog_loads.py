@@ -5,6 +5,7 @@ from typing import Any
 
 import pandas as pd
 from conftest import DAY, DAY_BEFORE, SMALL_DAY
+from duckdb import DuckDBPyRelation
 from plotly.graph_objects import Figure
 from test_ingestion import HEADER, write_log, zeek_line
 
@@ -24,6 +25,7 @@ STORED = {
         **dict.fromkeys(("current_objects", "ingestion_events", "source_record", "current_revisions"), FRAME),
         **dict.fromkeys(("current_batch", "batch_files"), FRAME),
         **dict.fromkeys(("quality_report", "raw_parts", "current_parts", "rejected_parts", "raw_slices"), dict),
+        "flows": DuckDBPyRelation,
         "truth_events": StageReceipt,
     },
     "transformation": {
@@ -41,7 +43,8 @@ STORED = {
     },
     "registration": {"champion_model": Champion, "model_card": TEXT},
     "scoring": {
-        **dict.fromkeys(("scores", "alerts", "known_alerts", "verdicts", "incidents", "alert_lines"), FRAME),
+        **dict.fromkeys(("scores", "alerts", "known_alerts", "verdicts", "incidents"), FRAME),
+        **dict.fromkeys(("alert_lines", "alert_findings"), FRAME),
         **dict.fromkeys(("flows_per_hour", "flows_per_protocol", "flow_sizes"), Figure),
         **dict.fromkeys(("rejects_per_rule", "flow_scores", "alerts_per_hour"), Figure),
         **dict.fromkeys(("daily_report", "report_index"), TEXT),

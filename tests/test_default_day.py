@@ -13,6 +13,7 @@ from network_anomalies.detection import (
     fit,
     judge_slice,
     merge_summaries,
+    name_attacks,
     remember,
     summarise,
 )
@@ -43,8 +44,10 @@ def alert(slices: Sequence[pd.DataFrame], past: Sequence[pd.DataFrame]) -> pd.Da
     """Return a day's alerts by a model of the past or, where there is none, of the day's own first half."""
     known = list(past or slices[:FIRST_HALF])
     model = fit([lambda part=part: part for part in known], remember(merge_summaries(map(summarise, known))))
-    flagged = [judge_slice(part, model)[1] for part in slices]
-    findings = conclude(flagged, merge_summaries(map(summarise, slices)), model, has_past=bool(past))
+    summary = merge_summaries(map(summarise, slices))
+    named = name_attacks(summary, model, has_past=bool(past))
+    flagged = [judge_slice(part, model, named, bool(past))[1] for part in slices]
+    findings = conclude(flagged, named, summary)
     return choose_alerts([findings[findings["entity"] != ALLOWED_SCANNER]])
 
 

@@ -8,7 +8,16 @@ import pytest
 import scenarios
 from scenarios import CLIENTS, DAY, MONDAY, SERVERS, make_day, make_flows
 
-from network_anomalies.detection import TECHNIQUES, Model, conclude, fit, flag_conversations, list_limits, score
+from network_anomalies.detection import (
+    TECHNIQUES,
+    Model,
+    conclude,
+    fit,
+    flag_conversations,
+    list_limits,
+    name_attacks,
+    score,
+)
 from network_anomalies.detection.alerts.triage import rate_severity
 from network_anomalies.detection.limits import DEFAULT_LIMITS, DetectorLimits, LimitByPast, LimitGroup, PastLimits
 from network_anomalies.detection.rules.named import detect
@@ -230,7 +239,7 @@ def read_limits(summary: Summary, model: Model, limits: DetectorLimits) -> set[s
     recorder = Recorder(limits, "", seen)
     flagged = flag_conversations(*score_all(model), model)
     for has_past in (True, False):
-        findings = conclude([flagged], summary, model, has_past, recorder)
+        findings = conclude([flagged], name_attacks(summary, model, has_past, recorder), summary, recorder)
         rate_severity(findings["score"], recorder.severity)
     return seen
 

@@ -45,7 +45,7 @@ def test_a_command_lists_every_entry(embedded):
     assert not [
         kinds for group in described.values() for kinds in (group.get("defaults"), group.get("factories")) if kinds
     ]
-    assert list_described({UNUSED: described[UNUSED]}) == {"raw_network_events", "pipeline_runs"}
+    assert list_described({UNUSED: described[UNUSED]}) == {"flows", "raw_network_events", "pipeline_runs"}
 
 
 def test_a_command_lists_the_entries_of_the_pipelines_that_it_is_asked_for(embedded):

@@ -69,7 +69,7 @@ def test_a_browser_shows_the_pipeline_its_layers_and_a_chart(site):
     )
     with serve(site) as address:
         page = browse(f"{address}/?pid=__default__&sid={chart}")
-    for text in ("validate_events", "score_slices", "1 source", "8 report", "Flows by hour (UTC)"):
+    for text in ("validate_events", "score_slices", "2 ingested", "8 report", "Flows by hour (UTC)"):
         assert text in page, text
 
 

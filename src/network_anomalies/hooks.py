@@ -19,6 +19,7 @@ from pydantic import BaseModel
 from network_anomalies.errors import ProjectError, explain
 from network_anomalies.parameters import digest_parameters
 from network_anomalies.records.run_start import RunStart
+from network_anomalies.runs.notebook_errors import shorten_errors
 from network_anomalies.runs.signals import raise_on_signals
 from network_anomalies.runs.stages import find_kind
 from network_anomalies.runs.version import read_code_version
@@ -57,8 +58,12 @@ class RunHooks:
 
     @hook_impl
     def after_context_created(self, context: KedroContext) -> None:
-        """Make relative paths of the configuration relative to the project's root, as Kedro does in the catalog."""
+        """Make relative paths of the configuration relative to the project's root, as Kedro does in the catalog.
+
+        In a notebook, also let errors of the project be one line.
+        """
         cast("ProjectConfigLoader", context.config_loader).project_path = context.project_path
+        shorten_errors()
 
     @hook_impl(trylast=True)  # if a hook of another plug-in fails, no run is open yet
     def before_pipeline_run(self, run_params: RunParameters, pipeline: Pipeline, catalog: DataCatalog) -> None:

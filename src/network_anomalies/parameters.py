@@ -35,6 +35,25 @@ SHARE_TOLERANCE = 1e-3
 SCENARIO_GROUPS = (("generator", "lookalikes"), ("generator", "attacks"))
 
 
+def _require_moment(value: object) -> str:
+    """Return a day or a minute of a day as text in ISO form."""
+    text = value.isoformat() if isinstance(value, date) else str(value)
+    if not re.fullmatch(r"\d{4}-\d{2}-\d{2}(T\d{2}:\d{2}(:00)?)?", text) or not _is_time(text):
+        raise ValueError("not a day as YYYY-MM-DD or a minute as YYYY-MM-DDTHH:MM (UTC)")
+    return text
+
+
+def _is_time(text: str) -> bool:
+    try:
+        datetime.fromisoformat(text)
+    except ValueError:
+        return False
+    return True
+
+
+Moment = Annotated[str, BeforeValidator(_require_moment)]
+
+
 class Strict(BaseModel):
     """Parameters that refuse unknown keys and have no defaults: all values come from the YAML files."""
 
@@ -269,6 +288,25 @@ class AlertsParameters(Strict):
     allowlist: list[AllowedParameters]
 
 
+class DeliveryParameters(Strict):
+    """How ``kedro alerts send`` posts alerts."""
+
+    format: Literal["ocsf", "ecs"]
+    attempts: Annotated[int, Field(ge=1, le=10)]
+    timeout_seconds: Annotated[float, Field(gt=0, le=60)]
+
+
+class HuntingParameters(Strict):
+    """Which flows ``flows`` and ``kedro query`` see, what a query may use, and how much of its result is shown."""
+
+    layer: Literal["raw", "silver", "scores"]
+    start: Moment | None
+    end: Moment | None
+    memory_mb: Annotated[int, Field(ge=64)]
+    temp_mb: Annotated[int, Field(ge=0)]
+    shown_rows: Annotated[int, Field(ge=1)]
+
+
 class RetentionParameters(Strict):
     """What ``kedro verify --prune`` may delete: files from an age in days on, and a share of a bucket at once."""
 
@@ -306,6 +344,8 @@ class Parameters(Strict):
     alerts: AlertsParameters
     detectors: DetectorLimits
     retention: RetentionParameters
+    delivery: DeliveryParameters
+    hunting: HuntingParameters
     extra: dict[str, Any]
 
     @field_validator("detectors")

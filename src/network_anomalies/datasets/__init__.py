@@ -3,6 +3,7 @@
 from network_anomalies.datasets.batch_commit import BatchCommitDataset
 from network_anomalies.datasets.collected import CollectedDataset
 from network_anomalies.datasets.current import CurrentObjectsDataset
+from network_anomalies.datasets.flow_range import FlowsDataset
 from network_anomalies.datasets.log_files import LogFilesDataset
 from network_anomalies.datasets.mlflow_run import MlflowRunDataset
 from network_anomalies.datasets.model_file import ModelDataset
@@ -13,6 +14,7 @@ __all__ = [
     "BatchCommitDataset",
     "CollectedDataset",
     "CurrentObjectsDataset",
+    "FlowsDataset",
     "LogFilesDataset",
     "MlflowRunDataset",
     "ModelDataset",

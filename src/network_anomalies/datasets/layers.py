@@ -10,7 +10,7 @@ from sqlalchemy import Engine
 from network_anomalies.errors import ProjectError, explain_missing
 from network_anomalies.events.contract import COLUMNS
 from network_anomalies.records.transformation import TransformationReceipt
-from network_anomalies.registry.batches import read_batch, read_current, read_rejects
+from network_anomalies.registry.batches import read_batch, read_current_rows, read_rejects
 from network_anomalies.registry.stage_log import read_stage
 from network_anomalies.registry.stage_rows import read_transformation, read_transformations
 from network_anomalies.runs.stages import INGESTION
@@ -23,7 +23,7 @@ class NamedObject:
     Attributes:
         file_name: name of its file.
         sha256: sha256 of its bytes.
-        key: first hour of a slice, or number of a part, in digits.
+        key: first hour of a slice (of silver and scores), or number of a part, in digits.
         run_id: for rejects, the run that committed them.
         first: for RAW, its earliest timestamp.
         last: for RAW, its latest timestamp.
@@ -59,10 +59,16 @@ class Layer:
 
 
 def _list_raw(engine: Engine, source: str, day: date) -> list[NamedObject] | None:
-    columns = ["file_name", "object_sha256", "part", "min_timestamp", "max_timestamp"]
-    rows = read_current(engine, source, day)[columns].itertuples(index=False)
-    objects = [NamedObject(name, sha256, f"{part:04d}", "", first, last) for name, sha256, part, first, last in rows]
-    return objects or None
+    return [
+        NamedObject(
+            row["file_name"],
+            row["object_sha256"],
+            key=f"{row['part']:04d}",
+            first=row["min_timestamp"],
+            last=row["max_timestamp"],
+        )
+        for row in read_current_rows(engine, source, day)
+    ] or None
 
 
 def _list_rejects(engine: Engine, source: str, day: date) -> list[NamedObject] | None:
@@ -89,7 +95,7 @@ def _list_outputs(stage: str, prefix: str, engine: Engine, source: str, day: dat
     if row is None:
         return None
     files = [(item["uri"].rpartition("/")[2], item["sha256"]) for item in row["outputs"]]
-    return [NamedObject(name, sha256) for name, sha256 in files if name.startswith(prefix)]
+    return [NamedObject(name, sha256, name.split("_")[1]) for name, sha256 in files if name.startswith(prefix)]
 
 
 REJECT_COLUMNS = (*COLUMNS, "row", "rule", "reason", "part", "run_id")

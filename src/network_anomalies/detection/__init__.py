@@ -1,16 +1,16 @@
-"""Anomaly detection on the six columns of events: pure functions of frames, without Kedro and without I/O.
+"""Anomaly detection on events: pure functions of frames, without Kedro and without I/O.
 
 On slices of whole UTC hours: ``add_context``, ``summarise`` and ``merge_summaries`` (a day), ``remember`` and
-``merge_histories`` (the past), ``fit``, ``judge_slice``; then ``conclude``. ``AnomalyDetector`` is the same on one
-frame.
+``merge_histories`` (the past), ``fit``, ``name_attacks``, ``judge_slice``; then ``conclude``. ``AnomalyDetector`` is
+the same on one frame.
 """
 
-from network_anomalies.detection.alerts.anomalies import choose_alerts, find_anomalies, flag_conversations
 from network_anomalies.detection.alerts.explain import explain_events
 from network_anomalies.detection.alerts.findings import FINDING_COLUMNS, TECHNIQUES
 from network_anomalies.detection.detector import AnomalyDetector
-from network_anomalies.detection.judging import conclude, judge_slice, list_limits, take_hours
+from network_anomalies.detection.judging import conclude, judge_slice, list_limits, name_attacks, take_hours
 from network_anomalies.detection.limits import DetectorLimits
+from network_anomalies.detection.rules.anomalies import choose_alerts, find_anomalies, flag_conversations
 from network_anomalies.detection.rules.named import detect
 from network_anomalies.detection.scoring.context import CONTEXT_COLUMNS, add_context
 from network_anomalies.detection.scoring.history import History, merge_histories, remember
@@ -52,6 +52,7 @@ __all__ = [
     "list_limits",
     "merge_histories",
     "merge_summaries",
+    "name_attacks",
     "pack_summary",
     "remember",
     "score",

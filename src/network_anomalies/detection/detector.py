@@ -6,28 +6,34 @@ import numpy as np
 import pandas as pd
 
 from network_anomalies.detection.alerts.explain import explain_events
+from network_anomalies.detection.alerts.raising import raise_scores
+from network_anomalies.detection.judging import name_attacks
+from network_anomalies.detection.limits import DEFAULT_LIMITS, DetectorLimits
 from network_anomalies.detection.scoring.columns import HOUR, to_micros
 from network_anomalies.detection.scoring.history import History, remember
 from network_anomalies.detection.scoring.model import Model, ModelParameters, Slice, fit, fit_reference, score
-from network_anomalies.detection.scoring.summary import merge_summaries, summarise
+from network_anomalies.detection.scoring.summary import Summary, merge_summaries, summarise
 from network_anomalies.errors import ProjectError
 
 _ROWS_PER_SLICE = 100_000
 
 
 class AnomalyDetector:
-    """Score network flows by how surprising they are to a reference; nothing is random and no label is read.
+    """Score network flows by how surprising they are to a reference, and by what the named detectors find.
 
-    Events are frames with ``timestamp`` (datetime64, or seconds since 1970), ``src_ip``, ``dst_ip``, ``bytes``,
-    ``duration`` (seconds) and ``protocol``; other columns are left alone. Scores are float64, in row order, and
-    lower means more anomalous.
+    Nothing is random and no label is read. Events are frames with ``timestamp`` (datetime64, or seconds since 1970),
+    ``src_ip``, ``dst_ip``, ``bytes``, ``duration`` (seconds) and ``protocol``. ``src_port``, ``dst_port``,
+    ``src_bytes`` and ``dst_bytes`` are used where they are; other columns are left alone. Scores are float64, in row
+    order, and lower means more anomalous.
 
     Args:
         parameters: the constants of the method; the default serves every network.
+        limits: of the named detectors.
     """
 
-    def __init__(self, parameters: ModelParameters | None = None) -> None:
+    def __init__(self, parameters: ModelParameters | None = None, limits: DetectorLimits = DEFAULT_LIMITS) -> None:
         self.parameters = parameters or ModelParameters()
+        self.limits = limits
         self.model: Model | None = None
 
     def fit(self, events: pd.DataFrame) -> Self:
@@ -38,13 +44,13 @@ class AnomalyDetector:
 
     def score_samples(self, events: pd.DataFrame) -> np.ndarray:
         """Return the scores of new events against the fitted past."""
-        return _score_all(events, self._fitted(), inside=False)
+        return self._score(events, has_past=True)
 
     def fit_score_samples(self, events: pd.DataFrame) -> np.ndarray:
         """Fit to a batch and score that same batch, each event left out of what it is compared with."""
         slices, history = _reference(events)
         self.model = fit_reference(slices, history, self.parameters)
-        return _score_all(events, self.model, inside=True)
+        return self._score(events, has_past=False)
 
     def explain(self, events: pd.DataFrame) -> pd.DataFrame:
         """Return, per event, what is unusual about it beside the fitted past.
@@ -53,9 +59,26 @@ class AnomalyDetector:
             Frame on the events' index, see ``explain.explain_events``.
         """
         model = self._fitted()
-        parts = [explain_events(events.iloc[rows], model) for rows in split_hours(events)]
-        explained = pd.concat(parts).iloc[np.argsort(np.concatenate(split_hours(events)), kind="stable")]
-        return explained
+        places = split_hours(events)
+        named = self._name_attacks(events, has_past=True)
+        parts = [explain_events(events.iloc[rows], model, named, self.limits) for rows in places]
+        return pd.concat(parts).iloc[np.argsort(np.concatenate(places), kind="stable")]
+
+    def _score(self, events: pd.DataFrame, has_past: bool) -> np.ndarray:
+        model, named = self._fitted(), self._name_attacks(events, has_past)
+        scores = np.zeros(len(events))
+        for rows in split_hours(events):
+            part = events.iloc[rows]
+            own = score(part, model, inside=not has_past)
+            raised = raise_scores(part, own, named, model.history if has_past else None, self.limits)
+            scores[rows] = -raised["score"].to_numpy()
+        return scores
+
+    def _name_attacks(self, events: pd.DataFrame, has_past: bool) -> pd.DataFrame:
+        model = self._fitted()
+        named = name_attacks(_summarise(events), model, has_past, self.limits)
+        # Without a past the rest of the batch stands for it, and has to be as long.
+        return named if has_past or self.limits.past.is_enough(model.history.total_hours) else named.iloc[:0]
 
     def _fitted(self) -> Model:
         if self.model is None:
@@ -75,11 +98,8 @@ def split_hours(events: pd.DataFrame, rows: int = _ROWS_PER_SLICE) -> list[np.nd
 def _reference(events: pd.DataFrame) -> tuple[list[Slice], History]:
     places = split_hours(events)
     slices: list[Slice] = [lambda rows=rows: events.iloc[rows] for rows in places]  # type: ignore[misc]
-    return slices, remember(merge_summaries([summarise(each()) for each in slices]))
+    return slices, remember(_summarise(events))
 
 
-def _score_all(events: pd.DataFrame, model: Model, inside: bool) -> np.ndarray:
-    scores = np.zeros(len(events))
-    for rows in split_hours(events):
-        scores[rows] = -score(events.iloc[rows], model, inside)["score"].to_numpy()
-    return scores
+def _summarise(events: pd.DataFrame) -> Summary:
+    return merge_summaries([summarise(events.iloc[rows]) for rows in split_hours(events)])

@@ -1,7 +1,7 @@
-"""From log files to time slices: one pass parses them and keeps the day's events on disk, a second makes the slices.
+"""Makes time slices of log files. A first pass parses the files and keeps the day's events, a second makes slices.
 
-Slices do not overlap in time, whatever the files do, so an exact duplicate meets its twin inside one slice and equal
-events give equal parts however the files were cut.
+Slices do not overlap in time, even if the files do. So exact duplicates are in the same slice, and equal events give
+equal parts, however the events are spread over files.
 """
 
 from collections import Counter
@@ -33,7 +33,7 @@ UNPARSABLE_PART_BYTES = 67_108_864
 
 @dataclass(frozen=True)
 class Fragment:
-    """Events of one file and one hour: where they are kept, and which instants (microseconds since 1970) they span."""
+    """Events of one file and one hour: their place in the spool, and their first and last time (us since 1970)."""
 
     path: str
     place: SpooledBlock
@@ -43,7 +43,7 @@ class Fragment:
 
 @dataclass(frozen=True)
 class UnparsableLines:
-    """Lines of one file that cannot be read: where they are kept, and how many they are."""
+    """Lines of one file that cannot be read: their place in the spool, their number, and their size."""
 
     path: str
     place: SpooledBlock
@@ -53,16 +53,16 @@ class UnparsableLines:
 
 @dataclass
 class LogIndex:
-    """What a day's log files hold.
+    """The content of a day's log files.
 
     Attributes:
         spool: the day's events and the unparsable lines.
-        fragments: where the events of the day are.
-        unparsable: where the unparsable lines are.
+        fragments: the places of the day's events.
+        unparsable: the places of the unparsable lines.
         columns: those of the contract that the events have.
         seconds: flows in each of the day's 86,400 seconds.
-        files: what each file is.
-        imputed: values that are missing and to be set to 0, by column.
+        files: the record of each file.
+        imputed: the number of missing values that are set to 0, by column.
         other_days: flows of other days, by day.
     """
 
@@ -249,16 +249,18 @@ def _unite_columns(known: Sequence[str], found: Sequence[str]) -> tuple[str, ...
 
 
 def _to_frame(events: pa.Table, columns: Sequence[str], imputed: Sequence[str]) -> pd.DataFrame:
+    found = {}
     for name in columns:
-        if name not in events.column_names:
-            kind = pa.string() if name == "flow_id" else pa.float64()
-            events = events.append_column(name, pa.nulls(events.num_rows, kind))
-    for place, column in enumerate(events.column_names):
-        values = events.column(place)
-        if column in TEXT_COLUMNS:
-            values = values.dictionary_encode()
-        elif column in imputed:
-            values = pc.fill_null(values, 0.0)
-        events = events.set_column(place, column, values)
-    frame: pd.DataFrame = events.select(list(columns)).to_pandas(split_blocks=True)
-    return frame
+        empty = pa.string() if name == "flow_id" else pa.float64()
+        values = events[name] if name in events.column_names else pa.nulls(events.num_rows, empty)
+        values = pc.fill_null(values, 0.0) if name in imputed else values
+        found[name] = _to_categorical(values) if name in TEXT_COLUMNS else values.to_pandas()
+    return pd.DataFrame(found, copy=False)
+
+
+def _to_categorical(values: pa.ChunkedArray) -> pd.Categorical:
+    """Return text as categories; Arrow's own way makes a Python object of every address."""
+    coded = values.dictionary_encode().combine_chunks()
+    codes = coded.indices.fill_null(-1).to_numpy()
+    categories = pd.Index(pd.array(coded.dictionary, dtype="str"))
+    return pd.Categorical.from_codes(codes, dtype=pd.CategoricalDtype(categories), validate=False)

@@ -35,12 +35,13 @@ SCORES = pa.DataFrameSchema(
         "score": pa.Column("float64", pa.Check(np.isfinite)),
         **{f"facet_{place}": pa.Column() for place in (1, 2, 3)},
         **{f"surprise_{place}": pa.Column("float32", pa.Check(np.isfinite)) for place in (1, 2, 3)},
+        "finding": pa.Column(),
         "model_sha256": pa.Column(),
     },
     name="scores",
 )
 """A row is a flow: the event, its score (higher is more anomalous), its three strongest facets, how surprising each is
-(-ln of a share), and the sha256 of the model."""
+(-ln of a share), the kind of the finding that raised the score ("" for none), and the sha256 of the model."""
 
 ALERTS = pa.DataFrameSchema(
     {

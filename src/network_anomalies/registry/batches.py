@@ -81,6 +81,11 @@ def check_kind(engine: Engine, source: str, kind: str) -> None:
 
 
 def read_current(engine: Engine, source: str, logical_date: date) -> pd.DataFrame:
+    """Return what ``read_current_rows`` does, as a frame."""
+    return pd.DataFrame(read_current_rows(engine, source, logical_date), columns=ingestion_events.c.keys())
+
+
+def read_current_rows(engine: Engine, source: str, logical_date: date) -> Sequence[RowMapping]:
     """Return the rows of ``ingestion_events`` of the current revision, by part; empty if there is none.
 
     Raises:
@@ -98,7 +103,7 @@ def read_current(engine: Engine, source: str, logical_date: date) -> pd.DataFram
             f"the registry's rows of {source} on {logical_date} were altered, its objects do not add up to the batch: "
             "run `kedro verify` to see which, then correct them or restore the registry"
         )
-    return pd.DataFrame(rows, columns=ingestion_events.c.keys())
+    return rows
 
 
 def read_batch(engine: Engine, source: str, logical_date: date) -> RowMapping | None:

@@ -22,13 +22,16 @@ class ProjectCatalog(DataCatalog, CatalogCommandsMixin):
         """Load a dataset.
 
         Raises:
-            ProjectError: the dataset has no content yet; the error names the pipeline to run.
+            ProjectError: the dataset has no content yet (the error names the pipeline to run), or a dataset of this
+                project says what else is wrong.
         """
         try:
             return super().load(ds_name, version)
         except DatasetError as error:
             if missing := self._explain_missing(ds_name, error):
                 raise missing from error
+            if own := next((cause for cause in list_causes(error) if isinstance(cause, ProjectError)), None):
+                raise own from own.__cause__
             raise
 
     def describe_datasets(self, pipelines: Any = None) -> dict[str, Any]:

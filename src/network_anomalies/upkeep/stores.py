@@ -1,7 +1,7 @@
 """The lake and the registry of an environment, opened without a pipeline."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from pathlib import Path
@@ -11,7 +11,7 @@ from kedro.framework.project import settings
 from sqlalchemy import Engine
 
 from network_anomalies.datasets.lake import open_lake
-from network_anomalies.parameters import AlertsParameters, RetentionParameters
+from network_anomalies.parameters import AlertsParameters, DeliveryParameters, RetentionParameters
 from network_anomalies.registry.engine import connect, migrate, read_version
 
 
@@ -43,6 +43,9 @@ class Stores:
         uris: the same buckets as they are in the registry: URLs, or paths relative to the project's root.
         local_copies: folder of `ingested_events`.
         retention: the ages from which ``prune`` deletes.
+        alerts: for how long a dismissal counts, and so on.
+        delivery: how alerts are sent to a webhook.
+        webhook: its credentials, ``url`` and ``token``; empty if there are none.
     """
 
     engine: Engine
@@ -52,6 +55,8 @@ class Stores:
     local_copies: Path
     retention: RetentionParameters
     alerts: AlertsParameters
+    delivery: DeliveryParameters
+    webhook: dict[str, str | None] = field(default_factory=dict, repr=False)
 
     def locate(self, uri: str) -> str | None:
         """Return the path on ``lake`` of a URI of the registry, None if it is in no bucket."""
@@ -79,6 +84,8 @@ def load_stores(env: str | None, project_path: Path | None = None) -> Stores:
             local_copies=root / config["catalog"]["ingested_events"]["lake"]["path"],
             retention=parameters["retention"],
             alerts=parameters["alerts"],
+            delivery=parameters["delivery"],
+            webhook=credentials.get("webhook") or {},
         )
 
 

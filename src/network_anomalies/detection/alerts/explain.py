@@ -3,6 +3,8 @@
 import numpy as np
 import pandas as pd
 
+from network_anomalies.detection.alerts.raising import match_findings, raise_scores
+from network_anomalies.detection.limits import DEFAULT_LIMITS, DetectorLimits
 from network_anomalies.detection.scoring.columns import Coded
 from network_anomalies.detection.scoring.features import FACETS, FEATURES, compute_levels, to_value
 from network_anomalies.detection.scoring.model import Model, combine, compute_facets, prepare
@@ -12,20 +14,31 @@ _LEAST_SURPRISE = np.log(20)  # rarer than 1 in 20 is worth a word
 _NORMAL = (0.025, 0.975)
 
 
-def explain_events(events: pd.DataFrame, model: Model) -> pd.DataFrame:
+def explain_events(
+    events: pd.DataFrame, model: Model, named: pd.DataFrame, limits: DetectorLimits = DEFAULT_LIMITS
+) -> pd.DataFrame:
     """Return the reasons behind the scores of whole hours of events that are new to the model.
 
+    Args:
+        events: the events.
+        model: that scores them.
+        named: findings of the named detectors on these hours.
+        limits: that they were made by.
+
     Returns:
-        Frame on the events' index: ``score`` (higher = more anomalous), ``reason_1`` to ``reason_3`` (such as
+        Frame on the events' index: ``score`` (higher = more anomalous), ``finding`` (the sentence of the finding that
+        raised it, or ""), ``reason_1`` to ``reason_3`` (such as
         "719 flows between the two in the hour, 1 in 3,400; normal is up to 52"; "" where nothing is rare) and
         ``sentence``.
     """
     coded, context = prepare(events)
     facets = compute_facets(coded, context, model, inside=False)
     reasons = _explain_facets(compute_levels(coded, context, model.history, inside=False), facets, model)
-    columns = {"score": combine(coded, facets, model.parameters)}
+    scores = pd.DataFrame({"score": combine(coded, facets, model.parameters)}, index=events.index)
+    found = np.append(named["sentence"].to_numpy(dtype=object), "")[match_findings(coded, named, model.history)]
+    columns = {"score": raise_scores(events, scores, named, model.history, limits)["score"], "finding": found}
     columns |= {f"reason_{place}": texts for place, texts in enumerate(reasons, start=1)}
-    return pd.DataFrame(columns, index=events.index).assign(sentence=_to_sentences(coded, reasons))
+    return pd.DataFrame(columns, index=events.index).assign(sentence=_to_sentences(coded, reasons, found))
 
 
 def say_rarity(surprise: float, rows: int) -> str:
@@ -82,12 +95,13 @@ def _say_number(value: float) -> str:
     return f"{value:.2g}" if abs(value) < 1 and value else f"{value:,.0f}"
 
 
-def _to_sentences(coded: Coded, reasons: list[np.ndarray]) -> np.ndarray:
-    """Return one sentence per event."""
+def _to_sentences(coded: Coded, reasons: list[np.ndarray], found: np.ndarray) -> np.ndarray:
+    """Return one sentence per event, and a second one where it belongs to a finding."""
     pairs = pd.Series(coded.sources.to_numpy()[coded.source]) + " to "
     pairs = pairs + pd.Series(coded.destinations.to_numpy()[coded.destination])
     first, *others = (pd.Series(texts, dtype="str") for texts in reasons)
     sentence = pairs + ": " + first.where(first != "", "nothing unusual by itself")
     for other in others:
         sentence = sentence + ("; also " + other).where(other != "", "")
-    return np.asarray(sentence + ".")
+    belongs = pd.Series(found, dtype="str")
+    return np.asarray(sentence + "." + (" Part of a finding: " + belongs + ".").where(belongs != "", ""))

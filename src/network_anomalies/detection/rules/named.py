@@ -36,7 +36,14 @@ def detect(summary: Summary, history: History | None = None, limits: DetectorLim
         these flows share ("" and -1 if they do not), the ``fact`` that was counted, its ``value`` and the ``limit``
         that it passed, ``score`` (50 to 100), ``sentence`` and ``technique`` (MITRE ATT&CK).
     """
+    return rank_findings(find_attacks(summary, history, limits))
+
+
+def find_attacks(
+    summary: Summary, history: History | None = None, limits: DetectorLimits = DEFAULT_LIMITS
+) -> list[pd.DataFrame]:
+    """Return what each named detector finds on a day, as ``detect`` does, with all findings of an entity."""
     day = ObservedDay(summary, history, limits)
     intrusion = (find_scans, find_vertical_scans, find_brute_force, find_lateral_movement)
     detectors = (*intrusion, find_floods, find_exfiltration, find_beacons, find_new_services)
-    return rank_findings([find(day) for find in detectors])
+    return [find(day) for find in detectors]

@@ -14,6 +14,7 @@ from network_anomalies.detection import (
     feature_spec_sha256,
     judge_slice,
     list_limits,
+    name_attacks,
     take_hours,
 )
 from network_anomalies.errors import NothingToTest, ProjectError
@@ -53,19 +54,20 @@ def score_test_flows(
     hours = _find_untrained(silver_slices, training_events, logical_date)
     champion_model, note = _read_champion(previous_champion)
     models = {"candidate": anomaly_model} | ({"champion": champion_model} if champion_model else {})
+    whole = len(hours) == len(silver_slices)
+    tested = day_summary if whole else take_hours(day_summary, transformation_events.list_hours(hours))
+    # If the model was trained on hours of the same day, its past is too short for the named detectors.
+    named = {name: name_attacks(tested, model, whole, detectors) for name, model in models.items()}
     flows: list[pd.DataFrame] = []
     flagged: dict[str, list[pd.DataFrame]] = {name: [] for name in models}
     for hour in hours:
         events = silver_slices[hour]()
-        judged = {name: judge_slice(events, model) for name, model in models.items()}
+        judged = {name: judge_slice(events, model, named[name], whole, detectors) for name, model in models.items()}
         scores = {name: scored["score"].to_numpy() for name, (scored, _) in judged.items()}
         flows.append(pd.DataFrame({"event_key": find_keys(events), **scores}))
         for name, (_, conversations) in judged.items():
             flagged[name].append(conversations)
-    whole = len(hours) == len(silver_slices)
-    tested = day_summary if whole else take_hours(day_summary, transformation_events.list_hours(hours))
-    # If the model was trained on hours of the same day, its past is too short for the named detectors.
-    findings = {name: conclude(flagged[name], tested, model, whole, detectors) for name, model in models.items()}
+    findings = {name: conclude(flagged[name], named[name], tested, detectors) for name in models}
     return FlowScores(
         flows=pd.concat(flows, ignore_index=True),
         findings=findings,

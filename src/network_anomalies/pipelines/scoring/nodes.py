@@ -18,6 +18,7 @@ from network_anomalies.detection import (
     feature_spec_sha256,
     judge_slice,
     list_limits,
+    name_attacks,
 )
 from network_anomalies.detection.alerts.facts import find_facts
 from network_anomalies.detection.alerts.triage import allow_findings, rate_severity, take_budget
@@ -35,7 +36,7 @@ from network_anomalies.pipelines.scoring.comparison import (
 from network_anomalies.pipelines.scoring.figures import draw_hours, draw_protocols, draw_rules, draw_scores, draw_sizes
 from network_anomalies.pipelines.scoring.profile import merge_profiles, profile_flows
 from network_anomalies.pipelines.scoring.report import MOST_ALERTS, DayReport, render_index, render_report
-from network_anomalies.records.alert_counts import count_by_day, count_hours, take_raised
+from network_anomalies.records.alert_counts import count_by_day, count_hours
 from network_anomalies.records.alerts import Alert, KindShares, SourceIncidents, count_by_kind, find_incidents
 from network_anomalies.records.champion import Champion
 from network_anomalies.records.day_profile import DayProfile
@@ -54,7 +55,7 @@ from network_anomalies.records.verdicts import (
 )
 from network_anomalies.runs.inputs import list_scoring_facts
 
-REPEATING = ("src_ip", "dst_ip", "protocol", "facet_1", "facet_2", "facet_3", "model_sha256")
+REPEATING = ("src_ip", "dst_ip", "protocol", "facet_1", "facet_2", "facet_3", "finding", "model_sha256")
 """Columns of scores that are written as dictionaries; numbers hardly repeat."""
 ALERT_COLUMNS = [
     *("kind", "entity", "peer", "first_seen", "last_seen", "flows", "score", "severity", "technique", "sentence"),
@@ -62,8 +63,23 @@ ALERT_COLUMNS = [
 ]
 
 
+def name_day_attacks(
+    day_summary: Summary,
+    champion_model: Champion,
+    transformation_events: TransformationReceipt,
+    detectors: DetectorLimits,
+) -> pd.DataFrame:
+    """Return what the named detectors find on the day, columns as in ``detection.FINDING_COLUMNS``."""
+    has_past = _has_past(champion_model, transformation_events.logical_date)
+    return name_attacks(day_summary, champion_model.model, has_past, detectors)
+
+
 def score_slices(
-    silver_slices: Slices, champion_model: Champion, transformation_events: TransformationReceipt
+    silver_slices: Slices,
+    champion_model: Champion,
+    transformation_events: TransformationReceipt,
+    named_findings: pd.DataFrame,
+    detectors: DetectorLimits,
 ) -> Iterator[tuple[dict[str, Callable[[], bytes]], pd.DataFrame, LakeObject, DayProfile]]:
     """Score a day's silver with the champion, a slice at a time.
 
@@ -71,15 +87,24 @@ def score_slices(
         silver_slices: first hour to a function that reads the slice.
         champion_model: the champion for the day.
         transformation_events: the receipt of the silver.
+        named_findings: of the day, which raise the scores of their flows.
+        detectors: limits that the findings were made by.
 
     Yields:
         An object, name to a function that returns Parquet bytes until the next slice is asked for: the slice's flows
-        with ``score`` (higher is more anomalous), the three strongest facets and their surprise, and
-        ``model_sha256``; the conversation-hours of the slice that reach the
+        with ``score`` (higher is more anomalous), the three strongest facets and their surprise, the kind of the
+        ``finding`` that raised the score, and ``model_sha256``; the conversation-hours of the slice that reach the
         model's alert score; a record of the object; and the histograms of the slice.
     """
     provenance = {"silver": transformation_events.inputs_sha256}
-    judge = partial(_judge, champion_model.model, champion_model.model_sha256)
+    judge = partial(
+        _judge_part,
+        model=champion_model.model,
+        model_sha256=champion_model.model_sha256,
+        named=named_findings,
+        has_past=_has_past(champion_model, transformation_events.logical_date),
+        limits=detectors,
+    )
     judged = work_ahead([partial(judge, read) for read in silver_slices.values()], ahead=2)
     data = b""
 
@@ -95,8 +120,18 @@ def score_slices(
         yield {name: read}, flagged, LakeObject(uri=f"{name}.parquet", sha256=digest), profile
 
 
-def raise_alerts(
+def gather_findings(
     flagged_conversations: list[pd.DataFrame],
+    named_findings: pd.DataFrame,
+    day_summary: Summary,
+    detectors: DetectorLimits,
+) -> pd.DataFrame:
+    """Return the day's findings, named ones and anomalies, one per entity and kind, the highest score first."""
+    return conclude(flagged_conversations, named_findings, day_summary, detectors)
+
+
+def raise_alerts(
+    day_findings: pd.DataFrame,
     day_summary: Summary,
     champion_model: Champion,
     transformation_events: TransformationReceipt,
@@ -104,16 +139,18 @@ def raise_alerts(
     alerts_policy: AlertsParameters,
     detectors: DetectorLimits,
     run_id: str,
-) -> DayAlerts:
+) -> tuple[DayAlerts, Activities]:
     """Raise the day's alerts: one per entity and kind, at most ``budget``, and those that somebody answers for.
 
     Dismissed habits take no place in the budget either. Who dismissed them is not stored with the alerts: a verdict may
     come or end later, so it is looked up when alerts are read.
+
+    Returns:
+        The alerts; and what the hosts of the raised ones did: flows by hour, and the conversations behind the alerts.
     """
     source, day = transformation_events.source, transformation_events.logical_date
     has_past = _has_past(champion_model, day)
-    findings = conclude(flagged_conversations, day_summary, champion_model.model, has_past, detectors)
-    judged = allow_findings(findings, alerts_policy.allowlist, day).replace(
+    judged = allow_findings(day_findings, alerts_policy.allowlist, day).replace(
         {"peer": {"": None}, "technique": {"": None}}
     )
     names = zip(judged["kind"], judged["entity"], strict=True)
@@ -121,14 +158,17 @@ def raise_alerts(
     latest = read_verdicts(verdicts)
     is_dismissed = np.array([bool(find_dismissal(latest, each)) for each in list_subjects(judged, day)], dtype=bool)
     is_answered = judged["suppressed_by"].notna() | is_dismissed
-    rows = pd.concat([take_budget(judged[~is_dismissed], alerts_policy.budget), judged[is_answered]])
+    raised = take_budget(judged[~is_dismissed], alerts_policy.budget)
+    rows = pd.concat([raised, judged[is_answered]])
     alerts = rows.assign(
         severity=rate_severity(rows["score"], detectors.severity),
         transformation_run_id=transformation_events.run_id,
         model_version=champion_model.version,
         facts=_list_facts(rows, day_summary, champion_model.model if has_past else None, detectors),
     )
-    return DayAlerts(run_id, source, day, alerts[ALERT_COLUMNS])
+    # Kedro loads a dataset for each node that reads it, and the summary of a large day is large.
+    activity = trace_hosts(raised.head(MOST_ALERTS), day_summary)
+    return DayAlerts(run_id, source, day, alerts[ALERT_COLUMNS]), activity
 
 
 def group_alerts(
@@ -224,11 +264,6 @@ def count_days(
     known = [Alert.from_row(row) for row in known_alerts.to_dict("records")]
     shares = count_by_kind(known, [Verdict(**row) for row in verdicts.to_dict("records")])
     return counted.assign(**counts, is_scored=scored), shares
-
-
-def trace_entities(alerts: pd.DataFrame, day_summary: Summary) -> Activities:
-    """Collect what the hosts of the day's alerts did: flows by hour, and the conversations behind the alerts."""
-    return trace_hosts(take_raised(alerts).head(MOST_ALERTS), day_summary)
 
 
 def compare_days(
@@ -351,9 +386,16 @@ def _has_past(champion: Champion, day: date) -> bool:
     return champion.train_end <= datetime(day.year, day.month, day.day, tzinfo=UTC)
 
 
-def _judge(model: Model, model_sha256: str, read: Callable[[], pd.DataFrame]) -> tuple[pd.DataFrame, pd.DataFrame]:
+def _judge_part(
+    read: Callable[[], pd.DataFrame],
+    model: Model,
+    model_sha256: str,
+    named: pd.DataFrame,
+    has_past: bool,
+    limits: DetectorLimits,
+) -> tuple[pd.DataFrame, pd.DataFrame]:
     events = read()
-    scores, flagged = judge_slice(events, model)
+    scores, flagged = judge_slice(events, model, named, has_past, limits)
     # One value in all rows: as a category it is neither held nor written once per flow.
     sha256 = pd.Categorical.from_codes(np.zeros(len(events), dtype=np.int8), [model_sha256])
     kept = [name for name in (*COLUMNS, *OPTIONAL_COLUMNS) if name in events.columns]

@@ -8,14 +8,16 @@ from network_anomalies.pipelines.scoring.nodes import (
     count_days,
     draw_day,
     format_alerts,
+    gather_findings,
     group_alerts,
+    name_day_attacks,
     profile_day,
     raise_alerts,
     score_slices,
-    trace_entities,
     write_index,
     write_report,
 )
+from network_anomalies.pipelines.scoring.ocsf import format_findings
 from network_anomalies.runs.inputs import choose_alerts_policy
 
 
@@ -30,18 +32,33 @@ def create_pipeline() -> Pipeline:
                 name="choose_alerts_policy",
             ),
             Node(
+                name_day_attacks,
+                inputs=["day_summary", "champion_model", "transformation_events", "params:detectors"],
+                outputs="named_findings",
+                name="name_day_attacks",
+            ),
+            Node(
                 score_slices,
-                inputs=["silver_slices", "champion_model", "transformation_events"],
+                inputs=[
+                    *("silver_slices", "champion_model", "transformation_events", "named_findings"),
+                    "params:detectors",
+                ],
                 outputs=["scores", "flagged_conversations", "score_reports", "slice_profiles"],
                 name="score_slices",
             ),
             Node(
+                gather_findings,
+                inputs=["flagged_conversations", "named_findings", "day_summary", "params:detectors"],
+                outputs="day_findings",
+                name="gather_findings",
+            ),
+            Node(
                 raise_alerts,
                 inputs=[
-                    *("flagged_conversations", "day_summary", "champion_model", "transformation_events"),
+                    *("day_findings", "day_summary", "champion_model", "transformation_events"),
                     *("verdicts", "alerts_policy", "params:detectors", "params:run_id"),
                 ],
-                outputs="alerts",
+                outputs=["alerts", "entity_activity"],
                 name="raise_alerts",
             ),
             Node(
@@ -57,6 +74,12 @@ def create_pipeline() -> Pipeline:
                 name="format_alerts",
             ),
             Node(
+                format_findings,
+                inputs="alerts",
+                outputs="alert_findings",
+                name="format_findings",
+            ),
+            Node(
                 profile_day,
                 inputs="slice_profiles",
                 outputs=["day_profile", "day_profiles"],
@@ -67,12 +90,6 @@ def create_pipeline() -> Pipeline:
                 inputs=["source_days", "alerts", "known_alerts", "verdicts", "transformation_events"],
                 outputs=["counted_days", "verdict_counts"],
                 name="count_days",
-            ),
-            Node(
-                trace_entities,
-                inputs=["alerts", "day_summary"],
-                outputs="entity_activity",
-                name="trace_entities",
             ),
             Node(
                 compare_days,
@@ -112,7 +129,7 @@ def create_pipeline() -> Pipeline:
                 inputs=[
                     *("score_reports", "transformation_events", "champion_model", "known_alerts", "verdicts"),
                     *("alerts_policy", "params:detectors", "params:run_id"),
-                    *("incidents", "alert_lines", "daily_report"),
+                    *("incidents", "alert_lines", "alert_findings", "daily_report"),
                 ],
                 outputs="scoring_events",
                 name="assemble_scoring",

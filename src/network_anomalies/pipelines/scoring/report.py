@@ -101,6 +101,12 @@ class DayReport:
         return _to_rows(self.alerts[self.alerts["suppressed_by"].notna()])
 
     @property
+    def kinds(self) -> list[tuple[str, int]]:
+        """The kinds of the raised alerts and how many there are of each, the most frequent first."""
+        counts = take_raised(self.alerts)["kind"].value_counts()
+        return [(str(kind), int(count)) for kind, count in counts.head(MOST_ROWS).items()]
+
+    @property
     def fates(self) -> list[tuple[str, int]]:
         """What became of the lines that came in, in words."""
         return [(FATE_WORDS[fate], self.quality["counts"][fate]) for fate in FATE_WORDS if fate in FATES]
