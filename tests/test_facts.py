@@ -34,6 +34,7 @@ def test_a_scan_has_its_limit_first_and_then_how_far_it_is_from_what_the_host_do
     assert probed.value >= 390 and probed.before < 30
     assert probed.as_many == 0 and probed.known >= len(CLIENTS)
     assert probed.normal_to < probed.value
+    assert all(fact.value > max(fact.before, fact.normal_to) for fact in facts[1:])
 
 
 def test_without_a_past_nothing_is_said_of_one(scanned):
