@@ -26,7 +26,7 @@ _TYPES = {
     "flow_id": pa.string(),
 }
 ROW_GROUP_ROWS = 262_144
-VARYING = ("duration", "src_port", "flow_id")
+VARYING = ("bytes", "duration", "src_port", "src_bytes", "dst_bytes", "flow_id")
 """Columns whose values hardly repeat: written without a dictionary they are smaller, and written faster."""
 
 

@@ -156,6 +156,10 @@ def _escape(delimiter: str) -> str:
     return f"\\x{ord(delimiter):02x}"
 
 
+def _to_array(column: pa.ChunkedArray) -> pa.Array:
+    return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()  # which copies a single chunk too
+
+
 def _read_columns(text: bytes, shape: Shape, numbers: Collection[str] = ()) -> tuple[dict[str, pa.Array], np.ndarray]:
     """Return the wanted columns, and which rows (from 0) do not have the header's number of values.
 
@@ -196,5 +200,5 @@ def _read_columns(text: bytes, shape: Shape, numbers: Collection[str] = ()) -> t
             strings_can_be_null=bool(shape.unset),
         ),
     )
-    columns = {name: table[place].combine_chunks() for name, place in places.items()}
+    columns = {name: _to_array(table[place]) for name, place in places.items()}
     return columns, np.array(skipped, dtype=np.int64)

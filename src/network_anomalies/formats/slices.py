@@ -249,16 +249,18 @@ def _unite_columns(known: Sequence[str], found: Sequence[str]) -> tuple[str, ...
 
 
 def _to_frame(events: pa.Table, columns: Sequence[str], imputed: Sequence[str]) -> pd.DataFrame:
+    found = {}
     for name in columns:
-        if name not in events.column_names:
-            kind = pa.string() if name == "flow_id" else pa.float64()
-            events = events.append_column(name, pa.nulls(events.num_rows, kind))
-    for place, column in enumerate(events.column_names):
-        values = events.column(place)
-        if column in TEXT_COLUMNS:
-            values = values.dictionary_encode()
-        elif column in imputed:
-            values = pc.fill_null(values, 0.0)
-        events = events.set_column(place, column, values)
-    frame: pd.DataFrame = events.select(list(columns)).to_pandas(split_blocks=True)
-    return frame
+        empty = pa.string() if name == "flow_id" else pa.float64()
+        values = events[name] if name in events.column_names else pa.nulls(events.num_rows, empty)
+        values = pc.fill_null(values, 0.0) if name in imputed else values
+        found[name] = _to_categorical(values) if name in TEXT_COLUMNS else values.to_pandas()
+    return pd.DataFrame(found, copy=False)
+
+
+def _to_categorical(values: pa.ChunkedArray) -> pd.Categorical:
+    """Return text as categories; Arrow's own way makes a Python object of every address."""
+    coded = values.dictionary_encode().combine_chunks()
+    codes = coded.indices.fill_null(-1).to_numpy()
+    categories = pd.Index(pd.array(coded.dictionary, dtype="str"))
+    return pd.Categorical.from_codes(codes, dtype=pd.CategoricalDtype(categories), validate=False)
