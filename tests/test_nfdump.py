@@ -8,6 +8,7 @@ from flow_logs import LOGS, parse, tell
 
 from network_anomalies.errors import ContractError
 from network_anomalies.formats import LogOptions, nfdump
+from network_anomalies.formats.base import load_header
 from network_anomalies.formats.blocks import parse_log
 from network_anomalies.formats.parsed import merge_parsed
 
@@ -92,3 +93,11 @@ def test_a_block_after_the_summary_has_no_flows_although_its_rows_look_like_some
 def test_a_column_that_the_log_lacks_is_named(header, missing):
     with pytest.raises(ContractError, match=f"without {missing}:"):
         nfdump.read_header(header)
+
+
+def test_a_line_before_the_summary_can_be_read_again_with_the_header_that_it_is_kept_with():
+    parsed = parse("nfdump", HEADER, ROW, b"broken\n", SUMMARY)
+    assert parsed.header.ended
+    (kept,) = parsed.unparsable["header"].to_pylist()
+    again = nfdump.parse_lines(ROW, load_header(nfdump.FORMAT, kept))
+    assert again.events.num_rows == 1

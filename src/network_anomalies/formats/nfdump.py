@@ -104,13 +104,15 @@ def parse_lines(block: bytes, header: NfdumpHeader) -> ParsedLines:
     if header.ended and (header.shape.text or "").encode() not in block:
         return count_no_flows(block, SUMMARY, header)
     ended = _find_summary(header, block)[SUMMARY][-1] if header.ended or b"Summary" in block else False
-    return parse_rows(
+    # A line that cannot be read lies before a summary or after it: it must not be read again as a line of one.
+    parsed = parse_rows(
         block,
         header.shape,
-        replace(header, ended=bool(ended)),
+        replace(header, ended=False),
         partial(_to_events, header),
         find_others=partial(_find_summary, header),
     )
+    return replace(parsed, header=replace(header, ended=bool(ended)))
 
 
 def is_whole(line: bytes, header: NfdumpHeader) -> bool:
