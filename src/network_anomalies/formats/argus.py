@@ -1,8 +1,8 @@
 """Argus flows as ``ra -c ,`` prints them, with commas or tabs (``.binetflow`` files).
 
 Documentation: https://openargus.org/using-argus and the manual of ra(1). Times are local to the sensor without an
-offset, or seconds since 1970 (``ra -u``). Ports of ICMP are its type and code, in hexadecimal. Rows of ``man`` (what
-Argus says of itself), ``arp`` and ``llc`` have no IP addresses, so they are no flows.
+offset, or seconds since 1970 (``ra -u``). Ports of ICMP are its type and code, in hexadecimal. Rows of ``man`` (Argus's
+messages about itself), ``arp`` and ``llc`` have no IP addresses, so they are not flows.
 """
 
 from dataclasses import dataclass
@@ -38,7 +38,7 @@ _MAC = r"^\s*([0-9A-Fa-f]{2}:){5}[0-9A-Fa-f]{2}\s*$"
 
 @dataclass(frozen=True)
 class ArgusHeader:
-    """How the rows are written, and the time zone of their times."""
+    """The form of the rows, and the time zone of their times."""
 
     shape: Shape
     timezone: str

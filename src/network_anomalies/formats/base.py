@@ -1,4 +1,4 @@
-"""What a flow log format is, and what it gives."""
+"""The type of a flow log format, and what its functions take and return."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
@@ -30,7 +30,7 @@ UNPARSABLE = pa.schema([("line", pa.int64()), ("text", pa.string()), ("reason", 
 
 @dataclass(frozen=True)
 class LogOptions:
-    """What a log does not say about itself.
+    """Facts that a log does not contain.
 
     Attributes:
         timezone: IANA name of the time zone of local times; times with an offset do not need it.
@@ -41,7 +41,7 @@ class LogOptions:
     mapping: ColumnMapping | None = None
 
     def __post_init__(self) -> None:
-        """Refuse a time zone that nobody knows."""
+        """Refuse an unknown time zone."""
         try:
             ZoneInfo(self.timezone)
         except (KeyError, ValueError, OSError) as error:
@@ -60,9 +60,9 @@ class Rows:
     Attributes:
         block: the block that they are in.
         columns: the values of each column that was asked for, equally long.
-        numbers: which line of the block each row is, from 0.
-        not_a_flow: lines that are no row, counted by reason.
-        faults: by reason the lines (from 0) that should be a row and are not.
+        numbers: the line of the block, from 0, of each row.
+        not_a_flow: the number of lines that are not rows, by reason.
+        faults: the lines (from 0) that should be rows and cannot be read, by reason.
     """
 
     block: bytes
@@ -74,16 +74,16 @@ class Rows:
 
 @dataclass(frozen=True)
 class ParsedLines:
-    """Lines of a log, told apart: their number is that of events, ``not_a_flow`` and ``unparsable`` together.
+    """The lines of a block: each is an event, not a flow, or unparsable.
 
     Attributes:
         events: those of ``EVENT_COLUMNS`` that the log gives; ``timestamp`` (microseconds, UTC) is never null, other
             values are null where they are missing; numbers float64, the others text.
-        not_a_flow: lines that hold no flow, counted by reason.
-        unparsable: lines that should hold one and cannot be read, or not be placed in time, as ``UNPARSABLE``: the
-            number of the line (from 1), the line as it stands (bytes that are no UTF-8 escaped), the reason, and the
-            header that it was parsed with, as ``dump_header`` writes it.
-        header: what the next block of the same file is parsed with.
+        not_a_flow: the number of lines without a flow, by reason.
+        unparsable: lines that cannot be read or have no time, with the columns of ``UNPARSABLE``: the number of the
+            line (from 1), its text (bytes that are not UTF-8 are escaped), the reason, and the header that it was
+            parsed with, as ``dump_header`` writes it.
+        header: the header for the next block of the same file.
     """
 
     events: pa.Table
@@ -93,7 +93,7 @@ class ParsedLines:
 
     @property
     def lines(self) -> int:
-        """How many lines they are."""
+        """The number of lines."""
         return int(self.events.num_rows + self.not_a_flow.total() + self.unparsable.num_rows)
 
 
@@ -104,11 +104,11 @@ class LogFormat:
     Attributes:
         columns: those of ``EVENT_COLUMNS`` that a log of this format can give.
         matches: whether a file with this first block looks like such a log.
-        read_header: the first block of a file and the options to what its lines are parsed with; raises
-            ``ContractError`` if it is no such log.
-        parse_lines: whole lines and the header to ``ParsedLines``.
-        is_whole: whether a last line without a line end, and the header, still gives a whole event.
-        header: the type of the header: what ``load_header`` makes again.
+        read_header: returns the header for parsing lines, from the first block of a file and the options; raises
+            ``ContractError`` if the file is in another format.
+        parse_lines: returns ``ParsedLines``, from whole lines and the header.
+        is_whole: whether the last line of a file is whole, though it has no line end.
+        header: the type of the header, for ``load_header``.
     """
 
     columns: tuple[str, ...]
@@ -138,12 +138,12 @@ def load_header(log_format: LogFormat, text: str) -> Any:
 
 @dataclass(frozen=True)
 class TableFormat:
-    """A format whose files are tables that are read at random, not line by line.
+    """A format whose files are tables, not lines of text.
 
     Attributes:
         columns: those of ``EVENT_COLUMNS`` that a file of this format can give.
         matches: whether a file with these first bytes looks like one.
-        parse_table: a file, the options and a number of rows to ``ParsedLines`` of at most so many rows.
+        parse_table: yields ``ParsedLines``, from a file, the options and the largest number of rows at a time.
     """
 
     columns: tuple[str, ...]

@@ -1,4 +1,4 @@
-"""A log as blocks of lines, within bounded memory whatever it holds."""
+"""Reads a log as blocks of lines. Memory is bounded, whatever the log holds."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ _KEPT_OF_LONG_LINES = 1024
 
 
 class Readable(Protocol):
-    """What a log is read from."""
+    """A file that a log is read from."""
 
     def read(self, size: int, /) -> bytes:
         """Return up to ``size`` bytes; none at the end."""
@@ -70,7 +70,7 @@ def parse_log(file: Readable, log_format: LogFormat, options: LogOptions, block_
     """Yield a log block by block; lines are numbered from the start of the file.
 
     Raises:
-        ContractError: the file is empty, or no such log.
+        ContractError: the file is empty, or in another format.
     """
     header, lines, started = None, 0, False
     for block in iterate_blocks(file, block_bytes):

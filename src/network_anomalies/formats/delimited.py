@@ -25,7 +25,7 @@ BAD_QUOTES = "its quotes do not match"
 
 @dataclass(frozen=True)
 class Shape:
-    """How the lines of a table are written.
+    """The form of the lines of a table.
 
     Attributes:
         names: the columns, in the order of the file.
@@ -33,8 +33,8 @@ class Shape:
         delimiter: what separates values.
         unset: the texts that stand for a missing value.
         quoted: whether values may stand in double quotes.
-        text: the header line as it stands, if the file has one; files put together hold it again.
-        numbers: columns that hold numbers, or an unset text, in any usual log; a block where they do is read faster.
+        text: the header line, if the file has one. Files that were joined repeat it.
+        numbers: columns that usually hold numbers or an unset text. A block in which they do is read faster.
     """
 
     names: tuple[str, ...]
@@ -76,13 +76,13 @@ def parse_rows(
 ) -> ParsedLines:
     """Parse whole lines of a table.
 
-    Most blocks hold rows and nothing else. So a block is read as if it did; if a line then has another number of
-    values, or no time, it is read again with care.
+    Most blocks hold rows only, so a block is first read as if it did. If a line then has another number of values, or
+    no time, the block is read again, line by line where needed.
 
     Args:
         block: whole lines.
         shape: how they are written.
-        header: what the next block is parsed with.
+        header: the header for the next block.
         to_events: the wanted columns (text, or float64 for ``numbers``; null where they are unset) to event columns.
         find_no_flows: the same columns to the rows, by reason, that are no flow.
         find_others: the block's text to the lines, by reason, that are no row; it must find none in a block whose rows
@@ -146,7 +146,7 @@ def _count_first(reasons: Mapping[str, np.ndarray]) -> Counter[str]:
 
 
 def _have_matching_quotes(text: bytes, shape: Shape) -> np.ndarray:
-    """Tell which lines have no quote too few: Arrow would take in the lines that follow."""
+    """Tell which lines have matching quotes; of others, Arrow would read the lines that follow as one value."""
     value = rf'("([^"\n]|"")*"|[^"\n{_escape(shape.delimiter)}][^\n{_escape(shape.delimiter)}]*|)'
     pattern = rf"^{value}({_escape(shape.delimiter)}{value})*\n?$"
     return np.asarray(pc.match_substring_regex(to_lines(text), pattern), dtype=bool)

@@ -1,4 +1,4 @@
-"""Lines of a block of bytes: counted, left out, and written down as they stand."""
+"""Counts, selects and quotes the lines of a block of bytes."""
 
 import numpy as np
 import pyarrow as pa
@@ -13,7 +13,7 @@ def count_lines(block: bytes) -> int:
 
 
 def find_lines(block: bytes) -> np.ndarray:
-    """Return where the lines of a block begin, and last where the block ends."""
+    """Return the offsets at which the lines of a block begin, and the end of the block."""
     ends = np.flatnonzero(np.frombuffer(block, np.uint8) == _NEWLINE) + 1
     closed = len(ends) > 0 and ends[-1] == len(block)
     return np.concatenate([[0], ends, [] if closed else [len(block)]]).astype(np.int32)
@@ -34,7 +34,7 @@ def keep_lines(block: bytes, kept: np.ndarray) -> bytes:
 
 
 def quote_lines(block: bytes, numbers: np.ndarray) -> pa.Array:
-    """Return lines of a block (numbers from 0) as they stand, without the line end; bytes that are no UTF-8 escaped."""
+    """Return lines of a block (numbers from 0) without their line ends; bytes that are not UTF-8 are escaped."""
     if not len(numbers):
         return pa.array([], pa.string())
     lines = to_lines(block if block.isascii() else block.decode("utf-8", "backslashreplace").encode())
@@ -42,7 +42,7 @@ def quote_lines(block: bytes, numbers: np.ndarray) -> pa.Array:
 
 
 def to_utf8(block: bytes) -> bytes:
-    """Return UTF-8 with as many lines, ended by a newline alone; Arrow would end one at a lone carriage return too."""
+    """Return UTF-8 with the same lines, each ended by a newline; Arrow would also end one at a carriage return."""
     if b"\r" in block:
         block = block.replace(b"\r\n", b"\n").replace(b"\r", b" ")
     return block if block.isascii() else block.decode("utf-8", "replace").encode()

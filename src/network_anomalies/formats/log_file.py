@@ -20,7 +20,7 @@ BLOCK_BYTES = 4_194_304
 
 @dataclass(frozen=True)
 class LogFile:
-    """A log file, and the format that it is in."""
+    """A log file and its format."""
 
     open_file: OpenFile
     format: str
@@ -35,7 +35,7 @@ class Reading:
         logical_date: the UTC day whose events are kept.
         columns: the optional columns that are kept.
         imputed: the columns whose missing values are set to 0.
-        options: what the logs do not say about themselves.
+        options: facts that the logs do not contain.
         block_bytes: how much of a file is in memory at the same time.
     """
 
@@ -47,12 +47,12 @@ class Reading:
 
 
 def describe_reading(logs: LogsParameters, logical_date: date) -> Reading:
-    """Return how the parameters want files to be read."""
+    """Return the way in which the parameters say that files are read."""
     return Reading(logical_date, logs.columns, list_imputed(logs), describe_options(logs), logs.block_bytes)
 
 
 def describe_options(logs: LogsParameters) -> LogOptions:
-    """Return what the parameters say of files that the files do not say themselves."""
+    """Return the facts of the parameters that the logs do not contain."""
     return LogOptions(logs.timezone, ColumnMapping(**logs.mapping.model_dump()) if logs.mapping else None)
 
 
@@ -65,12 +65,12 @@ class ParsedFile:
     """The lines of a log file, block by block.
 
     Attributes:
-        facts: what the file is as it is stored, once it was read to its end.
+        facts: size and sha256 of the stored file, after it was read to its end.
         truncated: whether the file ends in the middle of a line, or is packed and cut off.
     """
 
     def __init__(self, file: LogFile, options: LogOptions, block_bytes: int = BLOCK_BYTES) -> None:
-        """Read nothing yet."""
+        """Create the iterable; nothing is read yet."""
         self._file, self._options, self._block_bytes = file, options, block_bytes
         self.facts = StoredFacts(0, "")
         self.truncated = False

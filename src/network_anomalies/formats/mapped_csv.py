@@ -35,14 +35,14 @@ _SECONDS = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9}
 
 @dataclass(frozen=True)
 class MappedHeader:
-    """How the rows are written, and what they mean."""
+    """The form of the rows, and the options with the mapping."""
 
     shape: Shape
     options: LogOptions
 
 
 def matches(block: bytes) -> bool:
-    """Say no: any text could be such a file, so a person names this format."""
+    """Return False: any text may be such a file, so ``logs.format`` must name this format."""
     return False
 
 

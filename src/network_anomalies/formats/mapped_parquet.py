@@ -25,7 +25,7 @@ def matches(block: bytes) -> bool:
 def parse_table(file: BinaryIO, options: LogOptions, batch_rows: int) -> Iterator[ParsedLines]:
     """Yield a file's rows, at most ``batch_rows`` at once; see ``map_columns`` for the events.
 
-    Rows are numbered as lines are, and one without a time is written down as JSON of the columns of the mapping.
+    Rows are numbered like lines. The text of a row without a time is JSON of the columns of the mapping.
 
     Raises:
         ContractError: there is no mapping, this is no Parquet file, it is damaged, or it lacks a column of the mapping.
@@ -70,7 +70,7 @@ def _to_plain(column: pa.Array) -> pa.Array:
     if pa.types.is_timestamp(kind) or pa.types.is_integer(kind) or pa.types.is_floating(kind):
         return column.cast(kind)
     text = column.cast(pa.string())
-    text.validate(full=True)  # Parquet does not hold its text to be UTF-8
+    text.validate(full=True)  # Parquet does not check that its text is UTF-8
     return text
 
 

@@ -1,4 +1,4 @@
-"""Which columns of a plain CSV or Parquet file make an event."""
+"""The columns of a plain CSV or Parquet file that make an event."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ MAPPABLE = (*COLUMNS, *OPTIONAL_COLUMNS)
 
 @dataclass(frozen=True)
 class ColumnMapping:
-    """Which column of the file gives which column of an event.
+    """The column of the file for each column of an event.
 
     Attributes:
         columns: event column to the file's column. The six of an event are needed; ``src_bytes`` and ``dst_bytes``
@@ -29,7 +29,7 @@ class ColumnMapping:
     delimiter: str = ","
 
     def __post_init__(self) -> None:
-        """Refuse a mapping that cannot give an event."""
+        """Refuse a mapping that gives no whole event."""
         if unknown := [name for name in self.columns if name not in MAPPABLE]:
             raise ContractError(f"logs.mapping has column {', '.join(unknown)}: an event has {', '.join(MAPPABLE)}")
         given = set(self.columns) | ({"bytes"} if {"src_bytes", "dst_bytes"} <= set(self.columns) else set())

@@ -57,7 +57,7 @@ _NEEDED = ("start", "src_ip", "dst_ip", "protocol", "src_bytes")
 
 @dataclass(frozen=True)
 class NfdumpHeader:
-    """How the rows are written, what times mean, and whether the data has ended."""
+    """The form of the rows, the meaning of their columns, the time zone, and whether the data has ended."""
 
     shape: Shape
     names: tuple[tuple[str, str], ...]

@@ -1,4 +1,4 @@
-"""Rows of a block told apart: events, lines that hold no flow, lines that cannot be read."""
+"""Sorts the rows of a block: events, lines without a flow, lines that cannot be read."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -21,14 +21,14 @@ def to_parsed_lines(
     no_flows: Mapping[str, np.ndarray] | None = None,
     unreadable: Mapping[str, np.ndarray] | None = None,
 ) -> ParsedLines:
-    """Tell rows apart.
+    """Sort rows.
 
     Args:
         rows: the rows of a block.
-        events: the event columns that were made of them, as long as the rows.
-        header: what the next block is parsed with.
-        no_flows: by reason which rows are no flow; the first reason counts.
-        unreadable: by reason which of the other rows cannot be read, beside those without a time.
+        events: the event columns, a value for each row.
+        header: the header for the next block.
+        no_flows: the rows that are not flows, by reason. The first reason counts.
+        unreadable: the other rows that cannot be read, by reason. Rows without a time are found here.
     """
     not_a_flow, kept = Counter(rows.not_a_flow), np.ones(len(rows.numbers), dtype=bool)
     for reason, mask in (no_flows or {}).items():
@@ -58,13 +58,13 @@ def to_unparsable(block: bytes, faults: Mapping[str, np.ndarray], header: Any) -
 
 
 def refuse_lines(block: bytes, reason: str, header: Any) -> ParsedLines:
-    """Return a block none of whose lines can be read."""
+    """Return the lines of a block of which none can be read."""
     lines = np.arange(count_lines(block))
     return ParsedLines(NO_EVENTS, Counter(), to_unparsable(block, {reason: lines}, header), header)
 
 
 def count_no_flows(block: bytes, reason: str, header: Any) -> ParsedLines:
-    """Return a block none of whose lines holds a flow."""
+    """Return the lines of a block of which none holds a flow."""
     return ParsedLines(NO_EVENTS, Counter({reason: count_lines(block)}), UNPARSABLE.empty_table(), header)
 
 
@@ -81,7 +81,7 @@ def merge_parsed(parts: Sequence[ParsedLines]) -> ParsedLines:
 
 
 def shift_lines(parsed: ParsedLines, lines: int) -> ParsedLines:
-    """Return lines that are numbered from ``lines`` later on."""
+    """Return the lines with ``lines`` added to their numbers."""
     if not lines or not parsed.unparsable.num_rows:
         return parsed
     numbers = pa.array(parsed.unparsable["line"].to_numpy() + lines)

@@ -1,7 +1,7 @@
-"""From log files to time slices: one pass parses them and keeps the day's events on disk, a second makes the slices.
+"""Makes time slices of log files. A first pass parses the files and keeps the day's events, a second makes slices.
 
-Slices do not overlap in time, whatever the files do, so an exact duplicate meets its twin inside one slice and equal
-events give equal parts however the files were cut.
+Slices do not overlap in time, even if the files do. So exact duplicates are in the same slice, and equal events give
+equal parts, however the events are spread over files.
 """
 
 from collections import Counter
@@ -33,7 +33,7 @@ UNPARSABLE_PART_BYTES = 67_108_864
 
 @dataclass(frozen=True)
 class Fragment:
-    """Events of one file and one hour: where they are kept, and which instants (microseconds since 1970) they span."""
+    """Events of one file and one hour: their place in the spool, and their first and last time (us since 1970)."""
 
     path: str
     place: SpooledBlock
@@ -43,7 +43,7 @@ class Fragment:
 
 @dataclass(frozen=True)
 class UnparsableLines:
-    """Lines of one file that cannot be read: where they are kept, and how many they are."""
+    """Lines of one file that cannot be read: their place in the spool, their number, and their size."""
 
     path: str
     place: SpooledBlock
@@ -53,16 +53,16 @@ class UnparsableLines:
 
 @dataclass
 class LogIndex:
-    """What a day's log files hold.
+    """The content of a day's log files.
 
     Attributes:
         spool: the day's events and the unparsable lines.
-        fragments: where the events of the day are.
-        unparsable: where the unparsable lines are.
+        fragments: the places of the day's events.
+        unparsable: the places of the unparsable lines.
         columns: those of the contract that the events have.
         seconds: flows in each of the day's 86,400 seconds.
-        files: what each file is.
-        imputed: values that are missing and to be set to 0, by column.
+        files: the record of each file.
+        imputed: the number of missing values that are set to 0, by column.
         other_days: flows of other days, by day.
     """
 

@@ -1,4 +1,4 @@
-"""Events of a first pass over logs, kept on disk for a second."""
+"""Keeps events of a first pass over logs on disk, for a second pass."""
 
 from dataclasses import dataclass
 from tempfile import TemporaryFile
@@ -9,20 +9,20 @@ import pyarrow as pa
 
 @dataclass(frozen=True)
 class SpooledBlock:
-    """Where a block's events lie in a spool."""
+    """The place of a block in a spool."""
 
     offset: int
     length: int
 
 
 class EventSpool:
-    """A temporary file of events, which is gone when nobody holds it any more.
+    """A temporary file of events. It is deleted when the spool is no longer used.
 
-    Logs are read twice: to know how many flows lie in which second, and to make parts that do not overlap in time. A
-    compressed log cannot be read from its middle, a log in a store would be fetched twice, and a log that grows
-    would be another one the second time. So the first pass leaves the events of the day here, block by block, and the
-    second reads those blocks that it needs. Memory stays that of a block; the disk holds the day's flows, about 130
-    bytes each. Parsing, which takes longest, is done once.
+    Logs are needed twice: first to count the flows of each second, then to make parts that do not overlap in time. A
+    packed log cannot be read from its middle, a log in a store would be fetched twice, and a log that grows would be
+    different the second time. So each file is parsed once. The first pass puts the events of the day here, block by
+    block; the second reads the blocks that it needs. The disk takes about 130 bytes for each flow. Keeping the first
+    million flows in memory was tried; it took as much processor time.
     """
 
     def __init__(self, folder: str | None = None) -> None:

@@ -34,7 +34,7 @@ class DigestedFile:
     def __init__(self, file: BinaryIO) -> None:
         """Start at the file's beginning."""
         self._file, self._digest, self._size, self._ahead = file, hashlib.sha256(), 0, b""
-        self.closed = False  # Arrow asks
+        self.closed = False  # Arrow reads it
 
     def read(self, size: int, /) -> bytes:
         """Return up to ``size`` bytes; none at the end."""
@@ -42,7 +42,7 @@ class DigestedFile:
         return data + self._take(size - len(data)) if len(data) < size else data
 
     def close(self) -> None:
-        """Do nothing: who opened the file closes it. Arrow calls this when it lets go of a stream."""
+        """Do nothing. Arrow calls this when it is done with a stream, but the caller closes the file."""
 
     def peek(self, size: int) -> bytes:
         """Return the next bytes, and leave them to be read."""
@@ -52,7 +52,7 @@ class DigestedFile:
 
     @property
     def facts(self) -> StoredFacts:
-        """What the file is, once it was read to its end."""
+        """Size and sha256 of the file, after it was read to its end."""
         return StoredFacts(self._size, self._digest.hexdigest())
 
     def _take(self, size: int) -> bytes:
@@ -124,7 +124,7 @@ class LogStream:
 
 
 def read_beginning(open_file: OpenFile, size: int = _CHUNK_BYTES) -> bytes:
-    """Return the first bytes of a log, decompressed: what its format is known by."""
+    """Return the first bytes of a log, decompressed; they tell its format."""
     data = bytearray()
     with open_file() as file:
         stream = LogStream(open_file, DigestedFile(file))
@@ -137,11 +137,11 @@ def read_beginning(open_file: OpenFile, size: int = _CHUNK_BYTES) -> bytes:
 def open_log(open_file: OpenFile) -> Iterator[LogStream]:
     """Open a log, compressed or not.
 
-    A gzip file may have several members, a zstd file several frames. Of a file that is cut off, what comes before the
-    cut is given.
+    A gzip file may have several members, a zstd file several frames. A file that is cut off gives what is before the
+    cut.
     """
     with open_file() as file:
         stored = DigestedFile(file)
         yield LogStream(open_file, stored)
-        while stored.read(_CHUNK_BYTES):  # what follows the log counts for the file's size and digest
+        while stored.read(_CHUNK_BYTES):  # size and digest are those of the whole file
             pass

@@ -1,4 +1,4 @@
-"""Values as logs write them, made what an event holds: numbers, text, protocols and UTC instants.
+"""Converts the values of logs to those of events: numbers, text, protocols and UTC times.
 
 All functions take and give Arrow arrays. What cannot be read becomes null.
 """
@@ -35,7 +35,7 @@ def to_numbers(column: pa.Array) -> pa.Array:
 
 
 def to_ports(column: pa.Array) -> pa.Array:
-    """Return ports; those that are no whole number (ICMP types and codes, 3.13) are null, hexadecimal ones are read."""
+    """Return ports. Hexadecimal ones are read; values that are not whole (ICMP type and code, 3.13) are null."""
     try:
         numbers = column.cast(pa.float64(), safe=pa.types.is_string(column.type))
     except pa.ArrowInvalid:
@@ -45,7 +45,7 @@ def to_ports(column: pa.Array) -> pa.Array:
 
 
 def to_protocols(column: pa.Array) -> pa.Array:
-    """Return upper-case IANA keywords; numbers become their keyword, and names that sensors give their own too."""
+    """Return upper-case IANA keywords, from keywords, numbers, or the names that some sensors use."""
     return _map_distinct(column, _name_protocol, pa.string())
 
 
@@ -120,8 +120,8 @@ def read_times(column: pa.Array, timezone: str) -> pa.Array:
 def localise(local: pa.Array, timezone: str) -> pa.Array:
     """Return UTC instants of local times.
 
-    Where clocks are put back an hour comes twice: the first of the two is meant. A time that clocks put forward leave
-    out never was: it is null.
+    When clocks are put back, an hour occurs twice; the first is taken. When clocks are put forward, an hour is left
+    out; times in it are null.
     """
     if timezone == "UTC":
         return local.cast(INSTANT)
@@ -152,7 +152,7 @@ def _within_years(times: pa.Array) -> pa.Array:
 
 
 def _keep_plain_numbers(column: pa.Array) -> pa.Array:
-    """Return text, null where it is no number in digits; a look at the bytes spares most columns the pattern."""
+    """Return text, null where it is not a number in digits. Most columns hold digits only, which is quick to see."""
     offset, values = column.offset, column.buffers()
     edges = np.frombuffer(values[1], np.int32)[offset : offset + len(column) + 1] if len(column) else np.zeros(1, int)
     data = memoryview(values[2])[edges[0] : edges[-1]].tobytes() if values[2] else b""

@@ -32,7 +32,7 @@ _COMMENTS = re.compile(rb"(?m)(?:^#.*\n?)+")
 
 @dataclass(frozen=True)
 class ZeekHeader:
-    """What the ``#`` lines say.
+    """The content of the ``#`` lines.
 
     Attributes:
         fields: the names of the columns.
@@ -51,7 +51,7 @@ class ZeekHeader:
 
     @property
     def shape(self) -> Shape:
-        """How the rows are written."""
+        """The form of the rows."""
         wanted = choose_columns(self.fields, (*_NEEDED, *OPTIONAL, *self.sizes))
         return Shape(self.fields, wanted, "\t", unset=(self.unset,), numbers=(*NUMBERS, *self.sizes))
 
