@@ -15,6 +15,7 @@ from network_anomalies.detection import (
     conclude,
     fit,
     judge_slice,
+    name_attacks,
     remember,
     summarise,
 )
@@ -80,8 +81,10 @@ def find_alerts(day: pd.DataFrame, past: pd.DataFrame, has_past: bool = True) ->
     model = fit([lambda: known], remember(summarise(known)))
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        _, flagged = judge_slice(day, model)
-        alerts = choose_alerts([conclude([flagged], summarise(day), model, has_past)])
+        summary = summarise(day)
+        named = name_attacks(summary, model, has_past)
+        _, flagged = judge_slice(day, model, named, has_past)
+        alerts = choose_alerts([conclude([flagged], named, summary)])
     assert dict(alerts.dtypes.astype("str")) == {
         name: "datetime64[us, UTC]" if name in ("first_seen", "last_seen") else dtype
         for name, dtype in FINDING_COLUMNS.items()

@@ -46,6 +46,7 @@ LOGS = {
     **{"missing": {"duration": "zero", "bytes": "reject"}, "skip_foreign": False, "part_events": 1},
     "block_bytes": 2**20,
 }
+HUNTING = {"layer": "raw", "start": None, "end": None, "memory_mb": 64, "temp_mb": 0, "shown_rows": 1}
 GOOD = {
     "logical_date": "2024-04-19",
     "source": "synthetic",
@@ -61,6 +62,8 @@ GOOD = {
     "alerts": {"budget": 50, "incident_days": 7, "dismissed_days": 30, "allowlist": []},
     "detectors": DEFAULT_LIMITS.model_dump(mode="json"),
     "replay": {"rule": None},
+    "delivery": {"format": "ocsf", "attempts": 1, "timeout_seconds": 60},
+    "hunting": HUNTING,
     "extra": {},
     "retention": {"local_days": 0, "quarantine_days": 90, "orphan_days": 1, "max_share": 0.1, "always_files": 10},
 }

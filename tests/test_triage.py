@@ -14,7 +14,7 @@ from sqlalchemy.exc import IntegrityError
 
 from network_anomalies.errors import ProjectError
 from network_anomalies.records.alerts import SourceIncidents, find_incidents, name_incident
-from network_anomalies.records.verdicts import name_alert
+from network_anomalies.records.verdicts import Latest, name_alert
 from network_anomalies.registry.alert_rows import read_alerts
 from network_anomalies.registry.alert_triage import Decision, choose_days, find_by_id, read_triage, record_decision
 from network_anomalies.registry.engine import open_registry
@@ -80,7 +80,7 @@ def make_row(key, day, kind, entity, peer):
 def group(engine, source="lab"):
     with engine.connect() as connection:
         known = find_alerts(connection, source)
-    replace_incidents(engine, SourceIncidents(source, find_incidents(known, {}, 7), 7))
+    replace_incidents(engine, SourceIncidents(source, find_incidents(known, Latest(), 7), 7))
 
 
 def count(engine, table):

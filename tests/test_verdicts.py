@@ -18,6 +18,7 @@ from network_anomalies.records.alerts import (
     to_plain,
 )
 from network_anomalies.records.verdicts import (
+    Latest,
     Subject,
     Verdict,
     find_dismissal,
@@ -87,7 +88,7 @@ def test_alerts_of_an_entity_or_with_a_common_peer_belong_together_for_some_days
 
 def test_an_incident_goes_on_as_long_as_its_days_are_near():
     alerts = [make_alert(day) for day in (0, 6, 12, 18)]
-    (incident,) = find_incidents(alerts, {}, DAYS)
+    (incident,) = find_incidents(alerts, Latest(), DAYS)
     assert (incident.first_day, incident.last_day, incident.alerts) == (FIRST, FIRST + timedelta(days=18), 4)
     assert incident.incident_id == name_incident(alerts[0].alert_id)
 
@@ -97,7 +98,7 @@ def test_an_incident_says_who_what_and_how_bad():
         make_alert(0, "10.0.0.1", peer="10.0.0.9"),
         make_alert(1, "10.0.0.2", "ddos", "10.0.0.9", score=95.0, severity="critical"),
     ]
-    (incident,) = find_incidents(alerts, {}, DAYS)
+    (incident,) = find_incidents(alerts, Latest(), DAYS)
     assert (incident.severity, incident.score, incident.entities) == ("critical", 95.0, ("10.0.0.2", "10.0.0.1"))
     said = "10.0.0.2, 10.0.0.1: 2 alerts (ddos, beaconing) from 2024-04-01 to 2024-04-02; the strongest: "
     assert incident.sentence == f"{said}10.0.0.2 does ddos"
@@ -172,8 +173,8 @@ def test_incidents_do_not_depend_on_the_order_and_each_alert_is_in_one(plans, de
 def test_a_new_day_extends_and_opens_and_never_takes_an_alert_away(plans):
     alerts = [make_alert(day, f"10.0.0.{host}", peer=peer) for day, host, peer in plans]
     last = max(alert.logical_date for alert in alerts)
-    before = find_incidents([alert for alert in alerts if alert.logical_date < last], {}, DAYS)
-    after = find_incidents(alerts, {}, DAYS)
+    before = find_incidents([alert for alert in alerts if alert.logical_date < last], Latest(), DAYS)
+    after = find_incidents(alerts, Latest(), DAYS)
     for incident in before:
         (grown,) = [other for other in after if set(incident.alert_ids) & set(other.alert_ids)]
         assert set(incident.alert_ids) <= set(grown.alert_ids)
@@ -216,7 +217,16 @@ def test_the_highest_number_counts_whatever_the_clock_says():
     alert = make_alert()
     later = decide(alert, "confirmed", 2, decided_at=datetime(2020, 1, 1, tzinfo=UTC))
     for verdicts in ([later, decide(alert, "dismissed")], [decide(alert, "dismissed"), later]):
-        assert list_latest(verdicts)[alert.alert_id].verdict == "confirmed"
+        assert list_latest(verdicts).said[alert.alert_id].verdict == "confirmed"
+
+
+def test_closing_takes_back_nothing_that_was_said():
+    dismissed, other = make_alert(), make_alert(3)
+    latest = list_latest([decide(dismissed, "dismissed"), decide(dismissed, "closed", 2)])
+    assert [judge_alert(alert, latest).state for alert in (dismissed, other)] == ["closed", "suppressed"]
+    confirmed = list_latest([decide(dismissed, "confirmed"), decide(dismissed, "closed", 2)])
+    assert judge_habit(confirmed, other.subject, days=30) == "confirmed"
+    assert group([dismissed], decide(dismissed, "closed"), decide(dismissed, "confirmed", 2)) == [([0], "confirmed")]
 
 
 def test_an_exception_comes_before_a_verdict():
@@ -241,7 +251,7 @@ def test_dismissals_decide_the_alerts_of_a_day_only_where_the_budget_is_spent():
     subjects = [alert.subject for alert in alerts]
     assert list_dismissed(latest, subjects, budget=4) == []
     assert list_dismissed(latest, subjects, budget=3) == [alerts[1].alert_id]
-    assert list_dismissed({}, subjects, budget=1) == []
+    assert list_dismissed(Latest(), subjects, budget=1) == []
 
 
 @pytest.mark.parametrize(

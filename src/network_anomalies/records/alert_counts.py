@@ -60,7 +60,7 @@ def count_by_day(known_alerts: pd.DataFrame, latest: Latest) -> pd.DataFrame:
 
 def _find_dismissed(alerts: pd.DataFrame, latest: Latest) -> np.ndarray:
     """Tell of each alert whether a verdict dismisses it; few alerts are of a kind and host that has one."""
-    habits = {(verdict.kind, verdict.entity) for verdict in latest.values() if verdict.verdict == "dismissed"}
+    habits = {(verdict.kind, verdict.entity) for verdict in latest.said.values() if verdict.verdict == "dismissed"}
     pairs = zip(alerts["kind"], alerts["entity"], strict=True)
     dismissed = np.fromiter((pair in habits for pair in pairs), dtype=bool, count=len(alerts))
     for place in np.flatnonzero(dismissed):

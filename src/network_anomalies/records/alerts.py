@@ -219,11 +219,12 @@ def takes_part(alert: Alert, latest: Latest) -> bool:
 
 def judge_alert(alert: Alert, latest: Latest) -> JudgedAlert:
     """Return an alert, as the table has it, with what people say about it now."""
-    own = latest.get(alert.alert_id)
+    own = latest.find(alert.alert_id)
     cause = find_dismissal(latest, alert.subject) if alert.suppressed_by is None else None
     shown = replace(alert, suppressed_by=cause.name) if cause else alert
-    state: AlertState = own.verdict if own else "suppressed" if shown.suppressed_by else "open"
-    return JudgedAlert(shown, state, own)
+    if not takes_part(alert, latest):
+        return JudgedAlert(shown, "suppressed", own)
+    return JudgedAlert(shown, own.verdict if own else "open", own)
 
 
 def count_by_kind(alerts: Iterable[Alert], verdicts: Sequence[Verdict]) -> list[KindShares]:
@@ -234,19 +235,12 @@ def count_by_kind(alerts: Iterable[Alert], verdicts: Sequence[Verdict]) -> list[
         verdicts: every verdict about alerts of the source, also of other days.
     """
     latest = list_latest(verdicts)
-    decided = list_latest(verdict for verdict in verdicts if verdict.verdict != "closed").values()
-    said = Counter((verdict.kind, verdict.verdict) for verdict in decided)
+    said = Counter((verdict.kind, verdict.verdict) for verdict in latest.said.values())
     states = Counter((alert.kind, judge_alert(alert, latest).state == "suppressed") for alert in alerts)
     return [
         KindShares(kind, states[kind, False], states[kind, True], said[kind, "confirmed"], said[kind, "dismissed"])
         for kind in sorted({kind for kind, _ in states})
     ]
-
-
-def is_settled(alert_id: str, latest: Latest) -> bool:
-    """Tell whether an alert was dismissed or closed."""
-    verdict = latest.get(alert_id)
-    return verdict is not None and verdict.verdict in ("dismissed", "closed")
 
 
 def to_plain(incident: Incident) -> dict[str, object]:
@@ -282,8 +276,9 @@ def _link(members: Sequence[Alert], latest: Latest, most_days: int, name: str) -
 def _find_reach(alert: Alert, latest: Latest, most_days: int) -> date:
     """Return the last day whose alerts may join this one."""
     reach = alert.logical_date + timedelta(days=most_days)
-    if is_settled(alert.alert_id, latest):
-        reach = min(reach, latest[alert.alert_id].last_scored)
+    verdict = latest.find(alert.alert_id)
+    if verdict and latest.is_settled(alert.alert_id):
+        reach = min(reach, verdict.last_scored)
     return max(reach, alert.logical_date)
 
 
@@ -333,14 +328,14 @@ def _describe(alerts: Sequence[Alert], latest: Latest) -> Incident:
 
 
 def _find_state(alerts: Sequence[Alert], latest: Latest) -> IncidentState:
-    if all(is_settled(alert.alert_id, latest) for alert in alerts):
+    if all(latest.is_settled(alert.alert_id) for alert in alerts):
         return "closed"
     return "confirmed" if any(_is(alert, latest, "confirmed") for alert in alerts) else "open"
 
 
 def _is(alert: Alert, latest: Latest, verdict: str) -> bool:
-    found = latest.get(alert.alert_id)
-    return found is not None and found.verdict == verdict
+    said = latest.said.get(alert.alert_id)
+    return said is not None and said.verdict == verdict
 
 
 def _say(entities: Sequence[str], kinds: Sequence[str], days: tuple[date, date], alerts: int, strongest: str) -> str:

@@ -77,7 +77,7 @@ class SourceRecords:
     stages: Mapping[tuple[str, date], StageRecord]
     runs: Mapping[date, Sequence[RunRecord]]
     champions: Sequence[Decision]
-    verdicts: Latest = field(default_factory=dict)
+    verdicts: Latest = field(default_factory=Latest)
     alerts: Mapping[date, Sequence[Subject]] = field(default_factory=dict)
     metrics: Mapping[date, EvaluationMetrics] = field(default_factory=dict)
 

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from typing import Literal, get_args
 
@@ -77,8 +77,26 @@ class Verdict:
         return f"verdict {self.sequence} by {self.decided_by}"
 
 
-Latest = Mapping[str, Verdict]
-"""The verdicts that count, by the id of their alert."""
+@dataclass(frozen=True)
+class Latest:
+    """The verdicts that count, by the id of their alert. Closing an alert takes back nothing that was said of it.
+
+    Attributes:
+        said: the latest of ``confirmed`` and ``dismissed``.
+        closed: a ``closed`` that is later than that.
+    """
+
+    said: Mapping[str, Verdict] = field(default_factory=dict)
+    closed: Mapping[str, Verdict] = field(default_factory=dict)
+
+    def find(self, alert_id: str) -> Verdict | None:
+        """Return the latest verdict about an alert, or None."""
+        return self.closed.get(alert_id) or self.said.get(alert_id)
+
+    def is_settled(self, alert_id: str) -> bool:
+        """Tell whether an alert is dismissed or closed."""
+        verdict = self.find(alert_id)
+        return verdict is not None and verdict.verdict != "confirmed"
 
 
 def name_alert(source: str, logical_date: date, kind: str, entity: str) -> str:
@@ -90,9 +108,17 @@ def name_alert(source: str, logical_date: date, kind: str, entity: str) -> str:
     return hashlib.sha256(f"{source}/{logical_date}/{kind}/{entity}".encode()).hexdigest()[:12]
 
 
-def list_latest(verdicts: Iterable[Verdict]) -> dict[str, Verdict]:
-    """Return the verdict with the highest number of each alert, by alert id."""
-    return {verdict.alert_id: verdict for verdict in sorted(verdicts, key=lambda each: each.sequence)}
+def list_latest(verdicts: Iterable[Verdict]) -> Latest:
+    """Return the verdicts that count. Of the verdicts about an alert the highest number is the latest."""
+    said: dict[str, Verdict] = {}
+    closed: dict[str, Verdict] = {}
+    for verdict in sorted(verdicts, key=lambda each: each.sequence):
+        if verdict.verdict == "closed":
+            closed[verdict.alert_id] = verdict
+        else:
+            said[verdict.alert_id] = verdict
+            closed.pop(verdict.alert_id, None)
+    return Latest(said, closed)
 
 
 def read_verdicts(frame: pd.DataFrame) -> Latest:
@@ -117,9 +143,9 @@ def find_dismissal(latest: Latest, subject: Subject) -> Verdict | None:
 
     A verdict about the alert itself comes before one about the same habit on another day.
     """
-    if own := latest.get(subject.alert_id):
+    if own := latest.said.get(subject.alert_id):
         return own if own.verdict == "dismissed" else None
-    found = [verdict for verdict in latest.values() if verdict.covers(subject)]
+    found = [verdict for verdict in latest.said.values() if verdict.covers(subject)]
     return max(found, key=lambda verdict: verdict.sequence, default=None)
 
 
@@ -134,7 +160,7 @@ def judge_habit(latest: Latest, subject: Subject, days: int) -> Judgement | None
     first = subject.logical_date - timedelta(days=days)
     found = [
         verdict
-        for verdict in latest.values()
+        for verdict in latest.said.values()
         if verdict.covers(subject)
         or (
             verdict.verdict == "confirmed"

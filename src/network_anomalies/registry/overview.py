@@ -49,8 +49,8 @@ def read_source(engine: Engine, source: str, kind: Kind) -> SourceRecords:
             runs=_read_runs(connection, source),
             champions=_read_champions(connection, source),
             verdicts=decided,
-            alerts=_read_alerts(connection, source) if decided else {},
-            metrics=_read_metrics(connection, source) if decided else {},
+            alerts=_read_alerts(connection, source) if decided.said else {},
+            metrics=_read_metrics(connection, source) if decided.said else {},
         )
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 from sqlalchemy import Connection, Engine, RowMapping, insert, select
 
-from network_anomalies.records.verdicts import Verdict, list_latest
+from network_anomalies.records.verdicts import Latest, Verdict, list_latest
 from network_anomalies.registry.tables import verdicts
 
 
@@ -23,8 +23,8 @@ def find_verdicts(connection: Connection, source: str) -> list[Verdict]:
     return [Verdict(**row) for row in _find(connection, source)]
 
 
-def find_latest(connection: Connection, source: str) -> dict[str, Verdict]:
-    """Return the verdicts about the alerts of a source that count, by alert id."""
+def find_latest(connection: Connection, source: str) -> Latest:
+    """Return the verdicts about the alerts of a source that count."""
     return list_latest(find_verdicts(connection, source))
 
 

@@ -73,6 +73,8 @@ def find_facts(
 ) -> list[list[Fact]]:
     """Return the strongest facts of each finding, at most ``FACTS``: the limit, then what is furthest from normal.
 
+    What is not above normal is left out, unless nothing is.
+
     Args:
         findings: rows of ``FINDING_COLUMNS``.
         summary: of the day.
@@ -93,7 +95,8 @@ def find_facts(
         # An hour that has all of the day's gives the same number twice.
         distinct = {fact.value: fact for fact in sorted(measured, key=_judge)}
         strongest = sorted(distinct.values(), key=_judge, reverse=True)
-        found.append([_state_limit(row, int(hosts), limits), *strongest][:FACTS])
+        telling = [fact for fact in strongest if _judge(fact) > 0] or strongest[:1]
+        found.append([_state_limit(row, int(hosts), limits), *telling][:FACTS])
     return found
 
 
