@@ -25,6 +25,7 @@ from alerting import DAY, find_named, judge_alerts, name_incidents, raise_alerts
 from project import read_generator
 
 from network_anomalies.generator import draw_part, find_keys, label_parts, plan_day
+from network_anomalies.parameters import GeneratorParameters
 
 DATA = Path(__file__).parents[2] / "shared/data/eval"
 WORKDAY = date(2026, 11, 18)
@@ -69,10 +70,11 @@ def measure_synthetic(sizes: Sequence[int], seeds: int, profiles: Sequence[str],
     rows = []
     for size in sizes:
         for profile in profiles:
+            generator = read_generator(n_events=size, part_events=size, profile=profile)
             for seed in range(seeds):
                 rows += [
                     {"events": size, "profile": profile, **row}
-                    for row in _judge_synthetic_days(size, profile, seed, named)
+                    for row in _judge_synthetic_days(generator.model_copy(update={"seed": seed}), named)
                 ]
             print(f"{size} {profile}: done", file=sys.stderr, flush=True)
     table = pd.DataFrame(rows)
@@ -84,15 +86,14 @@ def measure_synthetic(sizes: Sequence[int], seeds: int, profiles: Sequence[str],
         print(past, dict(sum((Counter(each) for each in kinds), Counter())))
 
 
-def _judge_synthetic_days(size: int, profile: str, seed: int, named: bool) -> list[dict[str, object]]:
+def _judge_synthetic_days(generator: GeneratorParameters, named: bool) -> list[dict[str, object]]:
     """Return what was found of each attack, with a past and without one (missing where it was not staged)."""
-    generator = read_generator(n_events=size, part_events=size, profile=profile, seed=seed)
     plans = [plan_day(generator, WORKDAY - timedelta(days=shift)) for shift in (0, 1)]
     today, before = (draw_part(plan, 1) for plan in plans)
     truth = label_parts(plans[0], plans[0].parts)
     attacks = truth[truth["attack"]].drop_duplicates("event_key").set_index("event_key")["scenario"]
     incidents = pd.Series(find_keys(today), today.index).map(attacks).fillna("")
-    allowed = {exception.entity for exception in generator.profiles[profile].allowed}
+    allowed = {exception.entity for exception in generator.profiles[generator.profile].allowed}
     rows = []
     for words, past in (("day before", [before]), ("none", [])):
         alerts = find_named(today, past) if named else raise_alerts(today, past)

@@ -90,7 +90,8 @@ class ObservedDay:
 
         What began after the first hours of the past (``past.settling_hours``) is no habit: so that an attack does not
         become normal while it goes on, 0 is what a pair did that is as young, a destination that few sources talk to,
-        and a source as far as it probes. ``young_pair_<count>`` has the counts of such pairs.
+        and a source as far as it probes. ``young_pair_<count>`` has the counts of such pairs, and ``young_source`` says
+        which sources are as young.
         """
         columns = {}
         for name in ("source", "destination", "pair"):
@@ -105,7 +106,7 @@ class ObservedDay:
     def _forget_young(self, columns: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         if self.history is None:
             young = dict.fromkeys(
-                ("pair", "destination", "probes"), np.zeros(len(columns["past_pair_begin"]), dtype=bool)
+                ("pair", "destination", "probes", "begin"), np.zeros(len(columns["past_pair_begin"]), dtype=bool)
             )
         else:
             settled = self.history.first + self.limits.past.settling_hours * HOUR
@@ -115,10 +116,12 @@ class ObservedDay:
                 "pair": columns["past_pair_begin"] > settled,
                 "destination": (columns["past_destination_begin"] > settled) & few,
                 "probes": (probes > settled) & (probes < NEVER),
+                "begin": columns["past_source_begin"] > settled,
             }
         kept = {
             f"young_pair_{name}": np.where(young["pair"], columns[f"past_pair_{name}"], 0) for name in COUNTS["pair"]
         }
+        kept["young_source"] = young["begin"]
         reasons = dict.fromkeys(("past_source_peak_probes", "past_source_day_probes"), "probes")
         reasons["past_source_peak_ports"] = "pair"
         for name, values in columns.items():

@@ -57,7 +57,7 @@ def _measure_strangers(day: ObservedDay, empty: pd.DataFrame, groups: Groups) ->
     conversations, limits = day.conversations, day.limits.ddos
     passing = count_hours(conversations, ["src_ip"]) <= limits.stranger_hours
     passing &= count_destinations(conversations) == 1
-    strangers = (passing & (conversations["past_source_flows"] == 0)).loc[empty.index]
+    strangers = (passing & _are_new_sources(conversations)).loc[empty.index]
     table = pd.DataFrame({name: empty[name].to_numpy()[groups.first] for name in ("dst_ip", "hour")})
     table["strangers"] = sum_groups(groups, strangers.astype("int64"))
     least = limits.strangers.choose(day.has_past)
@@ -71,7 +71,7 @@ def _measure_strangers(day: ObservedDay, empty: pd.DataFrame, groups: Groups) ->
 def _measure_crowds(day: ObservedDay, empty: pd.DataFrame, groups: Groups, table: pd.DataFrame) -> np.ndarray:
     """Return how many times its limit a crowd is in flows and sources, 0 where the past knows too many of them."""
     limits = day.limits.ddos
-    strangers = sum_groups(groups, (empty["past_source_flows"] == 0).astype("int64"))
+    strangers = sum_groups(groups, _are_new_sources(empty).astype("int64"))
     peak_flows, peak_sources = (
         empty[f"past_destination_peak_{name}"].to_numpy()[groups.first] for name in ("flows", "sources")
     )
@@ -79,6 +79,11 @@ def _measure_crowds(day: ObservedDay, empty: pd.DataFrame, groups: Groups, table
     sources_ratio = table["sources"] / np.maximum(limits.crowd_sources, limits.crowd_sources_factor * peak_sources)
     known = strangers < limits.crowd_strangers_share * groups.sizes
     return np.where(known, 0.0, np.minimum(flows_ratio, sources_ratio))
+
+
+def _are_new_sources(conversations: pd.DataFrame) -> pd.Series:
+    """Return which rows have a source that the past does not know, or not from its first hours on."""
+    return (conversations["past_source_flows"] == 0) | conversations["young_source"]
 
 
 def _find_single_floods(day: ObservedDay, empty: pd.DataFrame) -> pd.DataFrame:

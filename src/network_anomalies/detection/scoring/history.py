@@ -46,7 +46,7 @@ _WIDTHS = {"size_bin": SIZE_BINS, "service": SERVICES}
 _TEN_MINUTES = 2**10 - 1  # as bits
 _NO_SPAN = 2**62, -(2**62)
 TOTALS = {"pair": ("days", "sessions", "total_bytes", "total_upload")}
-BEGINS = {"source": ("begin_probes",), "destination": ("begin",), "pair": ("begin",)}
+BEGINS = {"source": ("begin", "begin_probes"), "destination": ("begin",), "pair": ("begin",)}
 NEVER = 2**62
 """When something began that never did."""
 WIDE_PROBES = 15
@@ -80,7 +80,7 @@ class History:
             tables with services know the most frequent service of each conversation-hour, and are empty without ports.
             Of a pair there are also ``TOTALS``: distinct ``days``, ``sessions`` (TCP flows of hours in which they are
             larger than probes), ``total_bytes`` and ``total_upload``. ``BEGINS`` say since when, in microseconds since
-            1970, a destination or pair is known (``begin``), and since when a source probes ``WIDE_PROBES``
+            1970, a source, destination or pair is known (``begin``), and since when a source probes ``WIDE_PROBES``
             destinations in an hour (``begin_probes``; ``NEVER`` if it does not).
         total_hours: distinct hours in all.
         first: time of the first flow, in microseconds since 1970.
@@ -135,6 +135,7 @@ def remember(summary: Summary) -> History:
             "peak_bytes": most["bytes"],
             "peak_ports": most["ports"],
             "peak_upload": most["upload"],
+            "begin": aggregate(pairs, ["src_ip"], lows=["first"])["first"],
             "begin_probes": _find_begin_of_probes(pair_hours),
         },
         "destination": {
