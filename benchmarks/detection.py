@@ -1,34 +1,38 @@
-"""Average precision and ROC-AUC of detection beside PyOD's ECOD and isolation forest, on sets of labelled flows.
+"""Average precision and ROC-AUC of detection on labelled flows, beside PyOD's detectors.
 
-    python benchmarks/detection.py [--data FOLDER] [--set NAME ...] [--speed EVENTS]
+    python benchmarks/detection.py [--data FOLDER] [--set NAME ...] [--short] [--constants] [--speed EVENTS]
 
-FOLDER holds CSV files with timestamp (seconds), src_ip, dst_ip, bytes, duration, protocol and label (attack or not).
-Every detector is fitted three ways: on the scored batch itself, on a clean past (the first half of the benign rows),
-and on an uncleaned past (the first half of all rows); where the rest holds no attack, there is no figure. PyOD gets
-ln(bytes), ln(duration) and the context columns, and a fixed seed. It is not a dependency of this project: make an
-environment with ``pip install -e . pyod`` and run this with its Python; without it the table has our detector alone.
+FOLDER holds CSV files with timestamp (seconds), src_ip, dst_ip, bytes, duration, protocol and label (attack or not),
+and where they are known src_port, dst_port, packets, bytes_out and bytes_in. Every detector is fitted three ways: on
+the scored batch itself, on a clean past (the first half of the benign rows), and on an uncleaned past (the first half
+of all rows, where both halves have attacks). Sets with more than a third of attacks are listed apart.
+PyOD gets ln(bytes), ln(duration) and the context columns, and a fixed seed. It is not a dependency of this project:
+make an environment with ``pip install -e . pyod`` and run this with its Python; without it the table has our detector
+alone.
 
-``--spread`` adds what the constants do: batch average precision over a grid of them, and for each set the constants
-that are best on all the others. ``--speed`` adds the time of context and scores beside that of reading the events.
+``--short`` measures every set cut to its busiest 10, 30 and 60 minutes. ``--constants`` chooses the constants for each
+family on all others, and tells what that family then gets. ``--speed`` adds the time of context and scores.
 """
 
 import argparse
 import itertools
 import time
-from collections.abc import Callable
+from dataclasses import replace
 from datetime import date
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from labelled import DATA, LARGEST_SHARE, WAYS, find_family, judge, read, score_ours
 from project import read_generator
 
 from network_anomalies.detection import (
     CONTEXT_COLUMNS,
-    AnomalyDetector,
     ModelParameters,
     add_context,
+    fit,
     fit_reference,
     remember,
     score,
@@ -37,98 +41,84 @@ from network_anomalies.detection import (
 from network_anomalies.detection.scoring.model import combine, compute_facets, prepare
 from network_anomalies.generator import draw_part, plan_day
 
-DATA = Path(__file__).parents[2] / "shared/data/eval"
-SETS = ["feel008-d5", "feel011-d5", "ctusme11-mix", "ctusme11-mix-blk2", "iot34-scan", "iot34-cc10", "cic17-a"]
-Scorer = Callable[[pd.DataFrame, pd.DataFrame | None], np.ndarray]
-Metrics = tuple[Callable[..., float], Callable[..., float]]
+Set = tuple[pd.DataFrame, np.ndarray]
+PYOD = ("ECOD", "COPOD", "HBOS", "IForest", "KNN20", "LOF", "PCA")
+MINUTES = (10, 30, 60)
 
 
 def main() -> None:
     """Print the tables that were asked for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=DATA)
-    parser.add_argument("--set", nargs="*", default=SETS)
-    parser.add_argument("--spread", action="store_true")
+    parser.add_argument("--set", nargs="*", metavar="NAME")
+    parser.add_argument("--short", action="store_true")
+    parser.add_argument("--constants", action="store_true")
     parser.add_argument("--speed", type=int, default=0, metavar="EVENTS")
     options = parser.parse_args()
-    sets = {name: read(options.data / f"{name}.csv") for name in options.set}
-    scorers: dict[str, Scorer] = {"ours": score_ours}
-    if find_spec("pyod"):
-        scorers |= {"ECOD": lambda new, past: score_pyod("ECOD", new, past)}
-        scorers |= {"IForest": lambda new, past: score_pyod("IForest", new, past)}
-    else:
-        print("PyOD is not installed: ours alone (pip install pyod, in an environment of its own)\n")
-    compare(sets, scorers)
-    if options.spread:
-        spread(sets)
+    names = options.set or sorted(path.stem for path in options.data.glob("*.csv"))
+    sets = {name: (events, attack) for name in names for events, attack in [read(options.data / f"{name}.csv")]}
+    sets = {name: labelled for name, labelled in sets.items() if labelled[1].any()}
+    targets = {name: labelled for name, labelled in sets.items() if labelled[1].mean() <= LARGEST_SHARE}
+    compare(targets, "sets with at most a third of attacks")
+    compare({name: sets[name] for name in sets if name not in targets}, "other sets")
+    if options.short:
+        for minutes in MINUTES:
+            cut = {name: cut_busiest(*labelled, minutes) for name, labelled in targets.items()}
+            few = {name: labelled for name, labelled in cut.items() if 0 < labelled[1].mean() <= LARGEST_SHARE}
+            compare(few, f"the busiest {minutes} minutes", with_pyod=False)
+    if options.constants:
+        choose_constants(targets)
     if options.speed:
         time_parts(options.speed)
 
 
-def read(path: Path) -> tuple[pd.DataFrame, np.ndarray]:
-    """Return a set's events in order of time, and which are attacks."""
-    events = pd.read_csv(path).sort_values("timestamp", kind="stable", ignore_index=True)
-    return events, (events["label"] == "attack").to_numpy()
-
-
-def compare(sets: dict[str, tuple[pd.DataFrame, np.ndarray]], scorers: dict[str, Scorer]) -> None:
-    """Print AP / AUC per set, detector and way to fit."""
-    fits = {"batch": split_batch, "clean past": split_clean, "uncleaned past": split_half}
+def compare(sets: dict[str, Set], title: str, with_pyod: bool = True) -> None:
+    """Print AP / AUC per set, way to fit and detector, and their means over sets and over families."""
+    detectors = {"ours": score_ours}
+    if with_pyod and find_spec("pyod"):
+        detectors |= {name: partial(score_pyod, name) for name in PYOD}
     rows = {}
-    for (name, (events, attack)), (fit_name, split) in itertools.product(sets.items(), fits.items()):
-        past, rows_of_new = split(attack)
-        new, truth = events[rows_of_new], attack[rows_of_new]
-        for scorer_name, scorer in scorers.items():
-            if truth.any():
-                scores = scorer(new, None if past is None else events[past])
-                rows[fit_name, scorer_name, name] = judge(truth, scores)
-    table = pd.Series({key: value[0] for key, value in rows.items()}).unstack([0, 1]).reindex(list(sets))
-    auc = pd.Series({key: value[1] for key, value in rows.items()}).unstack([0, 1]).reindex(list(sets))
-    for words, figures in (("average precision", table), ("ROC-AUC", auc)):
-        figures.loc["mean"], figures.loc["worst"] = figures.mean(), figures.iloc[: len(sets)].min()
-        print(f"{words}\n{figures.round(3).to_string()}\n")
-
-
-def judge(truth: np.ndarray, scores: np.ndarray) -> tuple[float, float]:
-    """Return average precision and ROC-AUC, scikit-learn's."""
-    from sklearn.metrics import average_precision_score, roc_auc_score
-
-    return float(average_precision_score(truth, scores)), float(roc_auc_score(truth, scores))
-
-
-def split_batch(attack: np.ndarray) -> tuple[None, np.ndarray]:
-    """Return no past, and all rows."""
-    return None, np.ones(len(attack), dtype=bool)
-
-
-def split_clean(attack: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the first half of the benign rows, and the rest."""
-    past = ~attack & (np.cumsum(~attack) <= (~attack).sum() // 2)
-    return past, ~past
-
-
-def split_half(attack: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the first half of all rows, and the rest."""
-    past = np.arange(len(attack)) < len(attack) // 2
-    return past, ~past
-
-
-def score_ours(new: pd.DataFrame, past: pd.DataFrame | None) -> np.ndarray:
-    """Return our scores, higher = more anomalous."""
-    detector = AnomalyDetector()
-    return -(detector.fit_score_samples(new) if past is None else detector.fit(past).score_samples(new))
+    for (name, (events, attack)), (way, split) in itertools.product(sets.items(), WAYS.items()):
+        halves = split(attack)
+        if halves is None or not attack[halves[1]].any():
+            continue
+        past, new = halves
+        for detector, scorer in detectors.items():
+            scores = scorer(events[new], None if past is None else events[past])
+            rows[way, detector, name] = judge(attack[new], scores)
+    for words, place in (("average precision", 0), ("ROC-AUC", 1)):
+        table = pd.Series({key: value[place] for key, value in rows.items()}).unstack([0, 1])
+        table = table.reindex([name for name in sets if name in table.index])
+        families = table.groupby([find_family(name) for name in table.index]).mean()
+        table.loc["mean of sets"], table.loc["mean of families"] = table.mean(), families.mean()
+        print(f"{title}, {words}\n{table.round(3).to_string()}\n")
 
 
 def score_pyod(name: str, new: pd.DataFrame, past: pd.DataFrame | None) -> np.ndarray:
     """Return PyOD's scores on standardised logs of bytes and duration, and of the context columns."""
-    from pyod.models.ecod import ECOD
-    from pyod.models.iforest import IForest
-
-    detector = ECOD() if name == "ECOD" else IForest(random_state=0)
+    detector = make_pyod(name)
     reference = to_features(new if past is None else past)
     mean, deviation = reference.mean(axis=0), reference.std(axis=0) + 1e-9
     detector.fit((reference - mean) / deviation)
-    return np.asarray(detector.decision_function((to_features(new) - mean) / deviation))
+    if past is None:
+        return np.nan_to_num(detector.decision_scores_)
+    return np.nan_to_num(detector.decision_function((to_features(new) - mean) / deviation))
+
+
+def make_pyod(name: str):
+    """Return a detector with PyOD's own settings, but for the number of neighbours."""
+    from pyod.models import copod, ecod, hbos, iforest, knn, lof, pca
+
+    makers = {
+        "ECOD": ecod.ECOD,
+        "COPOD": copod.COPOD,
+        "HBOS": hbos.HBOS,
+        "IForest": partial(iforest.IForest, random_state=0),
+        "KNN20": partial(knn.KNN, n_neighbors=20),
+        "LOF": lof.LOF,
+        "PCA": partial(pca.PCA, random_state=0),
+    }
+    return makers[name]()
 
 
 def to_features(events: pd.DataFrame) -> np.ndarray:
@@ -137,30 +127,56 @@ def to_features(events: pd.DataFrame) -> np.ndarray:
     return np.log1p(columns.fillna(0.0).to_numpy(dtype="float64"))
 
 
-def spread(sets: dict[str, tuple[pd.DataFrame, np.ndarray]]) -> None:
-    """Print batch average precision over a grid of constants, and with those chosen on the other sets."""
+def cut_busiest(events: pd.DataFrame, attack: np.ndarray, minutes: int) -> Set:
+    """Return the minutes that have the most flows."""
+    times = events["timestamp"].to_numpy()
+    ends = np.searchsorted(times, times + 60 * minutes)
+    first = int(np.argmax(ends - np.arange(len(times))))
+    return events.iloc[first : ends[first]].reset_index(drop=True), attack[first : ends[first]]
+
+
+def choose_constants(sets: dict[str, Set]) -> None:
+    """Print, for batch and clean past, what each family gets with the constants that are best on all others."""
     grid = [
-        ModelParameters(strongest=strongest, rest_weight=rest, conversation_share=own, destination_share=destination)
-        for strongest, rest, own, destination in itertools.product((3, 4, 5), (0, 0.25, 0.5), (0.4, 0.5, 0.6), (0, 0.3))
+        ModelParameters(strongest=strongest, rest_weight=rest, tail=tail)
+        for strongest, rest, tail in itertools.product((2, 3, 4), (0.1, 0.25, 0.5), (0.01, 0.02, 0.05))
     ]
-    columns = []
-    for events, attack in sets.values():
-        model = fit_reference([lambda events=events: events], remember(summarise(events)))
-        coded, context = prepare(events)
-        facets = compute_facets(coded, context, model, inside=True)
-        columns.append([judge(attack, combine(coded, facets, parameters))[0] for parameters in grid])
-    precision = np.array(columns).T
-    means = precision.mean(axis=1)
-    chosen = means[grid.index(ModelParameters())]
-    left_out = [
-        precision[np.delete(precision, place, axis=1).mean(axis=1).argmax(), place] for place in range(len(sets))
-    ]
-    print(
-        f"batch average precision over {len(grid)} settings: {means.min():.3f} to {means.max():.3f}, ours {chosen:.3f}"
-    )
-    print(
-        f"each set with the setting that is best on the others: mean {np.mean(left_out):.3f}, {np.round(left_out, 3)}\n"
-    )
+    families = np.array([find_family(name) for name in sets])
+    for way in ("batch", "clean past"):
+        precision = np.array(
+            [measure_grid(events, WAYS[way](attack), attack, grid) for events, attack in sets.values()]
+        )
+        means, ours = precision.mean(axis=0), precision[:, grid.index(ModelParameters())]
+        print(f"{way}: mean AP of {len(grid)} settings {means.min():.3f} to {means.max():.3f}, ours {ours.mean():.3f}")
+        held_out = np.zeros(len(sets))
+        for family in np.unique(families):
+            rest = families != family
+            chosen = precision[rest].mean(axis=0).argmax()
+            held_out[~rest] = precision[~rest, chosen]
+            print(f"  {family:12}{held_out[~rest].mean():.3f} held out, ours {ours[~rest].mean():.3f}")
+        print(f"  mean of sets, each family held out: {held_out.mean():.3f}\n")
+
+
+def measure_grid(
+    events: pd.DataFrame,
+    halves: tuple[np.ndarray | None, np.ndarray] | None,
+    attack: np.ndarray,
+    grid: list[ModelParameters],
+) -> list[float]:
+    """Return the average precision of the scores alone, without findings, for each setting."""
+    assert halves is not None
+    past, new = halves
+    reference = events[new] if past is None else events[past]
+    learn = fit_reference if past is None else fit
+    model = learn([lambda: reference], remember(summarise(reference)))
+    coded, context = prepare(events[new])
+    precision, facets = [], {}
+    for setting in grid:
+        if setting.tail not in facets:
+            other = replace(model, parameters=setting)
+            facets[setting.tail] = compute_facets(coded, context, other, inside=past is None)
+        precision.append(judge(attack[new], combine(coded, facets[setting.tail], setting))[0])
+    return precision
 
 
 def time_parts(size: int) -> None:

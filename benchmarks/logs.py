@@ -6,7 +6,8 @@
 ``rate`` generates a day of flows as a Zeek log and as JSON lines, with ports, sizes of both sides and flow ids. One
 side is the pipeline ``log_ingestion`` on an embedded project, from its first node to its last, with all columns: the
 other is `pandas.read_csv(engine="c")` of the same columns for the Zeek log, and pyarrow's JSON reader for JSON lines.
-Everything runs on one core; the two sides in turn. Each round prints its ratio, the last line their median.
+Everything runs on one core; the two sides in turn. Times are processor time, so that other work on the machine does
+not count. Per kind of log, a line prints the median of the ratios, and the ratio of each round.
 
 ``memory`` compares the peak of whole processes that ingest a Zeek log of N megabytes, one twice as long, and the first
 one packed with gzip, of which the size before packing counts.
@@ -70,7 +71,7 @@ def compare_rates(folder: Path, flows: int, rounds: int) -> None:
 
 
 def ingest(project: Path, log: Path) -> float:
-    """Ingest a log into an empty registry and lake; return the seconds from the first node to the last."""
+    """Ingest a log into an empty registry and lake; return the processor seconds from the first node to the last."""
     shutil.rmtree(project / "data", ignore_errors=True)
     (project / "data").mkdir()
     params = {"source": SOURCE, "logical_date": DAY, "logs": {"path": str(log)}}
@@ -84,24 +85,24 @@ class TimedRunner(SequentialRunner):
     """Kedro's runner, which knows how long the nodes took: from the first load to the last save.
 
     Attributes:
-        seconds: of the last run.
+        seconds: processor time of the last run.
     """
 
     seconds = 0.0
 
     def run(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
         """Run a pipeline."""
-        start = time.perf_counter()
+        start = time.process_time()
         outputs = super().run(*args, **kwargs)
-        self.seconds = time.perf_counter() - start
+        self.seconds = time.process_time() - start
         return outputs
 
 
 def measure(reader: Callable[[Path], int], path: Path) -> float:
-    """Return the seconds that a reader takes."""
-    start = time.perf_counter()
+    """Return the processor seconds that a reader takes."""
+    start = time.process_time()
     reader(path)
-    return time.perf_counter() - start
+    return time.process_time() - start
 
 
 def compare_memory(folder: Path, megabytes: int) -> None:

@@ -44,14 +44,14 @@ def account(project) -> dict[str, int]:
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (b"", "conn.log is empty: remove it"),
+        (b"", "conn.log (empty)"),
         (os.urandom(4096), "in no flow log format: "),
         (HEADER, "no flows of 2024-04-19 among 6 lines, which hold no flow at all"),
         (HEADER.replace("\tproto", "\tprotocol"), "a Zeek conn.log without proto: log these columns"),
         (HEADER + zeek_line(-(1713484800 - 5)), "which hold 1 flows of 1970-01-01"),
-        (b"BZh91AY&SY" + os.urandom(100), "in no flow log format: "),
+        (b"BZh91AY&SY" + os.urandom(100), "conn.log (a bzip2 file: gzip and zstd are read"),
         (gzip.compress(GOOD.encode() * 50)[:-200], "in no flow log format: "),
-        (b"\x1f\x8b\x08\x00", "in no flow log format: "),
+        (b"\x1f\x8b\x08\x00", "conn.log (a gzip file that is cut off at its start"),
     ],
     ids=["empty", "binary", "header alone", "no proto", "1970", "bzip2", "gzip without a header", "a bit of gzip"],
 )
@@ -115,6 +115,15 @@ def test_broken_lines_count_against_the_budget(embedded, broken, passes):
         said = refusal(embedded, **budget)
         assert "15.0% of the flows of office on 2024-04-19 break the contract (unparsable 3)" in said
         assert "quarantined_events_0002_" in said
+
+
+def test_broken_lines_of_another_day_do_not_count_against_a_day_of_few_flows(embedded):
+    flows = "".join(zeek_line(second) for second in (-20, -10, *range(90)))
+    write(embedded, conn_log=HEADER + flows + "broken\n" * 2)
+    assert embedded.run(**RUN, logical_date="2024-04-18") == "SUCCESS"
+    assert account(embedded) == {"accepted": 2, "unparsable": 2}
+    report = embedded.load("quality_report", source="office", logical_date="2024-04-18")
+    assert report["rejected_share"] == pytest.approx(2 / 94)
 
 
 def test_numbers_as_text_are_missing_values(embedded):

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scenarios import make_day, scan
+from scenarios import flood, make_day, scan
 
 from network_anomalies.detection import (
     CONTEXT_COLUMNS,
@@ -22,6 +22,7 @@ from network_anomalies.detection import (
     merge_summaries,
     name_attacks,
     remember,
+    score,
     summarise,
 )
 from network_anomalies.errors import ProjectError
@@ -39,6 +40,18 @@ EVENT = st.fixed_dictionaries(
     }
 )
 EVENTS = st.lists(EVENT, min_size=1, max_size=40).map(pd.DataFrame)
+PORTS = st.sampled_from([None, 22, 53, 443, 50_000])
+SIDES = st.sampled_from([None, 0, 40, 1_500])
+OPTIONAL = {"src_port": PORTS, "dst_port": PORTS, "src_bytes": SIDES, "dst_bytes": SIDES}
+
+
+def make_extended(rows: list[dict]) -> pd.DataFrame:
+    return pd.DataFrame(rows).astype(dict.fromkeys(OPTIONAL, "float64"))
+
+
+EXTENDED = st.lists(
+    st.builds(lambda event, more: event | more, EVENT, st.fixed_dictionaries(OPTIONAL)), min_size=1, max_size=40
+).map(make_extended)
 
 
 @pytest.fixture(scope="module")
@@ -110,7 +123,7 @@ def test_context_counts_what_its_names_say(events):
 
 
 @settings(deadline=None, max_examples=10)
-@given(events=EVENTS, data=st.data())
+@given(events=EXTENDED, data=st.data())
 def test_summaries_merge_in_any_order_and_grouping_and_equal_the_whole(events, data):
     parts = data.draw(st.permutations([summarise(part) for part in by_hour(events)]))
     cut = data.draw(st.integers(0, len(parts)))
@@ -120,7 +133,7 @@ def test_summaries_merge_in_any_order_and_grouping_and_equal_the_whole(events, d
 
 
 @settings(deadline=None, max_examples=10)
-@given(days=st.lists(EVENTS, min_size=2, max_size=4), data=st.data())
+@given(days=st.lists(EXTENDED, min_size=2, max_size=4), data=st.data())
 def test_histories_of_days_merge_in_any_order_and_grouping(days, data):
     shifted = [events.assign(timestamp=events["timestamp"] + 86_400 * place) for place, events in enumerate(days)]
     parts = [remember(summarise(events)) for events in shifted]
@@ -130,6 +143,60 @@ def test_histories_of_days_merge_in_any_order_and_grouping(days, data):
     assert_same_history(merge_histories([merge_histories(shuffled[:1]), merge_histories(shuffled[1:])]), whole)
     counts, summary = whole.tables["pair"], summarise(pd.concat(shifted))
     assert counts["flows"].sum() == summary.conversations["flows"].sum()
+
+
+def describe_by_hand(talk: pd.DataFrame) -> dict[str, float]:
+    """Say of a conversation-hour's ports and directions what the documentation says, from its rows."""
+    server = talk["dst_port"].where(~((talk["src_port"] < 1024) & (talk["dst_port"] >= 1024)), talk["src_port"])
+    ports = server[talk["protocol"] != "ICMP"].dropna().astype(int).value_counts()
+    best = sorted(ports.items(), key=lambda item: (-item[1], item[0]))[:1] or [(-1, 0)]
+    sided = talk[["src_bytes", "dst_bytes"]].dropna()
+    return {
+        "ported": ports.sum(),
+        "ports": len(ports),
+        "service": best[0][0],
+        "service_flows": best[0][1],
+        "sided": len(sided),
+        "answered": (sided["dst_bytes"] > 0).sum(),
+        "upload": sided["src_bytes"].sum(),
+        "download": sided["dst_bytes"].sum(),
+        "minutes": (talk["timestamp"] // 60).nunique(),
+    }
+
+
+@settings(deadline=None, max_examples=25)
+@given(events=EXTENDED)
+def test_a_summary_knows_services_directions_and_minutes(events):
+    found = summarise(events).conversations
+    keys = ["src_ip", "dst_ip", "protocol", events["timestamp"] // 3600]
+    expected = [describe_by_hand(talk) for _, talk in events.groupby(keys)]
+    pd.testing.assert_frame_equal(found[list(expected[0])], pd.DataFrame(expected), check_dtype=False)
+    minutes = [sorted({int(second // 60 % 60) for second in talk["timestamp"]}) for _, talk in events.groupby(keys)]
+    assert [[bit for bit in range(60) if mask >> bit & 1] for mask in found["active"].tolist()] == minutes
+
+
+def test_a_history_counts_hours_tens_and_minutes(day):
+    history = remember(summarise(day))
+    for unit, seconds in (("hours", 3600), ("tens", 600), ("minutes", 60)):
+        blocks = (day["timestamp"] // seconds).groupby(day["src_ip"]).nunique().sort_index()
+        assert history.tables["source"][unit].tolist() == blocks.tolist()
+
+
+SPANS = [(86_400, "hours"), (21_600, "hours"), (7_200, "tens"), (600, "minutes")]
+
+
+@pytest.mark.parametrize(("seconds", "column"), SPANS)
+def test_the_block_that_is_left_out_follows_the_span(day, seconds, column):
+    spread = day.assign(timestamp=START + np.linspace(0, seconds, len(day)))
+    assert remember(summarise(spread)).block.column == column
+
+
+@settings(deadline=None, max_examples=4)
+@given(events=EVENTS, other=EVENTS)
+def test_columns_that_are_empty_change_no_score(events, other):
+    empty, other_empty = (frame.assign(**dict.fromkeys(OPTIONAL, np.nan)) for frame in (events, other))
+    plain, changed = AnomalyDetector().fit(events), AnomalyDetector().fit(empty)
+    np.testing.assert_array_equal(plain.score_samples(other), changed.score_samples(other_empty))
 
 
 def test_two_summaries_of_one_hour_are_refused(day):
@@ -152,7 +219,7 @@ def test_slices_score_as_the_whole_does(day, next_day, with_context):
     assert model.alert_score == pytest.approx(detector.model.alert_score, abs=1e-9)
 
 
-@settings(deadline=None, max_examples=8)
+@settings(deadline=None, max_examples=4)
 @given(events=EVENTS, other=EVENTS, data=st.data())
 def test_the_order_of_rows_does_not_matter(events, other, data):
     order = data.draw(st.permutations(range(len(events))))
@@ -163,7 +230,7 @@ def test_the_order_of_rows_does_not_matter(events, other, data):
     np.testing.assert_allclose(*again, rtol=0, atol=1e-9)
 
 
-@settings(deadline=None, max_examples=8)
+@settings(deadline=None, max_examples=4)
 @given(events=EVENTS, other=EVENTS, names=st.permutations(HOSTS[:3]))
 def test_the_names_of_hosts_do_not_matter(events, other, names):
     # Within the network: the named detectors know inside from outside.
@@ -178,7 +245,7 @@ def test_the_names_of_hosts_do_not_matter(events, other, names):
         np.testing.assert_allclose(*scores, rtol=0, atol=1e-9)
 
 
-@settings(deadline=None, max_examples=8)
+@settings(deadline=None, max_examples=4)
 @given(events=EVENTS)
 def test_times_text_and_missing_numbers_may_come_in_any_form(events):
     times = pd.to_datetime(events["timestamp"], unit="s", utc=True)
@@ -193,6 +260,13 @@ def test_times_text_and_missing_numbers_may_come_in_any_form(events):
         np.testing.assert_array_equal(AnomalyDetector().fit_score_samples(form), expected)
 
 
+def with_ports(day: pd.DataFrame, every: int) -> pd.DataFrame:
+    """Return events whose first columns of ports and directions are known in every so-manieth row."""
+    known = np.arange(len(day)) % every == 0
+    values = {"src_port": 40_000.0, "dst_port": 443.0, "src_bytes": 100.0, "dst_bytes": day["bytes"]}
+    return day.assign(**{name: np.where(known, value, np.nan) for name, value in values.items()})
+
+
 EDGES = {
     "one host": lambda day: day.assign(src_ip="10.0.0.1", dst_ip="10.0.0.1"),
     "one protocol": lambda day: day.assign(protocol="TCP"),
@@ -202,6 +276,13 @@ EDGES = {
     "nothing": lambda day: day.head(0),
     "attacks only": lambda day: scan(0, 500, 3600),
     "missing numbers": lambda day: day.assign(bytes=np.nan, duration=np.nan),
+    "one minute": lambda day: day.assign(timestamp=START + np.arange(len(day)) % 60.0),
+    "one flow again and again": lambda day: pd.concat([day.head(1)] * 500, ignore_index=True),
+    "near 1970": lambda day: day.assign(timestamp=day["timestamp"] - day["timestamp"].min()),
+    "names of networks": lambda day: day.assign(src_ip="AS" + day["src_ip"], dst_ip=day["dst_ip"].str[-1]),
+    "IPv6 only": lambda day: day.assign(src_ip="2001:db8::1", dst_ip="fe80::" + day["dst_ip"].str[-1]),
+    "ports for half of the rows": lambda day: with_ports(day, every=2),
+    "ports for all rows": lambda day: with_ports(day, every=1),
     "huge numbers": lambda day: day.head(50).assign(bytes=2.0**53, duration=1e12),
 }
 
@@ -230,6 +311,41 @@ def judge_both_ways(odd: pd.DataFrame, normal: pd.DataFrame) -> None:
     explained = AnomalyDetector().fit(odd).explain(normal)
     assert explained.index.equals(normal.index)
     assert explained["sentence"].str.len().min() > 0
+
+
+@pytest.mark.parametrize(("of_past", "of_day"), [(1, 0), (0, 1), (2, 1)], ids=["past", "day", "half of the past"])
+def test_a_past_may_have_other_columns_than_the_day(of_past, of_day, day, next_day):
+    past = with_ports(day, of_past) if of_past else day
+    today = with_ports(next_day, of_day) if of_day else next_day
+    plain = AnomalyDetector().fit(day).score_samples(next_day)
+    scores = AnomalyDetector().fit(past).score_samples(today)
+    assert np.isfinite(scores).all()
+    if not (of_past and of_day):
+        np.testing.assert_allclose(scores, plain, rtol=0, atol=1e-9)
+
+
+def test_a_past_of_one_hour_and_one_that_is_mostly_attack_still_tell_a_scan(day, next_day):
+    attack = np.arange(len(next_day)) >= len(next_day) - 200
+    hour = day[day["timestamp"] // 3600 == day["timestamp"].iloc[len(day) // 2] // 3600]
+    flooded = pd.concat([day, flood(0, 500, 3 * len(day))], ignore_index=True)
+    for past in (hour, flooded):
+        scores = AnomalyDetector().fit(past).score_samples(next_day)
+        assert np.median(scores[attack]) < np.quantile(scores[~attack], 0.02)
+
+
+def test_findings_raise_the_scores_of_their_flows_and_say_so(day, next_day):
+    scanned = np.arange(len(next_day)) >= len(next_day) - 200
+    detector = AnomalyDetector().fit(day)
+    assert detector.model is not None
+    raised = -detector.score_samples(next_day)
+    own = pd.concat([score(part, detector.model)["score"] for part in by_hour(next_day)]).reindex(next_day.index)
+    assert (raised[scanned] > own[scanned] + 4).all()
+    assert (raised >= own - 1e-9).all()
+    assert np.isclose(raised, own)[~scanned].mean() > 0.99
+    explained = detector.explain(next_day)
+    assert explained.loc[scanned, "finding"].str.contains("probed").all()
+    assert explained.loc[scanned, "sentence"].str.contains("Part of a finding").all()
+    assert (explained.loc[~scanned, "finding"] == "").mean() > 0.99
 
 
 def test_an_event_that_repeats_the_past_is_no_anomaly_and_a_strange_one_is(day, next_day):

@@ -8,7 +8,13 @@ from conftest import SHARED
 from network_anomalies.detection import AnomalyDetector
 
 EVAL = SHARED / "data/eval"
-SETS = ("feel008-d5", "feel011-d5", "ctusme11-mix", "ctusme11-mix-blk2", "iot34-scan", "iot34-cc10", "cic17-a")
+SETS = (
+    *("acm-zetaswitch-d5", "cic17-b", "ctusme11-mix", "feel012-d5", "havoc-short-d5"),
+    *("iot8-cc10", "iot34-scan", "sdn-ddos-d5", "unsw-head", "westermo-left-d5"),
+)
+"""Small sets of nine families; havoc and unsw last minutes."""
+ATTACKED_TWICE = ("cic17-b", "feel012-d5", "iot34-scan", "sdn-ddos-d5", "unsw-head", "westermo-left-d5")
+"""Those with attacks in both halves."""
 needs_flows = pytest.mark.skipif(not EVAL.is_dir(), reason="needs the labelled flows of ../shared")
 
 
@@ -29,7 +35,8 @@ def roc_auc(attack: np.ndarray, anomaly: np.ndarray) -> float:
 
 
 def read(name: str) -> tuple[pd.DataFrame, np.ndarray]:
-    events = pd.read_csv(EVAL / f"{name}.csv").sort_values("timestamp", kind="stable", ignore_index=True)
+    events = pd.read_csv(EVAL / f"{name}.csv").rename(columns={"bytes_out": "src_bytes", "bytes_in": "dst_bytes"})
+    events = events.sort_values("timestamp", kind="stable", ignore_index=True)
     return events.drop(columns=["label", "detail"]), (events["label"] == "attack").to_numpy()
 
 
@@ -57,24 +64,23 @@ def judge_uncleaned_past(name: str) -> tuple[float, float]:
 @needs_flows
 def test_a_batch_is_judged_against_itself():
     precision, auc = np.array([judge_batch(name) for name in SETS]).T
-    assert precision.mean() >= 0.95
-    assert precision.min() >= 0.85
-    assert auc.mean() >= 0.99
+    assert precision.mean() >= 0.89
+    assert precision.min() >= 0.70
+    assert auc.mean() >= 0.985
 
 
 @needs_flows
 def test_a_clean_past_separates_almost_all():
     precision, auc = np.array([judge_clean_past(name) for name in SETS]).T
-    assert precision.mean() >= 0.99
-    assert precision.min() >= 0.98
-    assert auc.mean() >= 0.997
+    assert precision.mean() >= 0.965
+    assert precision.min() >= 0.87
+    assert auc.mean() >= 0.993
 
 
 @needs_flows
 def test_attacks_in_the_past_do_not_hide_those_to_come():
-    with_attack_to_find = [name for name in SETS if name != "iot34-cc10"]  # its second half has none
-    precision = np.array([judge_uncleaned_past(name)[0] for name in with_attack_to_find])
-    assert precision.mean() >= 0.85
+    precision = np.array([judge_uncleaned_past(name)[0] for name in ATTACKED_TWICE])
+    assert precision.mean() >= 0.74
 
 
 def test_the_metrics_are_those_of_the_books():

@@ -37,11 +37,11 @@ from network_anomalies.pipelines.ingestion.account import (
     preview_batch,
     summarise_quality,
 )
-from network_anomalies.pipelines.ingestion.gate import judge_events, validate_events, validate_logs
+from network_anomalies.pipelines.ingestion.gate import judge_events, validate_events
 from network_anomalies.records.batch import (
     FATES,
+    EventPart,
     LineCounts,
-    LogPart,
     QualityReport,
     RejectsObject,
     SourceFile,
@@ -90,9 +90,13 @@ def fetch(part: tuple) -> tuple:
     return *({name: read() for name, read in saved.items()} for saved in objects), report
 
 
+def number(reads: dict[str, Callable[[], pd.DataFrame]]) -> dict[str, EventPart]:
+    return {str(part): EventPart(read) for part, read in enumerate(reads.values(), start=1)}
+
+
 def validate(*parts: pd.DataFrame, stored: pd.DataFrame = NOTHING_STORED, gate: GateParameters = GATE) -> list:
     reads = {str(place): (lambda part=part: part) for place, part in enumerate(parts)}
-    return [fetch(part) for part in validate_events(reads, SYNTHETIC, stored, gate, **WHO)]
+    return [fetch(part) for part in validate_events(number(reads), SYNTHETIC, stored, gate, **WHO)]
 
 
 def measure_held(events: pd.DataFrame, parts: int, keep: Callable) -> int:
@@ -100,7 +104,7 @@ def measure_held(events: pd.DataFrame, parts: int, keep: Callable) -> int:
     reads = {str(place): (lambda: events) for place in range(parts)}
     kept = []
     tracemalloc.start()
-    for part in validate_events(reads, SYNTHETIC, NOTHING_STORED, GATE, **WHO):
+    for part in validate_events(number(reads), SYNTHETIC, NOTHING_STORED, GATE, **WHO):
         kept.append(keep(part))
     held, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
@@ -111,7 +115,7 @@ def measure_held(events: pd.DataFrame, parts: int, keep: Callable) -> int:
 def test_what_was_saved_is_let_go_and_nothing_that_was_yielded_changes(make_events):
     reads = {str(place): partial(make_events, bytes=[1, -1, place]) for place in range(3)}
     parts = []
-    for part in validate_events(reads, SYNTHETIC, NOTHING_STORED, GATE, **WHO):
+    for part in validate_events(number(reads), SYNTHETIC, NOTHING_STORED, GATE, **WHO):
         parts.append((part, [list(saved) for saved in part[:3]], fetch(part)))
     for part, names, (*contents, _) in parts:
         assert [list(saved) for saved in part[:3]] == names
@@ -241,7 +245,7 @@ def test_a_part_without_a_good_row_gives_no_object(make_events):
 def test_parts_are_read_when_they_are_needed_and_at_most_two_ahead(make_events):
     read = []
     parts = {str(place): (lambda place=place: read.append(place) or make_events()) for place in range(6)}
-    results = validate_events(parts, SYNTHETIC, NOTHING_STORED, GATE, **WHO)
+    results = validate_events(number(parts), SYNTHETIC, NOTHING_STORED, GATE, **WHO)
     assert read == []
     for place, (*_, report) in enumerate(results, start=1):
         assert report.part == place
@@ -251,7 +255,7 @@ def test_parts_are_read_when_they_are_needed_and_at_most_two_ahead(make_events):
 
 def test_a_part_that_cannot_be_read_stops_the_gate_with_its_own_error(make_events):
     parts = {"1": make_events, "2": lambda: 1 // 0, "3": make_events}
-    results = validate_events(parts, SYNTHETIC, NOTHING_STORED, GATE, **WHO)
+    results = validate_events(number(parts), SYNTHETIC, NOTHING_STORED, GATE, **WHO)
     assert next(results)[-1].part == 1
     with pytest.raises(ZeroDivisionError):
         next(results)
@@ -270,17 +274,20 @@ def test_the_account_adds_up_parts_and_files(make_events):
         {"file": ["a.log"], "line": [9], "text": ["x"], "reason": ["y"], "format": "zeek", "header": "{}"}
     )
     parts = {
-        "1": LogPart(partial(make_events, 2, bytes=[1, -1]), ["a.log"]),
-        "2": LogPart(partial(make_events, 2), ["a.log"]),
+        "1": EventPart(partial(make_events, 2, bytes=[1, -1]), ["a.log"]),
+        "2": EventPart(partial(make_events, 2), ["a.log"]),
     }
-    parts["3"] = LogPart(lambda: lines, ["a.log"], unparsable=True)
-    judged = list(validate_logs(parts, source_report, NOTHING_STORED, GATE, **WHO))
+    parts["3"] = EventPart(lambda: lines, ["a.log"], unparsable=True)
+    judged = list(validate_events(parts, source_report, NOTHING_STORED, GATE, **WHO))
     reports = [report for *_, report in judged]
     assert [report.rejects and report.rejects.record_count for report in reports] == [1, None, 1]
     quality = summarise_quality(reports, source_report, "synthetic", TODAY, "run-1")
     fates = {"not_a_flow": 2, "unparsable": 1, "early": 1, "late": 1, "rejected": 1, "accepted": 3}
     assert quality.counts == LineCounts(lines_in=9, imputed=1, **fates)
-    assert (quality.rules, quality.rejected_share) == ({"bytes_invalid": 1, "unparsable": 1}, 2 / 5)
+    assert (quality.rules, quality.rejected_share) == (
+        {"bytes_invalid": 1, "unparsable": 1},
+        pytest.approx((1 + 4 / 6) / (4 + 4 / 6)),
+    )
     assert quality.truncated_files == ["a.log"]
 
 

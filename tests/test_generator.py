@@ -28,7 +28,7 @@ def plan(wanted: GeneratorParameters, logical_date: str) -> tuple[Parts, SourceR
 
 def draw(n_events: int = 100, seed: int = 7, part_events: int = 40, logical_date: str = DAY) -> list[pd.DataFrame]:
     wanted = generator_parameters(n_events=n_events, seed=seed, part_events=part_events)
-    return [read() for read in plan(wanted, logical_date)[0].values()]
+    return [part.read() for part in plan(wanted, logical_date)[0].values()]
 
 
 def digest(**choices) -> str:
@@ -43,8 +43,8 @@ def test_the_events_are_these_on_every_machine():
 
 def test_the_events_are_the_same_each_time_they_are_drawn():
     parts, _ = plan(generator_parameters(n_events=100, seed=7, part_events=40), DAY)
-    for read in reversed(parts.values()):
-        pd.testing.assert_frame_equal(read(), read())
+    for part in reversed(parts.values()):
+        pd.testing.assert_frame_equal(part.read(), part.read())
     assert digest() == digest()
 
 

@@ -51,6 +51,18 @@ def test_every_day_of_the_files_is_filled_and_a_second_time_none(embedded, write
     assert len(embedded.rows("ingestion_batches")) == 3
 
 
+def test_a_first_day_of_a_few_flows_is_stored_and_the_days_after_it_are_modelled(embedded, write):
+    """A flow belongs to the day on which it began, so a sensor's first file holds a few of the evening before."""
+    write("conn.log", -600, -60, *range(0, DAY_SECONDS, 600))
+    code, output, _ = backfill(embedded, "--pipelines", "log_full", "--params", "source=office")
+    assert code == 0, output
+    assert {day: words[:2] for day, words in table_of(output).items()} == {
+        "2024-04-18": ["UNMODELLED", "2"],
+        DAYS[0]: ["SUCCESS", "144"],
+    }
+    assert "nothing is left to test" in output
+
+
 def test_a_committed_day_gets_the_flows_that_a_later_file_holds(embedded, write):
     write("19.log", 1, 2)
     embedded.run("log_ingestion", source="office", logical_date=DAYS[0])

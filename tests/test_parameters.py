@@ -328,7 +328,7 @@ def test_a_port_that_is_no_number_is_named(port):
     [
         ({"profile": "big"}, "parameter generator: there is no profile big: there are small"),
         ({"lookalikes": {"scan": SCAN}}, "parameter generator: scan is the name of a look-alike and of an attack"),
-        ({"attacks": {"a": SCAN | {"share": 0.6}, "b": SCAN | {"share": 0.7}}}, "add up to 1.300: a day has no more"),
+        ({"attacks": {"a": SCAN | {"share": 0.6}, "b": SCAN | {"share": 0.7}}}, "add up to 1.300: make it at most 1"),
         (
             {"attacks": {"scan": SCAN | {"share": 1.1}}},
             "parameter generator.attacks.scan.share is 1.1: input",

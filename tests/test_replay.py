@@ -300,6 +300,15 @@ def test_lines_that_can_be_read_by_now_are_judged_like_any_other(anywhere, mend)
     assert anywhere.run(**REPLAY, replay__rule="protocol_unknown") == "UNCHANGED"
 
 
+def test_the_command_replays_a_day_of_which_only_unparsable_lines_are_in_quarantine(embedded, monkeypatch):
+    ingest(embedded, HEADER + GOOD + BROKEN[0] + "\n")
+    places = embedded.root / "conf/base/parameters_ingestion.yml"
+    places.write_text(places.read_text().replace("max_rejected_share: 0.05", "max_rejected_share: 1.0"))
+    result = invoke(embedded, monkeypatch, "replay", "--source", "zeek", "--date", DAY)
+    assert result.exit_code == 0, result.output
+    assert embedded.rows("pipeline_runs")["status"].tolist() == ["SUCCESS", "UNCHANGED"]
+
+
 def test_a_line_that_was_cut_short_or_too_long_is_not_read_again(embedded, mend):
     ingest(embedded, HEADER + GOOD + zeek_line(9, tunnel="x" * 2**20) + BROKEN[1][:40])
     assert embedded.load("quarantined_events", source="zeek")["rule"].tolist() == ["unparsable"] * 2

@@ -20,6 +20,10 @@ class ContractError(ProjectError):
     """Events that cannot be checked, or a batch that the gate refuses."""
 
 
+class NothingToTest(ContractError):
+    """A source's first day is so short that training needs all of it; later days can be modelled."""
+
+
 class Interrupted(ProjectError):
     """A signal stopped the run. It is an ``Exception``, so that Kedro's error hooks record it."""
 

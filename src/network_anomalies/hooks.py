@@ -5,7 +5,6 @@ import logging
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 from kedro.framework.context import KedroContext
@@ -36,19 +35,11 @@ CONTENT = {"ingestion_events", "transformation_events", "champion_model", "alert
 SELECTIONS = ("tags", "from_nodes", "to_nodes", "node_names", "from_inputs", "to_outputs", "namespaces")
 
 
-@dataclass(frozen=True)
-class _Opened:
-    """An open run, and the stack that closes it."""
-
-    run: "Run"
-    closing: ExitStack
-
-
 class RunHooks:
     """Opens and closes runs. A thread has one run at a time."""
 
     def __init__(self) -> None:
-        self._opened: dict[int, _Opened] = {}
+        self._opened: dict[int, tuple[Run, ExitStack]] = {}  # by thread; the stack closes the run
         atexit.register(self._close_all)
 
     @hook_impl
@@ -72,7 +63,7 @@ class RunHooks:
         with ExitStack() as opening:
             opening.callback(raise_on_signals())
             run = opening.enter_context(record_run(registry, start))
-            self._opened[threading.get_ident()] = _Opened(run, opening.pop_all())
+            self._opened[threading.get_ident()] = (run, opening.pop_all())
 
     @hook_impl
     def before_dataset_loaded(self, node: Node) -> None:
@@ -87,9 +78,9 @@ class RunHooks:
     @hook_impl(tryfirst=True)  # if a hook of another plug-in fails, the run is closed already
     def after_pipeline_run(self, pipeline: Pipeline, catalog: DataCatalog) -> None:
         """Close the run, and log its results."""
-        opened = self._opened.pop(threading.get_ident())
-        run, outputs = opened.run, pipeline.all_outputs()
-        with opened.closing:
+        run, closing = self._opened.pop(threading.get_ident())
+        outputs = pipeline.all_outputs()
+        with closing:
             run.status = _find_status(run, outputs)
         try:
             for line in _describe_results(run, outputs, catalog):
@@ -106,11 +97,11 @@ class RunHooks:
         # Threads of a runner have no run. If the process has only one run, it is theirs.
         only = next(iter(self._opened.values())) if len(self._opened) == 1 else None
         if opened := self._opened.get(threading.get_ident(), only):
-            opened.run.node = node.name
+            opened[0].node = node.name
 
     def _close(self, thread: int, error: Exception) -> None:
         if opened := self._opened.pop(thread, None):
-            opened.closing.__exit__(type(error), error, error.__traceback__)
+            opened[1].__exit__(type(error), error, error.__traceback__)
 
     def _close_left_open(self, thread: int) -> None:
         """Close a thread's run that ended without a hook, for example by a SystemExit in a node."""
@@ -174,6 +165,7 @@ def _describe_outcome(run: "Run", outputs: set[str]) -> str:
     uris = read_current(run.engine, source, day)["object_uri"]
     where = uris.iloc[0] if len(uris) == 1 else f"{len(uris)} objects in {uris.iloc[0].rpartition('/')[0]}"
     counts = f"{batch['lines_in']} lines in, {batch['accepted']} accepted, {batch['rejected']} rejected"
+    counts += f", {batch['unparsable']} unparsable" if batch["unparsable"] else ""
     return f"{subject}: {counts}, {where}: {run.status}"
 
 

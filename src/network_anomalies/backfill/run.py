@@ -11,7 +11,7 @@ import pandas as pd
 
 from network_anomalies.backfill.plan import Plan, choose_stages, judge_plan, narrow
 from network_anomalies.backfill.status import format_command
-from network_anomalies.backfill.workers import BackfilledDay, DayRun, run_days
+from network_anomalies.backfill.workers import UNMODELLED, BackfilledDay, DayRun, run_days
 from network_anomalies.errors import ProjectError
 from network_anomalies.records.source_history import SourceRecords
 from network_anomalies.runs.signals import raise_on_signals
@@ -21,7 +21,7 @@ logger = logging.getLogger(__name__)
 
 MAKING = (*INGESTION, MODELLING[0])
 """Stages that depend on no other day."""
-SUCCEEDED = ("SUCCESS", "UNCHANGED")
+SUCCEEDED = ("SUCCESS", "UNCHANGED", UNMODELLED)
 
 
 @dataclass
@@ -117,7 +117,8 @@ def _join(former: BackfilledDay | None, latter: BackfilledDay) -> BackfilledDay:
     if former is None:
         return latter
     status = former.status if latter.status == "UNCHANGED" else latter.status
-    return replace(latter, status=status, seconds=(former.seconds or 0) + (latter.seconds or 0))
+    accepted = former.accepted if latter.accepted is None else latter.accepted
+    return replace(latter, status=status, accepted=accepted, seconds=(former.seconds or 0) + (latter.seconds or 0))
 
 
 def format_table(outcomes: Iterable[BackfilledDay]) -> str:

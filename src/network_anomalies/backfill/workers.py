@@ -17,7 +17,7 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
-from network_anomalies.errors import explain, is_expected
+from network_anomalies.errors import NothingToTest, explain, is_expected
 from network_anomalies.runs.identity import make_run_id
 from network_anomalies.runs.session import RuntimeParameters
 
@@ -27,6 +27,8 @@ PRELOADED = [
     *("network_anomalies.backfill.workers", "network_anomalies.settings", "network_anomalies.pipeline_registry"),
     *("network_anomalies.datasets", "network_anomalies.registry.batches", "network_anomalies.registry.run_rows"),
 ]
+UNMODELLED = "UNMODELLED"
+"""The status of a day whose events are stored, and which is too short to be modelled."""
 STOP_SECONDS = 5
 """How long a day that is told to stop may take to close its run before its process is killed."""
 
@@ -170,5 +172,6 @@ def run_day(day: DayRun, settings: RunSettings) -> BackfilledDay:
     except Exception as error:
         if not is_expected(error):
             logger.exception("The run of %s ended with a defect of the program", day.logical_date)
-        return BackfilledDay(day.logical_date, "FAILED", None, time.monotonic() - started, explain(error))
+        status = UNMODELLED if isinstance(error, NothingToTest) else "FAILED"
+        return BackfilledDay(day.logical_date, status, None, time.monotonic() - started, explain(error))
     return BackfilledDay(day.logical_date, status, batch["accepted"] if batch else None, time.monotonic() - started)

@@ -148,10 +148,5 @@ class CurrentObjectsDataset(AbstractDataset[Mapping[str, bytes | Callable[[], by
         return bool(self._layer.list_objects(open_registry(self._url), self._source, self._logical_date))
 
     def _describe(self) -> dict[str, str]:
-        return {
-            "layer": self._layer_name,
-            "source": self._source,
-            "logical_date": str(self._logical_date),
-            "path": self._folder,
-            "load_as": self._load_as,
-        }
+        key = {"layer": self._layer_name, "source": self._source, "logical_date": str(self._logical_date)}
+        return key | {"path": self._folder, "load_as": self._load_as}

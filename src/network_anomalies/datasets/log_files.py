@@ -77,7 +77,10 @@ class LogFilesDataset(AbstractDataset[None, dict[str, OpenFile]]):
         """
         paths = self._find()
         if not paths:
-            raise ProjectError(f"no log files at {self._given}: put them there, or set logs.path to where they are")
+            hint = " (a pattern names files, not their folder)" if GLOB.search(self._given) else ""
+            raise ProjectError(
+                f"no log files at {self._given}: put them there, or set logs.path to where they are{hint}"
+            )
         return {path: partial(self._fs.open, path, "rb") for path in paths}
 
     def save(self, data: None) -> None:
@@ -94,8 +97,8 @@ class LogFilesDataset(AbstractDataset[None, dict[str, OpenFile]]):
         pattern = GLOB.search(given)
         folder = given[: pattern.start()].rpartition("/")[0] if pattern else given
         self._fs.invalidate_cache(folder)
-        found = self._fs.glob(given) if pattern else self._fs.find(folder)
-        shown = [path for path in found if not HIDDEN.search(path.removeprefix(folder))]
+        matches = self._fs.glob(given) if pattern else self._fs.find(folder)
+        shown = [path for path in matches if not HIDDEN.search(path.removeprefix(folder))]
         files = [path for path in shown if self._fs.isfile(path)] if pattern or self._is_local else shown
         if not pattern and len(files) < len(shown):
             logger.warning("links that lead to no file are left out: %s", ", ".join(sorted({*shown} - {*files})))

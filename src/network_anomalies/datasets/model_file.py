@@ -130,11 +130,9 @@ class ModelDataset(AbstractDataset[Any, Any]):
         WriteOnceParquetDataset(filepath=path, compare=False, credentials=self._credentials).save(content)
 
     def _load_card(self) -> str:
-        trained = self._read_training()
-        card = self._open_card(trained.model) if trained else None
-        if card is None or not card.exists():
+        if not self._exists():
             raise self._explain_missing("card", "registration")
-        text: str = card.load()
+        text: str = self._open_card(self._find_trained()).load()
         return text
 
     def _load_champion(self) -> Champion | None:
@@ -186,12 +184,8 @@ class ModelDataset(AbstractDataset[Any, Any]):
         return bool(self._open_card(trained.model).exists())
 
     def _describe(self) -> dict[str, str]:
-        return {
-            "part": self._part,
-            "source": self._source,
-            "logical_date": str(self._logical_date),
-            "path": self._folder,
-        }
+        key = {"part": self._part, "source": self._source, "logical_date": str(self._logical_date)}
+        return key | {"path": self._folder}
 
 
 def _find_path(root: str, uri: str) -> str:

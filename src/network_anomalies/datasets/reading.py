@@ -25,15 +25,15 @@ def read_frame(
     """Return all rows as one frame. Without objects, return a frame without rows and with ``empty_columns``."""
     if not objects:
         return pd.DataFrame(columns=list(empty_columns), dtype="str")
-    tables = [pq.read_table(_fetch(lake, folder, named)) for named in objects]
+    tables = [pq.read_table(_fetch(lake, folder, item)) for item in objects]
     frame = pa.concat_tables(tables, promote_options="permissive").unify_dictionaries().to_pandas()
-    run_ids = [named.run_id for named in objects]
+    run_ids = [item.run_id for item in objects]
     return frame.assign(run_id=np.repeat(run_ids, [table.num_rows for table in tables])) if all(run_ids) else frame
 
 
 def read_by_object(lake: CheckedObjects, folder: str, objects: Sequence[NamedObject]) -> Slices:
     """Return a function that reads each object, by its key: a part's number or a slice's first hour."""
-    return {named.key: partial(_read_object, lake, folder, named) for named in objects}
+    return {item.key: partial(_read_object, lake, folder, item) for item in objects}
 
 
 def read_by_hours(lake: CheckedObjects, folder: str, objects: Sequence[NamedObject], day: date, hours: int) -> Slices:
@@ -46,7 +46,7 @@ def read_by_hours(lake: CheckedObjects, folder: str, objects: Sequence[NamedObje
     slices: Slices = {}
     for hour in range(0, HOURS_A_DAY, hours):
         first, end = (midnight + timedelta(hours=min(edge, HOURS_A_DAY)) for edge in (hour, hour + hours))
-        overlapping = [named for named in objects if _overlaps(named, first, end)]
+        overlapping = [item for item in objects if _overlaps(item, first, end)]
         if overlapping:
             slices[f"{hour:02d}"] = partial(_read_span, lake, folder, overlapping, first, end)
     return slices
@@ -74,21 +74,21 @@ def read_silver_day(lake: CheckedObjects, folder: str, silver: TransformationRec
     )
 
 
-def _overlaps(named: NamedObject, first: datetime, end: datetime) -> bool:
-    return named.first is not None and named.last is not None and named.first < end and named.last >= first
+def _overlaps(item: NamedObject, first: datetime, end: datetime) -> bool:
+    return item.first is not None and item.last is not None and item.first < end and item.last >= first
 
 
-def _read_object(lake: CheckedObjects, folder: str, named: NamedObject) -> pd.DataFrame:
-    return pd.read_parquet(_fetch(lake, folder, named))
+def _read_object(lake: CheckedObjects, folder: str, item: NamedObject) -> pd.DataFrame:
+    return pd.read_parquet(_fetch(lake, folder, item))
 
 
 def _read_span(
     lake: CheckedObjects, folder: str, objects: Sequence[NamedObject], first: datetime, end: datetime
 ) -> pd.DataFrame:
     within = [("timestamp", ">=", pd.Timestamp(first)), ("timestamp", "<", pd.Timestamp(end))]
-    tables = [pq.read_table(_fetch(lake, folder, named), filters=within) for named in objects]
+    tables = [pq.read_table(_fetch(lake, folder, item), filters=within) for item in objects]
     return pa.concat_tables(tables, promote_options="default").unify_dictionaries().to_pandas()
 
 
-def _fetch(lake: CheckedObjects, folder: str, named: NamedObject) -> BytesIO:
-    return BytesIO(lake.read(f"{folder}/{named.file_name}", named.sha256))
+def _fetch(lake: CheckedObjects, folder: str, item: NamedObject) -> BytesIO:
+    return BytesIO(lake.read(f"{folder}/{item.file_name}", item.sha256))

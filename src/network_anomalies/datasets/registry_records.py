@@ -12,7 +12,7 @@ from sqlalchemy import Engine
 
 from network_anomalies.datasets.files import FileOutputs, read_files
 from network_anomalies.datasets.places import Credentials, RegistryPlace
-from network_anomalies.errors import ProjectError
+from network_anomalies.errors import ProjectError, explain_missing
 from network_anomalies.records.receipt import StageReceipt
 from network_anomalies.records.scoring import DayAlerts
 from network_anomalies.registry.alert_rows import read_alerts, record_scoring, replace_alerts
@@ -40,35 +40,24 @@ class RecordKind:
     Attributes:
         read: returns the records of a source and date; None or an empty frame if there are none.
         write: writes records in one transaction; None if the dataset may only load this kind.
-        content: what the error calls missing records.
         made_by: the pipeline that the error names; empty if missing records are no error.
     """
 
     read: Callable[[Engine, str, date], Loaded]
     write: Callable[[Engine, Any], Any] | None = None
-    content: str = ""
     made_by: str = ""
 
 
-def _make_stage_kind(stage: str, read: Callable[[Engine, str, date], Loaded], write: Callable[..., Any]) -> RecordKind:
-    return RecordKind(read, write, content=stage, made_by=stage)
-
-
+REQUIRED = dict.fromkeys(("current_batch", "source_record"), "ingestion (log_ingestion for real logs)")
+"""Rows without which a source and date cannot be worked on, and the pipelines that write them."""
 KINDS = {
     "truth": RecordKind(partial(read_receipt, "truth"), record_truth),
-    "transformation": _make_stage_kind("transformation", read_transformation, commit_transformation),
-    "training": _make_stage_kind("training", read_training, record_training),
-    "evaluation": _make_stage_kind("evaluation", read_evaluation, record_evaluation),
-    "scoring": _make_stage_kind("scoring", read_scoring, record_scoring),
+    "transformation": RecordKind(read_transformation, commit_transformation, "transformation"),
+    "training": RecordKind(read_training, record_training, "training"),
+    "evaluation": RecordKind(read_evaluation, record_evaluation, "evaluation"),
+    "scoring": RecordKind(read_scoring, record_scoring, "scoring"),
     "alerts": RecordKind(read_alerts, replace_alerts),
-    **{
-        name: RecordKind(
-            partial(look_up, name),
-            content="batch",
-            made_by="ingestion (log_ingestion for real logs)" if lookup.needed else "",
-        )
-        for name, lookup in LOOKUPS.items()
-    },
+    **{name: RecordKind(partial(look_up, name), made_by=REQUIRED.get(name, "")) for name in LOOKUPS},
 }
 """Receipts of stages, a day's alerts, and rows that runs and commits write."""
 
@@ -163,9 +152,9 @@ class RegistryRecordsDataset(AbstractDataset[StageReceipt | DayAlerts, Loaded]):
         """
         records = self._read()
         if self._kind.made_by and _is_missing(records):
-            raise ProjectError(
-                f"source {self._source} has no {self._kind.content} on {self._logical_date}: "
-                f"run the {self._kind.made_by} pipeline of that day, or set logical_date and source"
+            content = "batch" if self._records in REQUIRED else self._records
+            raise explain_missing(
+                f"source {self._source} has no {content} on {self._logical_date}", [self._kind.made_by]
             )
         return records
 

@@ -103,22 +103,22 @@ class ParsedFile:
 
 def identify_files(
     files: Mapping[str, OpenFile], formats: Mapping[str, LogFormat | TableFormat]
-) -> dict[str, list[str]]:
-    """Return, per file, the formats that it may be in by its beginning.
+) -> tuple[dict[str, list[str]], dict[str, str]]:
+    """Read the beginning of each file.
 
-    A file that cannot be unpacked, or is packed in a way that is not read, is in none.
-
-    Raises:
-        ContractError: a file is empty; names it.
+    Returns:
+        Per file, the names of the formats that it may be in; and what is wrong with files that are empty, damaged, or
+        packed in a way that is not read. These are in no format.
     """
     fitting: dict[str, list[str]] = {}
+    faults: dict[str, str] = {}
     for path, open_file in files.items():
         try:
             beginning = read_beginning(open_file)
-        except ContractError:
-            fitting[path] = []
+        except ContractError as error:
+            fitting[path], faults[path] = [], str(error)
             continue
-        if not beginning:
-            raise ContractError(f"{path} is empty: remove it, or give the log that was meant")
         fitting[path] = [name for name, log_format in formats.items() if log_format.matches(beginning)]
-    return fitting
+        if not beginning:
+            faults[path] = "empty"
+    return fitting, faults

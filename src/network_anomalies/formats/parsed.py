@@ -15,7 +15,11 @@ NO_TIME = "its time cannot be read"
 
 
 def to_parsed_lines(
-    rows: Rows, events: Mapping[str, pa.Array], header: Any, no_flows: Mapping[str, np.ndarray] | None = None
+    rows: Rows,
+    events: Mapping[str, pa.Array],
+    header: Any,
+    no_flows: Mapping[str, np.ndarray] | None = None,
+    unreadable: Mapping[str, np.ndarray] | None = None,
 ) -> ParsedLines:
     """Tell rows apart.
 
@@ -24,16 +28,17 @@ def to_parsed_lines(
         events: the event columns that were made of them, as long as the rows.
         header: what the next block is parsed with.
         no_flows: by reason which rows are no flow; the first reason counts.
+        unreadable: by reason which of the other rows cannot be read, beside those without a time.
     """
     not_a_flow, kept = Counter(rows.not_a_flow), np.ones(len(rows.numbers), dtype=bool)
     for reason, mask in (no_flows or {}).items():
         not_a_flow[reason] += int(np.count_nonzero(mask & kept))
         kept &= ~mask
     faults = dict(rows.faults)
-    if events["timestamp"].null_count:
-        timeless = events["timestamp"].is_null().to_numpy(zero_copy_only=False)
-        faults[NO_TIME] = rows.numbers[timeless & kept]
-        kept &= ~timeless
+    timeless = events["timestamp"].is_null().to_numpy(zero_copy_only=False)
+    for reason, mask in {**(unreadable or {}), NO_TIME: timeless}.items():
+        faults[reason] = rows.numbers[mask & kept]
+        kept &= ~mask
     table = pa.table({name: events[name] for name in EVENT_COLUMNS if name in events})
     table = table if kept.all() else table.filter(pa.array(kept))
     return ParsedLines(table, +not_a_flow, to_unparsable(rows.block, faults, header), header)

@@ -16,6 +16,7 @@ from network_anomalies.formats.parsed import merge_parsed, to_parsed_lines
 from network_anomalies.formats.values import add_sides, read_times, subtract_times, to_numbers, to_ports, to_protocols
 
 OTHER_EVENT = "other event type"
+NO_TYPE = "it has no event_type"
 _TEXTS = ("event_type", "src_ip", "dest_ip", "proto", "flow/start", "flow/end", "netflow/start", "netflow/end")
 _NUMBERS = (
     *("src_port", "dest_port", "netflow/bytes", "netflow/pkts"),
@@ -59,8 +60,9 @@ FORMAT = LogFormat(EVENT_COLUMNS, matches, read_header, parse_lines, is_whole_ob
 
 def _parse_part(rows: Rows, header: LogOptions) -> ParsedLines:
     columns = rows.columns
-    kind = columns["event_type"].fill_null("")
-    is_flow, is_netflow = pc.equal(kind, "flow"), pc.equal(kind, "netflow")
+    kind = columns["event_type"]
+    is_netflow = pc.equal(kind, "netflow").fill_null(False)
+    is_other = pc.invert(pc.is_in(kind, pa.array(["flow", "netflow"])))
 
     def choose(flow: pa.Array, netflow: pa.Array) -> pa.Array:
         return pc.if_else(is_netflow, netflow, flow)
@@ -87,4 +89,7 @@ def _parse_part(rows: Rows, header: LogOptions) -> ParsedLines:
         "dst_bytes": dst_bytes,
         "flow_id": columns["flow_id"].cast(pa.string()),
     }
-    return to_parsed_lines(rows, events, header, {OTHER_EVENT: ~np.asarray(pc.or_(is_flow, is_netflow), dtype=bool)})
+    no_type = np.asarray(pc.is_null(kind), dtype=bool)
+    return to_parsed_lines(
+        rows, events, header, {OTHER_EVENT: np.asarray(is_other, dtype=bool) & ~no_type}, {NO_TYPE: no_type}
+    )

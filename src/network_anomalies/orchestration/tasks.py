@@ -71,10 +71,7 @@ def should_retry(_task: Task[Any, Any], _run: TaskRun, state: State[Any]) -> boo
 def run_pipeline(pipeline: str, env: str | None, params: RuntimeParameters) -> PipelineOutcome:
     """Run a pipeline in a new session; each attempt is a separate run in the registry.
 
-    Args:
-        pipeline: a registered name.
-        env: Kedro's environment.
-        params: runtime parameters, including ``logical_date`` and ``parent_run_id``.
+    ``params`` are runtime parameters, including ``logical_date`` and ``parent_run_id``.
     """
     configure()
     run_id = make_run_id(datetime.now(UTC))

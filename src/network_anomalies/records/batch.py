@@ -69,18 +69,18 @@ def describe_days(days: Mapping[date, int] | Mapping[str, int], most: int = 5) -
 
 
 @dataclass(frozen=True)
-class LogPart:
-    """A part of a day's logs.
+class EventPart:
+    """A part of a day, which is read when its turn comes.
 
     Attributes:
         read: gives its events, or with ``unparsable`` its lines: ``file``, ``line``, ``text``, ``reason``, ``format``,
             ``header``.
-        files: the log files that it came from.
+        files: the log files that it came from, none for synthetic events.
         unparsable: whether it holds lines that cannot be read.
     """
 
     read: Callable[[], pd.DataFrame]
-    files: Sequence[str]
+    files: Sequence[str] = ()
     unparsable: bool = False
 
 
@@ -198,6 +198,12 @@ class SourceFile:
     truncated: bool
 
     @property
+    def share(self) -> float:
+        """The share of its flows that are of the day; 1 if it holds no flow."""
+        flows = self.lines - self.not_a_flow - self.unparsable
+        return 1 - (self.early + self.late) / flows if flows else 1.0
+
+    @property
     def counts(self) -> LineCounts:
         """All its lines, and the fates of those that are in no part: unparsable lines are in parts of their own."""
         return LineCounts(
@@ -244,7 +250,8 @@ class QualityReport:
         contract_version: of the contract that the events were held to.
         counts: what became of the lines.
         rules: how many rows were rejected by each rule, the most frequent first.
-        rejected_share: rejected and unparsable flows as a share, 0 to 1, of the day's flows.
+        rejected_share: the share, 0 to 1, of the day's flows that are rejected or unparsable. An unparsable line has no
+            date; it counts by the share of the flows of its file that are of the day.
         truncated_files: paths of the log files that end in the middle of a line.
         imputed: missing values that were set to 0, by column.
         other_days: flows of other days in the log files, by day as YYYY-MM-DD.

@@ -41,12 +41,7 @@ class BucketUrls:
 def commit_batch(engine: Engine, batch: Batch, event: StageEvent, urls: BucketUrls, lake_revision: int = 0) -> bool:
     """Commit a batch as the current revision of its source and date, unless an equal batch is current.
 
-    Args:
-        engine: the registry.
-        batch: what to commit.
-        event: what the stage read and wrote.
-        urls: of the buckets that hold the batch's objects and its manifest.
-        lake_revision: the latest revision that has a manifest in the lake, 0 if none has.
+    ``lake_revision`` is the latest revision that has a manifest in the lake, 0 if none has.
 
     Returns:
         Whether a revision was committed (False: unchanged).
@@ -229,12 +224,12 @@ def _require_kind(connection: Connection, source: str, kind: Kind, log_format: s
 
 
 def _find_kind(connection: Connection, source: str, kind: str) -> str | None:
-    known: str | None = connection.execute(select(sources.c.kind).where(sources.c.name == source)).scalar()
+    recorded_kind: str | None = connection.execute(select(sources.c.kind).where(sources.c.name == source)).scalar()
     if source == SYNTHETIC and kind != SYNTHETIC:
         raise ProjectError(f"source {SYNTHETIC} is the generator's: name the sensor, --params source=NAME")
-    if known == kind or known is None:
-        return known
-    if known == SYNTHETIC:
+    if recorded_kind == kind or recorded_kind is None:
+        return recorded_kind
+    if recorded_kind == SYNTHETIC:
         raise ProjectError(f"source {source} holds synthetic events: give the logs a source of their own, source=NAME")
     raise ProjectError(
         f"source {source} holds real logs, and synthetic events would replace them: "

@@ -67,8 +67,8 @@ def describe_misfit(version: str | None) -> str | None:
         return None
     if version and version > HEAD:
         return f"the registry has schema version {version}, newer than this code's {HEAD}: update this code"
-    found = f"has schema version {version}, this code needs {HEAD}" if version else "has no schema"
-    return f"the registry {found}: run `kedro setup` for this environment"
+    difference = f"has schema version {version}, this code needs {HEAD}" if version else "has no schema"
+    return f"the registry {difference}: run `kedro setup` for this environment"
 
 
 def read_version(engine: Engine) -> str | None:
@@ -89,7 +89,7 @@ def migrate(engine: Engine) -> None:
 
     config = Config()
     config.set_main_option("script_location", "network_anomalies:registry/migrations")
-    with transaction(engine, lambda asked: _find_version(asked) == HEAD) as connection:
+    with transaction(engine, lambda second: _find_version(second) == HEAD) as connection:
         _wait_for_other_migrations(connection)
         config.attributes["connection"] = connection
         try:

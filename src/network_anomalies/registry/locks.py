@@ -23,13 +23,8 @@ Release = Callable[[], None]
 def wait_for_lock(engine: Engine, source: str, logical_date: date, say_who: Callable[[], None]) -> Release:
     """Wait until the lock of a source and date is held, and return the function that releases it.
 
-    It polls, because the time limit of a statement would end a wait inside the database.
-
-    Args:
-        engine: the registry.
-        source: name of the source.
-        logical_date: the day.
-        say_who: called once if another process or thread holds the lock.
+    It polls, because the time limit of a statement would end a wait inside the database. If another process or thread
+    holds the lock, it calls ``say_who`` once.
     """
     release = try_lock(engine, source, logical_date)
     if release is None:

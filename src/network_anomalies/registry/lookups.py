@@ -1,7 +1,6 @@
 """Queries of rows that catalog entries load: rows of a source, or of the current revision of a day."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
@@ -10,19 +9,6 @@ from sqlalchemy import Engine, Select, select
 
 from network_anomalies.registry.conditions import is_current, of_day
 from network_anomalies.registry.tables import ingestion_batches, ingestion_events, pipeline_runs, source_files, sources
-
-
-@dataclass(frozen=True)
-class Lookup:
-    """A query of the registry.
-
-    Attributes:
-        select: makes the query for a source and date.
-        needed: whether it is an error if there are no rows.
-    """
-
-    select: Callable[[str, date], Select[Any]]
-    needed: bool = False
 
 
 def _select_objects(source: str, day: date) -> Select[Any]:
@@ -60,18 +46,19 @@ def _select_runs(source: str, day: date) -> Select[Any]:
     return select(pipeline_runs).where(of_day(pipeline_runs, source, day)).order_by(pipeline_runs.c.started_at)
 
 
-LOOKUPS = {
-    "pipeline_runs": Lookup(_select_runs),
-    "current_objects": Lookup(_select_objects),
-    "current_batch": Lookup(_select_batch, needed=True),
-    "batch_files": Lookup(_select_files),
-    "source_record": Lookup(_select_source, needed=True),
-    "current_revisions": Lookup(_select_revisions),
+LOOKUPS: dict[str, Callable[[str, date], Select[Any]]] = {
+    "pipeline_runs": _select_runs,
+    "current_objects": _select_objects,
+    "current_batch": _select_batch,
+    "batch_files": _select_files,
+    "source_record": _select_source,
+    "current_revisions": _select_revisions,
 }
+"""Queries for a source and date, by name."""
 
 
 def look_up(name: str, engine: Engine, source: str, day: date) -> pd.DataFrame:
     """Return the rows that a query of ``LOOKUPS`` selects."""
     with engine.connect() as connection:
-        result = connection.execute(LOOKUPS[name].select(source, day))
+        result = connection.execute(LOOKUPS[name](source, day))
         return pd.DataFrame(result.all(), columns=list(result.keys()))

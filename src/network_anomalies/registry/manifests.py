@@ -141,10 +141,6 @@ def encode_manifest(commit: Commit) -> Manifest:
 def decode_manifest(path: str, data: bytes) -> Commit:
     """Return the batch that a manifest's bytes describe; its rows lack the columns of ``LATER``.
 
-    Args:
-        path: the manifest's path below the RAW bucket.
-        data: its bytes.
-
     Raises:
         ProjectError: the path is not that of a manifest, the bytes do not have the digest in the path, or this code
             cannot read them.

@@ -38,8 +38,8 @@ def register_model(engine: Engine, registration: ModelRegistration) -> RowMappin
         _lock_models(connection)
         before = _find_champion(connection, source, day - timedelta(days=1))
         if decision.promote and (before.model_sha256 if before else None) != registration.tested_against:
-            other = f"version {before.version}" if before else "no model"
-            reason = f"{other} became champion before {day} meanwhile: evaluate and register again"
+            champion_name = f"version {before.version}" if before else "no model"
+            reason = f"{champion_name} became champion before {day} meanwhile: evaluate and register again"
             decision = PromotionDecision(promote=False, reason=reason)
         version = _find_or_insert(connection, registration, decision.reason)
         current = _find_promotion(connection, source, day)
@@ -61,13 +61,7 @@ def digest_model(row: Mapping[Any, Any]) -> str:
 
 
 def read_champion(engine: Engine, source: str, logical_date: date | None = None) -> ChampionRecord | None:
-    """Return the champion of a source, or None.
-
-    Args:
-        engine: the registry.
-        source: name of the source.
-        logical_date: the champion for this day; None means the latest champion.
-    """
+    """Return the champion of a source for a day, or if ``logical_date`` is None the latest one; None without any."""
     with engine.connect() as connection:
         return _find_champion(connection, source, logical_date or date.max)
 
@@ -75,14 +69,8 @@ def read_champion(engine: Engine, source: str, logical_date: date | None = None)
 def roll_back(engine: Engine, source: str, version: int | None, person: str, reason: str) -> ChampionRecord:
     """Make another model champion, from the first day of the present champion on, as a person decided.
 
-    A model is never champion for a day before the day that it was trained for.
-
-    Args:
-        engine: the registry.
-        source: name of the source.
-        version: the model's version; None means the champion before the present one.
-        person: name of the person who decides.
-        reason: why.
+    A model is never champion for a day before the day that it was trained for. ``version`` None means the champion
+    before the present one.
 
     Returns:
         The new champion.
@@ -101,8 +89,8 @@ def roll_back(engine: Engine, source: str, version: int | None, person: str, rea
     with transaction(engine, is_promoted) as connection:
         _lock_models(connection)
         present = _find_champion(connection, source, date.max)
-        wanted = _find_earlier(connection, source, present) if version is None else version
-        model = _find_model(connection, source, wanted) if wanted is not None else None
+        new_version = _find_earlier(connection, source, present) if version is None else version
+        model = _find_model(connection, source, new_version) if new_version is not None else None
         if model is None:
             which = "earlier champion" if version is None else f"model version {version}"
             raise ProjectError(f"source {source} has no {which}: `kedro models` lists what there is")
@@ -218,26 +206,26 @@ def _find_or_insert(connection: Connection, registration: ModelRegistration, rea
     columns, source, model = models.c, registration.source, registration.model
     of_model = (columns.source == source, columns.model_sha256 == model.sha256)
     version: int | None = connection.execute(select(columns.version).where(*of_model)).scalar()
-    known = _find_model(connection, source, version) if version else None
-    if known and known["trained_for"] == registration.logical_date:
-        connection.execute(update(models).where(*of_model).values(reason=reason))
-    if version is None:
-        latest = connection.execute(select(func.max(columns.version)).where(columns.source == source)).scalar()
-        version = (latest or 0) + 1
-        row = {
-            "source": source,
-            "version": version,
-            "model_sha256": model.sha256,
-            "model_uri": model.uri,
-            "card_uri": registration.card_uri,
-            "training_run_id": registration.training_run_id,
-            "run_id": registration.run_id,
-            "registered_at": datetime.now(UTC),
-            "status": "CHALLENGER",
-            "reason": reason,
-        }
-        connection.execute(insert(models), row)
-    return version
+    if version is not None:
+        row = _find_model(connection, source, version)
+        if row and row["trained_for"] == registration.logical_date:
+            connection.execute(update(models).where(*of_model).values(reason=reason))
+        return version
+    latest = connection.execute(select(func.max(columns.version)).where(columns.source == source)).scalar()
+    new_row = {
+        "source": source,
+        "version": (latest or 0) + 1,
+        "model_sha256": model.sha256,
+        "model_uri": model.uri,
+        "card_uri": registration.card_uri,
+        "training_run_id": registration.training_run_id,
+        "run_id": registration.run_id,
+        "registered_at": datetime.now(UTC),
+        "status": "CHALLENGER",
+        "reason": reason,
+    }
+    connection.execute(insert(models), new_row)
+    return (latest or 0) + 1
 
 
 def _find_model(connection: Connection, source: str, version: int) -> RowMapping | None:

@@ -50,10 +50,6 @@ def record_run(engine: Engine, start: RunStart) -> Iterator[Run]:
     If anything is raised, the row becomes ``FAILED`` and names the node and the error. The rows of dead runs become
     ``ABANDONED`` first.
 
-    Args:
-        engine: the registry.
-        start: the columns that are known before the work; host, status and time are added here.
-
     Raises:
         ProjectError: the run id was used before, or the registry did not answer.
     """
@@ -109,7 +105,7 @@ def _refuse_used_id(engine: Engine, run_id: str) -> None:
 
 def _write_row(engine: Engine, start: RunStart) -> None:
     state = {"status": "RUNNING", "started_at": datetime.now(UTC), "host": socket.gethostname()}
-    with transaction(engine, lambda other: _has_row(other, pipeline_runs.c.run_id == start.run_id)) as connection:
+    with transaction(engine, lambda second: _has_row(second, pipeline_runs.c.run_id == start.run_id)) as connection:
         connection.execute(insert(pipeline_runs).values(**vars(start), **state))
 
 
@@ -132,7 +128,7 @@ def _abandon(engine: Engine, source: str, logical_date: date) -> int:
 
 def _end_rows(engine: Engine, chosen: ColumnElement[bool], **outcome: str | None) -> int:
     """Write an outcome into the chosen rows that are still ``RUNNING``; return their number."""
-    with transaction(engine, lambda other: not _has_row(other, and_(RUNNING, chosen))) as connection:
+    with transaction(engine, lambda second: not _has_row(second, and_(RUNNING, chosen))) as connection:
         change = update(pipeline_runs).where(RUNNING, chosen).values(finished_at=datetime.now(UTC), **outcome)
         return connection.execute(change).rowcount
 

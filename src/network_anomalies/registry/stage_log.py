@@ -16,16 +16,9 @@ from network_anomalies.runs.inputs import digest_facts
 
 @dataclass(frozen=True)
 class StageEvent:
-    """What one run of a stage read and wrote.
+    """What one run of a stage read and wrote, as in its ``StageReceipt``.
 
-    Attributes:
-        run_id: id of the run.
-        stage: name of the stage; ``truth`` means the ground truth of synthetic events.
-        source: name of the source.
-        logical_date: the day.
-        inputs: the facts that decide the output, see ``network_anomalies.runs.inputs``.
-        outputs: the objects and files that were written.
-        limits: for a scoring, the limits that raised its alerts, by kind and name.
+    The stage ``truth`` means the ground truth of synthetic events. ``limits`` are those that raised a scoring's alerts.
     """
 
     run_id: str

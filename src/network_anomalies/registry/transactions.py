@@ -21,12 +21,8 @@ _COUNT = text("SELECT count(*) FROM pg_stat_activity WHERE pid = :pid AND usenam
 def transaction(engine: Engine, took_place: TookPlace) -> Iterator[Connection]:
     """Yield a connection whose work is committed at the end, or not at all.
 
-    A COMMIT that PostgreSQL does not answer may have taken place. Then the session is ended on the server, and a query
-    on a new connection shows whether the COMMIT took place.
-
-    Args:
-        engine: the registry.
-        took_place: tells, on a new connection, whether the work of this transaction is in the registry.
+    A COMMIT that PostgreSQL does not answer may have taken place. Then the session is ended on the server, and
+    ``took_place`` tells on a new connection whether the work of this transaction is in the registry.
 
     Raises:
         RegistryUnanswered: a COMMIT was not answered, and it did not take place, or this is not known.

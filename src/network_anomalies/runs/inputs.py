@@ -67,11 +67,7 @@ def choose_alerts_policy(
 ) -> AlertsParameters:
     """Return the parameters of alerts for a source. Two stages have this node.
 
-    Args:
-        alerts: the parameters for every source.
-        generator: its profile has the exceptions of synthetic events.
-        source_record: the source's row of ``sources``.
-        after_transformation: the receipt of the day's silver, for the order only: the source then has its row.
+    ``source_record`` is the source's row of ``sources``, which exists when ``after_transformation`` does.
     """
     return extend_allowlist(alerts, generator, str(source_record["kind"].iloc[0]))
 

@@ -134,11 +134,7 @@ def _will_silver_change(records: SourceRecords, choices: Choices, day: date) -> 
 def _judge_day(records: SourceRecords, choices: Choices, day: date, changing: set[date]) -> list[StageState]:
     """Judge each stage by its own record, then find what it waits for, and the run that failed to make it.
 
-    Args:
-        records: the source's records.
-        choices: what a run would use now.
-        day: the day.
-        changing: the days whose silver will change.
+    ``changing`` are the days whose silver will change.
     """
     facts = list_present_facts(records, choices, day)
     states = [_judge_ingestion(records, choices, facts, day)]
@@ -181,12 +177,7 @@ def _explain(record: StageRecord | None, facts: Facts | None) -> str:
 
 
 def _let_wait(states: list[StageState], awaited: tuple[tuple[str, date], ...]) -> list[StageState]:
-    """Make a ``done`` stage ``stale`` if a stage that it reads is not done.
-
-    Args:
-        states: the states of a day, in the order of the stages.
-        awaited: the silver that the training reads and that will change.
-    """
+    """Make a ``done`` stage ``stale`` if a stage that it reads is not done; training waits for ``awaited`` silver."""
     not_done: set[str] = set()
     results: list[StageState] = []
     for state in states:

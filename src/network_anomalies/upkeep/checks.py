@@ -29,15 +29,17 @@ def run_checks(checks: dict[str, Check], seconds: float) -> list[Finding]:
     A check that raises an error is a FAIL with the text of ``explain``. A check that takes longer than ``seconds`` is
     a FAIL too. The end of the process does not wait for its thread.
     """
-    found: dict[str, list[Finding]] = {}
-    threads = [threading.Thread(target=_run, args=(name, check, found), daemon=True) for name, check in checks.items()]
+    results: dict[str, list[Finding]] = {}
+    threads = [
+        threading.Thread(target=_run, args=(name, check, results), daemon=True) for name, check in checks.items()
+    ]
     deadline = time.monotonic() + seconds
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join(max(0.0, deadline - time.monotonic()))
     late = f"no answer within {seconds:g} s: see that the server is up and reachable from here"
-    return [finding for name in checks for finding in found.get(name) or [Finding(name, "FAIL", late)]]
+    return [finding for name in checks for finding in results.get(name) or [Finding(name, "FAIL", late)]]
 
 
 def to_table(findings: list[Finding]) -> Iterator[str]:
@@ -49,10 +51,10 @@ def to_table(findings: list[Finding]) -> Iterator[str]:
     yield ", ".join(f"{count} {state}" for state, count in counts.items())
 
 
-def _run(name: str, check: Check, found: dict[str, list[Finding]]) -> None:
+def _run(name: str, check: Check, results: dict[str, list[Finding]]) -> None:
     findings: list[Finding] = []
     try:
         findings.extend(check())
     except Exception as error:
         findings.append(Finding(name, "FAIL", explain(error)))
-    found[name] = findings
+    results[name] = findings

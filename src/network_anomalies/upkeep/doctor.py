@@ -30,13 +30,7 @@ AWS_ENDPOINT = "https://s3.amazonaws.com"
 
 
 def examine(env: str | None, project_path: Path | None = None, seconds: float = LIMIT_SECONDS) -> list[Finding]:
-    """Check everything that a run in environment ``env`` needs. The checks delete the files that they write.
-
-    Args:
-        env: Kedro environment; None means the default environment.
-        project_path: root of the project; None means the project of the working directory.
-        seconds: time limit of the checks.
-    """
+    """Check everything that a run in environment ``env`` needs, within ``seconds``; all test files are deleted."""
     root = Path(project_path or find_kedro_project(Path.cwd()) or Path.cwd())
     checks: dict[str, Check] = {
         "python": check_python,

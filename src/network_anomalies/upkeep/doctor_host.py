@@ -21,11 +21,12 @@ ADVICE = "pip install -c constraints.txt -e ."
 
 def check_python() -> Iterator[Finding]:
     """Check that this Python has a version that the installed distribution allows."""
-    needed, found = distribution(DISTRIBUTION).metadata["Requires-Python"], platform.python_version()
-    if SpecifierSet(needed).contains(found, prereleases=True):
-        yield Finding("python", "OK", found)
+    required, present = distribution(DISTRIBUTION).metadata["Requires-Python"], platform.python_version()
+    if SpecifierSet(required).contains(present, prereleases=True):
+        yield Finding("python", "OK", present)
     else:
-        yield Finding("python", "FAIL", f"{found}, this project needs {needed}: make an environment with such a Python")
+        advice = "make an environment with such a Python"
+        yield Finding("python", "FAIL", f"{present}, this project needs {required}: {advice}")
 
 
 def check_packages(constraints: Path) -> Iterator[Finding]:
@@ -75,10 +76,11 @@ def check_folder(name: str, folder: Path) -> Iterator[Finding]:
 
 
 def _describe_fault(need: Requirement) -> str | None:
-    found = _find(need.name)
-    if found is None:
+    installed = _find(need.name)
+    if installed is None:
         return f"{need.name} is missing"
-    return None if need.specifier.contains(found, prereleases=True) else f"{need.name} {found}, needed {need.specifier}"
+    is_allowed = need.specifier.contains(installed, prereleases=True)
+    return None if is_allowed else f"{need.name} {installed}, needed {need.specifier}"
 
 
 def _find(name: str) -> str | None:

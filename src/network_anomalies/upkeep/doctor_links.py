@@ -30,7 +30,7 @@ def check_name(name: str, host: str) -> Iterator[Finding]:
         yield Finding(name, "OK", f"{host} is a local socket")
         return
     try:
-        addresses = {str(found[4][0]) for found in socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)}
+        addresses = {str(info[4][0]) for info in socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)}
     except (OSError, UnicodeError) as error:
         reason = getattr(error, "strerror", None) or error
         yield Finding(name, "FAIL", f"{host} does not resolve ({reason}): check the spelling and this machine's DNS")

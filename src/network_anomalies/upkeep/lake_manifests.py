@@ -15,14 +15,9 @@ AT_ONCE = 100
 
 @dataclass(frozen=True)
 class StoredManifest:
-    """A manifest in the lake.
+    """A manifest in the lake: its path below the RAW bucket, the parts of the path, and the sha256 of its bytes.
 
-    Attributes:
-        path: its path below the RAW bucket.
-        name: the parts of its path.
-        sha256: sha256 of its bytes.
-        commit: the batch that it describes, None if it cannot be trusted.
-        fault: why it cannot be trusted, or "".
+    ``commit`` is the batch that it describes. If it cannot be trusted, ``commit`` is None and ``fault`` says why.
     """
 
     path: str
@@ -40,10 +35,10 @@ class StoredManifest:
 def read_manifests(stores: Stores, files: Iterable[StoredFile]) -> list[StoredManifest]:
     """Read and check the files of the RAW bucket that have the name of a manifest, in their order."""
     root = stores.buckets["raw"]
-    named = [(file.path, name) for file in files if (name := parse_name(file.path.removeprefix(f"{root}/")))]
+    listed = [(file.path, name) for file in files if (name := parse_name(file.path.removeprefix(f"{root}/")))]
     manifests = []
-    for start in range(0, len(named), AT_ONCE):
-        block = named[start : start + AT_ONCE]
+    for start in range(0, len(listed), AT_ONCE):
+        block = listed[start : start + AT_ONCE]
         contents = stores.lake.cat([path for path, _ in block])
         manifests += [_check(path.removeprefix(f"{root}/"), name, contents[path]) for path, name in block]
     return manifests

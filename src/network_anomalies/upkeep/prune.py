@@ -57,12 +57,8 @@ class PrunePlan:
 def prune_stores(stores: Stores, clock: Clock, dates: Range, delete: bool, force: bool = False) -> Iterator[str]:
     """List the files that are older than ``retention`` allows, with totals, and with ``delete`` delete them.
 
-    Args:
-        stores: the lake, the local copies and the registry.
-        clock: the time from which ages are measured.
-        dates: the dates of the files in buckets; local copies of all dates count.
-        delete: whether to delete.
-        force: delete even if it is more than ``retention.max_share`` of a bucket, or the clock may be wrong.
+    ``dates`` limits the files in buckets, not the local copies. ``force`` deletes also more than
+    ``retention.max_share`` of a bucket, and even if the clock may be wrong.
 
     Raises:
         ProjectError: the registry lacks batches that the lake holds, or ``force`` is needed.
@@ -95,9 +91,9 @@ def require_whole_registry(stores: Stores) -> list[Commit]:
         registered = read_commits(connection, true())
     if faults := [manifest.fault for manifest in manifests if manifest.fault]:
         raise ProjectError(f"nothing is deleted: {faults[0]}")
-    known = {commit.batch["run_id"] for commit in registered}
+    run_ids = {commit.batch["run_id"] for commit in registered}
     stored = [manifest.commit for manifest in manifests if manifest.commit]
-    unknown = [commit.name for commit in stored if commit.batch["run_id"] not in known]
+    unknown = [commit.name for commit in stored if commit.batch["run_id"] not in run_ids]
     if unknown or (files and not registered):
         batches = f"{unknown[0]} and {len(unknown) - 1} more" if len(unknown) > 1 else "".join(unknown) or "any batch"
         raise ProjectError(f"nothing is deleted: the registry does not know {batches}; run `kedro restore` first")
@@ -145,22 +141,22 @@ def _read_proof(stores: Stores, commits: Sequence[Commit]) -> _Proof:
     committed = {commit.batch["run_id"] for commit in commits}
     runs: defaultdict[SourceDay, list[Row]] = defaultdict(list)
     with stores.engine.connect() as connection:
-        known = set(connection.execute(select(sources.c.name)).scalars())
+        source_names = set(connection.execute(select(sources.c.name)).scalars())
         for row in connection.execute(select(pipeline_runs)).mappings():
             if row["run_id"] not in committed:
                 runs[row["source"], row["logical_date"]].append(dict(row))
-    return _Proof(_list_named(stores, commits), known, runs, days)
+    return _Proof(_list_named(stores, commits), source_names, runs, days)
 
 
 def _list_named(stores: Stores, commits: Sequence[Commit]) -> set[str]:
     """Return the paths of objects, rejects and manifests of commits."""
-    named: set[str] = set()
+    paths: set[str] = set()
     for commit in commits:
         place = {name: commit.batch[name] for name in ("source", "logical_date")}
-        named |= {list_path(stores, "raw", row) for row in commit.objects}
-        named |= {list_path(stores, "quarantine", {**row, **place}) for row in commit.quarantine}
-        named.add(f"{stores.buckets['raw']}/{encode_manifest(commit).path}")
-    return named
+        paths |= {list_path(stores, "raw", row) for row in commit.objects}
+        paths |= {list_path(stores, "quarantine", {**row, **place}) for row in commit.quarantine}
+        paths.add(f"{stores.buckets['raw']}/{encode_manifest(commit).path}")
+    return paths
 
 
 def _find_doubt(stores: Stores, proof: _Proof, layer: str, file: StoredFile) -> str:
@@ -229,9 +225,9 @@ def _delete(stores: Stores, plan: PrunePlan) -> Iterator[str]:
             deleted += 1
     for day in sorted(days):
         with hold_lock(stores.engine, *day) as held:
-            named = _read_named(stores, day) if held else set()
+            named_paths = _read_named(stores, day) if held else set()
             for doomed in days[day]:
-                if not held or doomed.file.path in named:
+                if not held or doomed.file.path in named_paths:
                     yield f"kept {doomed.name}: a run of its date is working, or has committed it"
                     continue
                 stores.lake.rm_file(doomed.file.path)

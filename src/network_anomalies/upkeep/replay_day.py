@@ -14,14 +14,7 @@ from network_anomalies.upkeep.stores import load_stores
 
 
 def replay_day(root: Path, env: str | None, source: str, day: date, rule: str | None) -> None:
-    """Run the pipeline `replay` of a source and day.
-
-    Args:
-        root: root of the project.
-        env: Kedro's environment.
-        source: name of the source.
-        day: the logical date.
-        rule: only rows that broke this rule; None means all.
+    """Run the pipeline `replay` of a source and day, for rows that broke ``rule`` (None: all rows).
 
     Raises:
         ProjectError: there is no such batch, or quarantine holds no rows of it, or none that broke the rule.
@@ -43,7 +36,7 @@ def require_rejects(engine: Engine, source: str, day: date) -> None:
     batch = read_batch(engine, source, day)
     if batch is None:
         raise ProjectError(_describe_missing(_read_days(engine), source, day))
-    if not batch["rejected"]:
+    if not batch["rejected"] + batch["unparsable"]:
         raise ProjectError(f"nothing of source {source} on {day} is in quarantine: there is nothing to replay")
 
 

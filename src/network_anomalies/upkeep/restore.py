@@ -82,11 +82,7 @@ def restore_registry(stores: Stores, only_list: bool = False) -> Iterator[DayOut
     """Insert the commits that have a manifest in the lake and are not in the registry, day by day.
 
     Each day is one transaction under that day's lock. Existing rows stay as they are. A day whose manifests cannot be
-    trusted, or contradict the registry, is refused; the other days go on.
-
-    Args:
-        stores: the lake, and the registry, which may be lost, empty, or an older copy.
-        only_list: say what would be done, and do nothing.
+    trusted, or contradict the registry, is refused; the other days go on. With ``only_list`` nothing is changed.
 
     Raises:
         ProjectError: a PostgreSQL registry has no schema, or RAW has files but no manifest.

@@ -26,13 +26,7 @@ SourceDay = tuple[str, date]
 
 @dataclass(frozen=True)
 class DayPlan:
-    """What to do for a day.
-
-    Attributes:
-        missing: manifests of the revisions that the registry lacks, by revision.
-        known: number of revisions that both the registry and the lake have.
-        notes: remarks in words.
-    """
+    """Manifests of the revisions that the registry lacks, number of revisions that it has too, remarks in words."""
 
     missing: Sequence[StoredManifest]
     known: int
@@ -49,16 +43,15 @@ def plan_day(manifests: Sequence[StoredManifest], registered: Sequence[Commit]) 
         raise ProjectError("; ".join(faults))
     revisions: dict[int, StoredManifest] = {}
     for manifest in manifests:
-        other = revisions.setdefault(manifest.name.revision, manifest)
-        if other is not manifest:
-            raise ProjectError(
-                f"manifests {other.path} and {manifest.path} are of one revision: move the wrong one away"
-            )
-    known = {commit.batch["revision"]: commit for commit in registered}
-    for revision in sorted(known.keys() & revisions.keys()):
-        _require_equal(known[revision], revisions[revision])
-    missing = [revisions[revision] for revision in sorted(revisions.keys() - known.keys())]
-    return DayPlan(missing, len(known.keys() & revisions.keys()), list(_describe_gaps(set(revisions), set(known))))
+        first = revisions.setdefault(manifest.name.revision, manifest)
+        if first is not manifest:
+            both = f"{first.path} and {manifest.path}"
+            raise ProjectError(f"manifests {both} are of one revision: move the wrong one away")
+    rows = {commit.batch["revision"]: commit for commit in registered}
+    for revision in sorted(rows.keys() & revisions.keys()):
+        _require_equal(rows[revision], revisions[revision])
+    missing = [revisions[revision] for revision in sorted(revisions.keys() - rows.keys())]
+    return DayPlan(missing, len(rows.keys() & revisions.keys()), list(_describe_gaps(set(revisions), set(rows))))
 
 
 def insert_commits(connection: Connection, plan: DayPlan, registered: Sequence[Commit], raw_uri: str) -> None:
@@ -93,8 +86,8 @@ def _require_equal(registered: Commit, manifest: StoredManifest) -> None:
 
 def _describe_gaps(stored: set[int], known: set[int]) -> Iterator[str]:
     if ahead := sorted(known - stored):
-        named = ", ".join(map(str, ahead))
-        yield f"revision {named} is in the registry and has no manifest: it is kept, `kedro verify` writes it"
+        numbers = ", ".join(map(str, ahead))
+        yield f"revision {numbers} is in the registry and has no manifest: it is kept, `kedro verify` writes it"
     if lost := sorted(set(range(1, max(stored | known))) - stored - known):
         yield f"revision {', '.join(map(str, lost))} has neither a manifest nor a row: its objects stay as they are"
 

@@ -107,8 +107,8 @@ def read_clock(stores: Stores) -> Clock:
 def list_files(filesystem: Any, folder: str) -> list[StoredFile]:
     """Return every file below a folder, by path; none if there is no such folder."""
     filesystem.invalidate_cache(folder)
-    found = filesystem.find(folder, detail=True) if filesystem.exists(folder) else {}
-    return [StoredFile(path, int(info["size"]), _modified(info)) for path, info in sorted(found.items())]
+    files = filesystem.find(folder, detail=True) if filesystem.exists(folder) else {}
+    return [StoredFile(path, int(info["size"]), _modified(info)) for path, info in sorted(files.items())]
 
 
 def _make_bucket(lake: Any, bucket: str) -> bool:

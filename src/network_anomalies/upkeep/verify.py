@@ -94,9 +94,9 @@ def verify_stores(stores: Stores, start: date | None, end: date | None) -> Verif
 
 def find_orphans(stores: Stores, stored: Sequence[StoredFile], commits: Sequence[Commit]) -> list[StoredFile]:
     """Return the files of the RAW bucket that no batch names and that are not manifests."""
-    named = {list_path(stores, "raw", row) for commit in commits for row in commit.objects}
+    named_paths = {list_path(stores, "raw", row) for commit in commits for row in commit.objects}
     root = f"{stores.buckets['raw']}/"
-    return [file for file in stored if file.path not in named and not parse_name(file.path.removeprefix(root))]
+    return [file for file in stored if file.path not in named_paths and not parse_name(file.path.removeprefix(root))]
 
 
 def place_of(stores: Stores, file: StoredFile, layer: str = "raw") -> tuple[str, date] | None:

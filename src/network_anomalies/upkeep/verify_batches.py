@@ -29,8 +29,8 @@ def check_states(commits: Sequence[Commit]) -> Iterator[str]:
         current = [row["revision"] for row in batches if row["status"] == "SUCCESS"]
         latest = max(row["revision"] for row in batches)
         if current != [latest]:
-            named = ", ".join(map(str, current)) or "none"
-            yield f"batches of {source} on {day}: the current revision is {named}, the latest is {latest}"
+            numbers = ", ".join(map(str, current)) or "none"
+            yield f"batches of {source} on {day}: the current revision is {numbers}, the latest is {latest}"
 
 
 def check_rows(commit: Commit) -> Iterator[str]:
@@ -94,12 +94,12 @@ def _compare_manifests(stores: Stores, commit: Commit, stored: Iterable[StoredMa
     else:
         yield from compare_commits(commit, ordered[0].commit)
     uri = f"{stores.uris['raw']}/{ordered[0].path}"
-    named = commit.batch["manifest_uri"], (commit.batch["manifest_sha256"] or "")[:12]
-    if named != (uri, ordered[0].name.digits):
-        yield f"batch {commit.name}: manifest_uri and manifest_sha256 are {named[0]} {named[1]}, its manifest is {uri}"
-    elif ordered[0].path == expected.path and commit.batch["manifest_sha256"] != expected.sha256:
-        given = commit.batch["manifest_sha256"]
-        yield f"batch {commit.name}: manifest_sha256 is {given}, its rows give {expected.sha256}"
+    named_uri, sha256 = commit.batch["manifest_uri"], commit.batch["manifest_sha256"] or ""
+    if (named_uri, sha256[:12]) != (uri, ordered[0].name.digits):
+        columns = f"manifest_uri and manifest_sha256 are {named_uri} {sha256[:12]}"
+        yield f"batch {commit.name}: {columns}, its manifest is {uri}"
+    elif ordered[0].path == expected.path and sha256 != expected.sha256:
+        yield f"batch {commit.name}: manifest_sha256 is {sha256}, its rows give {expected.sha256}"
     for second in ordered[1:]:
         yield f"manifest {second.path} is a second one of {commit.name}, which the registry does not name"
 
@@ -108,9 +108,10 @@ def _write(stores: Stores, commit: Commit) -> str:
     """Write the manifest of a batch and return its path; name it in the batch's row if the row names none."""
     manifest = encode_manifest(commit)
     if commit.batch["manifest_sha256"] is None:
-        of_run = ingestion_batches.c.run_id == commit.batch["run_id"]
-        named = select(ingestion_batches.c.run_id).where(of_run, ingestion_batches.c.manifest_sha256 == manifest.sha256)
-        with transaction(stores.engine, lambda other: other.execute(named).first() is not None) as connection:
+        columns = ingestion_batches.c
+        named = (columns.run_id == commit.batch["run_id"], columns.manifest_sha256 == manifest.sha256)
+        query = select(columns.run_id).where(*named)
+        with transaction(stores.engine, lambda second: second.execute(query).first() is not None) as connection:
             manifest = ensure_manifest(connection, commit.batch, stores.uris["raw"])
     with suppress(FileExistsError):  # the run that committed the batch has just written it
         create_object(stores.lake, f"{stores.buckets['raw']}/{manifest.path}", manifest.data)

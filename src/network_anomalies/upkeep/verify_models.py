@@ -31,9 +31,9 @@ def check_models(snapshot: Snapshot, dates: Range) -> Iterator[str]:
             yield f"{name}: no row of stage_events names it and its card {model['card_uri']}"
         elif event is not None and digest_model(model) != event["record_sha256"]:
             yield f"{name}: it was altered, or record_sha256 of {name_event(event)} was"
-    known = {model["card_uri"] for model in snapshot.models}
+    registered_cards = {model["card_uri"] for model in snapshot.models}
     for card, event in cards.items():
-        if card not in known and event["logical_date"] in dates:
+        if card not in registered_cards and event["logical_date"] in dates:
             yield f"{name_event(event)}: no row of models has its card {card}"
 
 

@@ -40,10 +40,10 @@ class ObjectFacts:
 
 def check_objects(stores: Stores, commits: Sequence[Commit]) -> Iterator[tuple[int, list[str]]]:
     """Compare every RAW object with every row that names it; yield its number of rows and its faults."""
-    named: defaultdict[str, list[Row]] = defaultdict(list)
+    rows_by_path: defaultdict[str, list[Row]] = defaultdict(list)
     for row in (row for commit in commits for row in commit.objects):
-        named[list_path(stores, "raw", row)].append(row)
-    for path, rows in named.items():
+        rows_by_path[list_path(stores, "raw", row)].append(row)
+    for path, rows in rows_by_path.items():
         facts = _examine(stores, path, rows[0]["logical_date"])
         versions = [row["contract_version"] for row in rows]
         faults = [fault for row in rows for fault in _compare(facts, row)]
@@ -56,12 +56,12 @@ def check_objects(stores: Stores, commits: Sequence[Commit]) -> Iterator[tuple[i
 
 def check_quarantine(stores: Stores, commits: Sequence[Commit]) -> Iterator[list[str]]:
     """Compare every object in quarantine with every row that names it; yield its faults."""
-    named: defaultdict[str, list[Row]] = defaultdict(list)
+    rows_by_path: defaultdict[str, list[Row]] = defaultdict(list)
     for commit in commits:
         day = {name: commit.batch[name] for name in ("source", "logical_date")}
         for row in commit.quarantine:
-            named[list_path(stores, "quarantine", {**row, **day})].append({**row, **day})
-    for path, rows in named.items():
+            rows_by_path[list_path(stores, "quarantine", {**row, **day})].append({**row, **day})
+    for path, rows in rows_by_path.items():
         facts = _examine_rejects(stores, path)
         faults = [fault for row in rows for fault in (*_compare(facts, row), *_check_place(stores, "quarantine", row))]
         yield [f"{path}: {fault}" for fault in dict.fromkeys(faults)]
@@ -110,8 +110,8 @@ def _compare(facts: ObjectFacts | None, row: Row) -> list[str]:
     if facts is None:
         return ["the object is missing"]
     if facts.object_sha256 != row["object_sha256"]:
-        found = f"{facts.size_bytes} bytes, sha256 {facts.object_sha256[:12]}"
-        return [f"{found}; registered {row['size_bytes']}, {row['object_sha256'][:12]}"]
+        actual = f"{facts.size_bytes} bytes, sha256 {facts.object_sha256[:12]}"
+        return [f"{actual}; registered {row['size_bytes']}, {row['object_sha256'][:12]}"]
     values = {"size_bytes": facts.size_bytes, "record_count": facts.record_count, **facts.values}
     faults = [f"{name} is {value}, registered {row[name]}" for name, value in values.items() if value != row[name]]
     return faults + [f"{count} rows break {rule}" for rule, count in facts.broken.items()]

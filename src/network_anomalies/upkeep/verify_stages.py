@@ -191,8 +191,8 @@ def _check_current_silver(snapshot: Snapshot, rows: Sequence[Row]) -> Iterator[s
         latest = max(versions, key=lambda row: order.get(row["run_id"], 0))
         current = [row["run_id"] for row in versions if row["status"] == "SUCCESS"]
         if current != [latest["run_id"]]:
-            named = ", ".join(current) or "none"
-            yield f"transformation_events of {source} on {day}: current is {named}, latest is {latest['run_id']}"
+            run_ids = ", ".join(current) or "none"
+            yield f"transformation_events of {source} on {day}: current is {run_ids}, latest is {latest['run_id']}"
 
 
 def _find_events(snapshot: Snapshot, stage: str) -> dict[str, Row]:

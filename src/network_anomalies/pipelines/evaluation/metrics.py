@@ -34,10 +34,7 @@ def measure_ranking(label: np.ndarray, scores: np.ndarray) -> Ranking:
 
 
 def find_instances(truth: pd.DataFrame) -> pd.DataFrame:
-    """Return the attacks among some flows.
-
-    Args:
-        truth: rows of the ground truth that are about attacks.
+    """Return the attacks in rows of the ground truth.
 
     Returns:
         A row for each scenario and instance: ``kind``, ``stealth``, ``first_seen``, ``last_seen`` and ``hosts``, its
@@ -116,8 +113,8 @@ def _find_hosts(flows: pd.DataFrame) -> list[str]:
 
 def _match(raised: pd.DataFrame, attack: Any) -> np.ndarray:
     near = (raised["first_seen"] <= attack.last_seen + SLACK) & (raised["last_seen"] >= attack.first_seen - SLACK)
-    named = raised["entity"].isin(attack.hosts) | raised["peer"].isin(attack.hosts)
-    matched: np.ndarray = (near & named).to_numpy()
+    names_host = raised["entity"].isin(attack.hosts) | raised["peer"].isin(attack.hosts)
+    matched: np.ndarray = (near & names_host).to_numpy()
     return matched
 
 

@@ -17,7 +17,7 @@ from network_anomalies.detection import (
     name_attacks,
     take_hours,
 )
-from network_anomalies.errors import ContractError, ProjectError
+from network_anomalies.errors import NothingToTest, ProjectError
 from network_anomalies.generator.truth import find_keys
 from network_anomalies.parameters import AlertsParameters, EvaluationParameters
 from network_anomalies.pipelines.evaluation.metrics import (
@@ -46,12 +46,10 @@ def score_test_flows(
     detectors: DetectorLimits,
     logical_date: date,
 ) -> FlowScores:
-    """Score the flows of the date that the model was not trained on, with the model and with the champion before it.
-
-    The champion was chosen for an earlier day, so it was not trained on the date.
+    """Score the flows of the date that neither the model nor the champion before it was trained on, with both.
 
     Raises:
-        ContractError: the model was trained on every slice of the date.
+        NothingToTest: the model was trained on every slice of the date.
     """
     hours = _find_untrained(silver_slices, training_events, logical_date)
     champion_model, note = _read_champion(previous_champion)
@@ -171,7 +169,7 @@ def _find_untrained(silver_slices: Iterable[str], training_events: TrainingRecei
     trained = training_events.list_trained(logical_date)
     if hours := [hour for hour in silver_slices if hour not in trained]:
         return hours
-    raise ContractError(
+    raise NothingToTest(
         f"all {len(trained)} slices of {logical_date} were trained on, so nothing is left to test: "
         "ingest another day, or more than one hour of this one"
     )

@@ -14,12 +14,11 @@ from network_anomalies.events.contract import CONTRACT_VERSION, coerce_events, f
 from network_anomalies.events.parts import encode_part, find_duplicates, to_canonical_table
 from network_anomalies.parameters import GateParameters
 from network_anomalies.pipelines.ingestion.encoding import describe_part, encode_rejects, prefer_stored
-from network_anomalies.pipelines.ingestion.sources import Parts
 from network_anomalies.records.batch import (
     UNPARSABLE_RULE,
+    EventPart,
     JudgedPart,
     LineCounts,
-    LogPart,
     PartReport,
     SourceReport,
 )
@@ -40,17 +39,17 @@ class _EncodedPart:
 
 
 def validate_events(
-    event_parts: Parts,
+    event_parts: Mapping[str, EventPart],
     source_report: SourceReport,
     current_objects: pd.DataFrame,
     gate: GateParameters,
     source: str,
     logical_date: date,
 ) -> Iterator[tuple[Objects, Objects, Objects, PartReport]]:
-    """Hold the parts to the contract, one at a time.
+    """Hold the parts to the contract, one at a time; lines that cannot be read go to quarantine.
 
     Args:
-        event_parts: names to functions that read a part's events.
+        event_parts: the parts, by their numbers.
         source_report: of the node that made the parts.
         current_objects: the objects of the current revision; a part whose rows they hold is not stored anew.
         gate: the gate's parameters.
@@ -61,36 +60,8 @@ def validate_events(
         Quarantine objects, local copies and RAW objects, each a name to a function that returns Parquet bytes until
         the next part is asked for; and the part's report.
     """
-    numbered = enumerate(event_parts.values(), start=1)
     judges = {
-        f"{part:04d}": partial(_read_and_judge, read, logical_date, gate.drop_duplicates) for part, read in numbered
-    }
-    yield from store_parts(judges, source_report, current_objects, gate, source, logical_date)
-
-
-def validate_logs(
-    log_parts: Mapping[str, LogPart],
-    source_report: SourceReport,
-    current_objects: pd.DataFrame,
-    gate: GateParameters,
-    source: str,
-    logical_date: date,
-) -> Iterator[tuple[Objects, Objects, Objects, PartReport]]:
-    """Hold the parts of logs to the contract, one at a time; lines that cannot be read go to quarantine.
-
-    Args:
-        log_parts: the parts, by their numbers.
-        source_report: of the node that read the logs.
-        current_objects: the objects of the current revision; a part whose rows they hold is not stored anew.
-        gate: the gate's parameters.
-        source: whose events.
-        logical_date: the UTC day.
-
-    Yields:
-        What ``validate_events`` does.
-    """
-    judges = {
-        number: partial(_judge_log_part, part, logical_date, gate.drop_duplicates) for number, part in log_parts.items()
+        number: partial(_judge_part, part, logical_date, gate.drop_duplicates) for number, part in event_parts.items()
     }
     yield from store_parts(judges, source_report, current_objects, gate, source, logical_date)
 
@@ -141,11 +112,7 @@ def store_parts(
         contents = {}
 
 
-def _read_and_judge(read_events: Callable[[], pd.DataFrame], day: date, drop_duplicates: bool) -> JudgedPart:
-    return judge_events(read_events(), day, drop_duplicates)
-
-
-def _judge_log_part(part: LogPart, day: date, drop_duplicates: bool) -> JudgedPart:
+def _judge_part(part: EventPart, day: date, drop_duplicates: bool) -> JudgedPart:
     read = part.read()
     return judge_lines(read) if part.unparsable else replace(judge_events(read, day, drop_duplicates), files=part.files)
 

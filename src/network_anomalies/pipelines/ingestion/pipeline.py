@@ -8,7 +8,7 @@ from network_anomalies.pipelines.ingestion.account import (
     preview_batch,
     summarise_quality,
 )
-from network_anomalies.pipelines.ingestion.gate import store_parts, validate_events, validate_logs
+from network_anomalies.pipelines.ingestion.gate import store_parts, validate_events
 from network_anomalies.pipelines.ingestion.replay import count_rejects, describe_replay, plan_replay
 from network_anomalies.pipelines.ingestion.sources import (
     assemble_truth,
@@ -81,14 +81,14 @@ def create_log_pipeline() -> Pipeline:
             Node(
                 slice_logs,
                 inputs=["log_index", "params:logs", "params:logical_date"],
-                outputs="log_parts",
+                outputs="event_parts",
                 name="slice_logs",
             ),
             Node(
-                validate_logs,
-                inputs=["log_parts", "source_report", "current_objects", "params:gate", *DAY],
+                validate_events,
+                inputs=["event_parts", "source_report", "current_objects", "params:gate", *DAY],
                 outputs=STORED,
-                name="validate_logs",
+                name="validate_events",
             ),
         ]
     )

@@ -1,7 +1,7 @@
 """Nodes that put the quarantined rows of a day through today's gate again."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from functools import partial
@@ -18,7 +18,6 @@ from network_anomalies.formats.blocks import CUT_SHORT, TOO_LONG
 from network_anomalies.formats.log_file import list_imputed
 from network_anomalies.parameters import GateParameters, LogsParameters, ReplayParameters
 from network_anomalies.pipelines.ingestion.gate import Judges, judge_events
-from network_anomalies.pipelines.ingestion.sources import Parts
 from network_anomalies.records.batch import (
     UNPARSABLE_RULE,
     JudgedPart,
@@ -29,6 +28,8 @@ from network_anomalies.records.batch import (
 )
 from network_anomalies.runs.inputs import digest_log_choices
 
+Parts = Mapping[str, Callable[[], pd.DataFrame]]
+"""Numbers of parts to functions that read them."""
 ABOUT = ("row", "rule", "reason", "part", "run_id")
 """Columns of quarantine that are about a row; the others hold what was received, as text."""
 

@@ -2,7 +2,7 @@
 
 import hashlib
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import date
 from functools import partial
 
@@ -28,13 +28,13 @@ from network_anomalies.formats.slices import (
 )
 from network_anomalies.generator import PlannedDay, draw_part, label_parts, plan_day
 from network_anomalies.parameters import GateParameters, GeneratorParameters, LogsParameters
-from network_anomalies.records.batch import LogPart, SourceReport, add_counts, describe_days
+from network_anomalies.records.batch import EventPart, SourceReport, add_counts, describe_days
 from network_anomalies.records.receipt import LakeObject, StageReceipt
 from network_anomalies.runs.inputs import digest_log_choices, digest_synthetic_choices, list_truth_facts
 
 logger = logging.getLogger(__name__)
 
-Parts = dict[str, Callable[[], pd.DataFrame]]
+Parts = dict[str, EventPart]
 
 
 def plan_events(generator: GeneratorParameters, logical_date: date) -> PlannedDay:
@@ -48,9 +48,9 @@ def plan_parts(
     """Plan the parts of a synthetic day; the gate draws the events of each when it comes to it.
 
     Returns:
-        Parts, a name to a function that draws its events; and what the batch is made of.
+        Parts, by their numbers; and what the batch is made of.
     """
-    parts: Parts = {f"{part:04d}": partial(draw_part, synthetic_day, part) for part in synthetic_day.parts}
+    parts = {f"{part:04d}": EventPart(partial(draw_part, synthetic_day, part)) for part in synthetic_day.parts}
     return parts, SourceReport("synthetic", None, digest_synthetic_choices(generator, gate))
 
 
@@ -122,7 +122,7 @@ def index_log_files(
     return index, report
 
 
-def slice_logs(log_index: LogIndex, logs: LogsParameters, logical_date: date) -> dict[str, LogPart]:
+def slice_logs(log_index: LogIndex, logs: LogsParameters, logical_date: date) -> Parts:
     """Cut the day's flows into parts that do not overlap in time; parts with the unparsable lines follow.
 
     Raises:
@@ -141,12 +141,12 @@ def slice_logs(log_index: LogIndex, logs: LogsParameters, logical_date: date) ->
         for first, last in plan_slices(log_index.seconds, logs.part_events)
     ]
     parts = [
-        LogPart(partial(read_slice, log_index, imputed, span), _list_paths(find_fragments(log_index, span)))
+        EventPart(partial(read_slice, log_index, imputed, span), _list_paths(find_fragments(log_index, span)))
         for span in spans
     ]
     groups = plan_unparsable(log_index, logs.part_events)
     parts += [
-        LogPart(partial(read_unparsable, log_index, group), _list_paths(group), unparsable=True) for group in groups
+        EventPart(partial(read_unparsable, log_index, group), _list_paths(group), unparsable=True) for group in groups
     ]
     return {f"{number:04d}": part for number, part in enumerate(parts, start=1)}
 

@@ -27,8 +27,8 @@ def draw_days(generator: GeneratorParameters, logical_date: date) -> dict[date, 
         raise ContractError(
             f"generator.n_events is {generator.n_events}: realism is measured on {FEWEST_EVENTS} events or more"
         )
-    wanted = {logical_date, logical_date - timedelta(days=1), *_list_week(logical_date)}
-    return {day: _draw_day(generator, day) for day in sorted(wanted)}
+    days = {logical_date, logical_date - timedelta(days=1), *_list_week(logical_date)}
+    return {day: _draw_day(generator, day) for day in sorted(days)}
 
 
 def measure_profile(synthetic_days: dict[date, pd.DataFrame], logical_date: date) -> pd.DataFrame:

@@ -34,14 +34,8 @@ def decide_promotion(
     With ground truth, its average precision on the same flows must exceed that of the champion before the date by
     ``min_gain``. Without ground truth, it may raise at most ``max_alert_ratio`` times the champion's alerts, and the
     champion must be at least ``max_age_days`` old or know only a part of a day. A model that is as good as the champion
-    replaces it if the champion was trained on revisions that are no longer current.
-
-    Args:
-        evaluation_events: the receipt of the date's evaluation.
-        training_events: the receipt of the date's training.
-        previous_champion: the champion before the date, None if there was none.
-        current_revisions: ``logical_date`` and ``revision`` of the source's batches with the current content.
-        registration: the parameters of the rules.
+    replaces it if the champion was trained on revisions that are no longer current; ``current_revisions`` has the
+    ``logical_date`` and ``revision`` of the source's batches with the current content.
 
     Raises:
         ContractError: the last evaluation was of another model.

@@ -47,13 +47,8 @@ def split_window(
     """Split silver in time: the model is trained on the days before the date and tested on the date.
 
     Of the days before, the latest slices up to ``row_cap`` events are taken. Without days before, the model is trained
-    on the first hours of the date.
-
-    Args:
-        history_slices: the days that have silver, including the date.
-        training: the window's parameters.
-        logical_date: the UTC day.
-        after_transformation: the receipt of the date's silver, for the order only: the silver is made first.
+    on the first hours of the date. ``history_slices`` includes the date, whose silver is made first:
+    ``after_transformation`` is its receipt.
 
     Raises:
         ContractError: the date has no silver.
