@@ -16,7 +16,7 @@ from network_anomalies.errors import ProjectError
 from network_anomalies.records.alerts import SourceIncidents, find_incidents, name_incident
 from network_anomalies.records.verdicts import Latest, name_alert
 from network_anomalies.registry.alert_rows import read_alerts
-from network_anomalies.registry.alert_triage import Decision, choose_days, find_by_id, read_triage, record_decision
+from network_anomalies.registry.alert_triage import NewVerdict, choose_days, find_by_id, read_triage, record_decision
 from network_anomalies.registry.engine import open_registry
 from network_anomalies.registry.incident_rows import find_alerts, read_incidents, replace_incidents
 from network_anomalies.registry.tables import (
@@ -90,7 +90,7 @@ def count(engine, table):
 
 def decide(engine, prefix, verdict, person="alice", **more):
     more |= {"until": datetime.now(UTC).date()} if verdict == "dismissed" and "until" not in more else {}
-    return record_decision(engine, prefix, Decision(verdict=verdict, reason="seen", person=person, **more), 7)
+    return record_decision(engine, prefix, NewVerdict(verdict=verdict, reason="seen", person=person, **more), 7)
 
 
 def find_id(day, kind, entity, source="lab"):
@@ -248,7 +248,7 @@ def test_a_decision_without_a_reason_a_person_or_a_future_is_refused(engine, mor
     add_day(engine, 0, BEACON)
     given = {"verdict": "dismissed", "reason": "seen", "person": "alice", "until": datetime.now(UTC).date()} | more
     with pytest.raises(ProjectError, match=said):
-        record_decision(engine, find_id(0, *BEACON[:2]), Decision(**given), 7)
+        record_decision(engine, find_id(0, *BEACON[:2]), NewVerdict(**given), 7)
     assert count(engine, verdicts) == 0
 
 

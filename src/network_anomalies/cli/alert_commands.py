@@ -126,10 +126,10 @@ def close(group_env: str | None, env: str | None, id_: str, reason: str, person:
 
 def _decide(stores: "Stores", id_: str, verdict: "Judgement", reason: str, person: str, **more: Any) -> None:
     from network_anomalies.cli.alert_pages import describe_decision
-    from network_anomalies.registry.alert_triage import Decision, find_by_id, record_decision
+    from network_anomalies.registry.alert_triage import NewVerdict, find_by_id, record_decision
     from network_anomalies.upkeep.lake_verdicts import require_known_verdicts, write_verdicts
 
-    decision = Decision(verdict=verdict, reason=reason, person=person, **more)
+    decision = NewVerdict(verdict=verdict, reason=reason, person=person, **more)
     require_known_verdicts(stores, find_by_id(stores.engine, id_).alerts[0].alert.source)
     found, decided = record_decision(stores.engine, id_, decision, stores.alerts.incident_days)
     write_verdicts(stores, decided)

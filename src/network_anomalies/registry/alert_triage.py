@@ -29,7 +29,7 @@ _ID = re.compile(r"[0-9a-f]{1,12}")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Decision:
+class NewVerdict:
     """What a person decides about some alerts.
 
     Attributes:
@@ -220,7 +220,7 @@ def find_by_id(engine: Engine, prefix: str) -> Found:
     )
 
 
-def record_decision(engine: Engine, prefix: str, decision: Decision, most_days: int) -> tuple[Found, list[Verdict]]:
+def record_decision(engine: Engine, prefix: str, decision: NewVerdict, most_days: int) -> tuple[Found, list[Verdict]]:
     """Add a verdict about an alert, or about each alert of an incident, and group the incidents again.
 
     Args:
@@ -255,7 +255,7 @@ def record_decision(engine: Engine, prefix: str, decision: Decision, most_days: 
     return find_by_id(engine, names[0] if not found.is_incident else name_incident(names[0])), decided
 
 
-def _check(decision: Decision, today: date) -> None:
+def _check(decision: NewVerdict, today: date) -> None:
     if not decision.reason.strip():
         raise ProjectError("a decision needs a reason: give --reason TEXT")
     if not decision.person.strip():
@@ -264,7 +264,7 @@ def _check(decision: Decision, today: date) -> None:
         raise ProjectError(f"--until {decision.until} is over: give today ({today}, UTC) or a later day")
 
 
-def _decide(alert: Alert, decision: Decision, now: datetime, last_scored: date | None) -> Verdict:
+def _decide(alert: Alert, decision: NewVerdict, now: datetime, last_scored: date | None) -> Verdict:
     return Verdict(
         sequence=0,  # the database numbers it
         alert_id=alert.alert_id,

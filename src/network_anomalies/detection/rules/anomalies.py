@@ -5,15 +5,15 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from network_anomalies.detection.alerts.dialogues import (
+from network_anomalies.detection.alerts.findings import name_groups, rank_findings, say_service, to_findings
+from network_anomalies.detection.limits import DEFAULT_LIMITS, DetectorLimits
+from network_anomalies.detection.rules.dialogues import (
     ObservedDay,
     are_answers,
     are_groups,
     ask_time,
     sum_groups,
 )
-from network_anomalies.detection.alerts.findings import name_groups, rank_findings, say_service, to_findings
-from network_anomalies.detection.limits import DEFAULT_LIMITS, DetectorLimits
 from network_anomalies.detection.scoring.columns import Coded, encode_events
 from network_anomalies.detection.scoring.history import History, find_rows, group_by
 from network_anomalies.detection.scoring.model import Model

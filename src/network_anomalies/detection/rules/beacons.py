@@ -3,7 +3,8 @@
 import numpy as np
 import pandas as pd
 
-from network_anomalies.detection.alerts.dialogues import (
+from network_anomalies.detection.alerts.findings import name_pairs, rank_findings, say_service, to_findings
+from network_anomalies.detection.rules.dialogues import (
     ObservedDay,
     are_exceptions,
     are_groups,
@@ -11,7 +12,6 @@ from network_anomalies.detection.alerts.dialogues import (
     ask_time,
     count_sources,
 )
-from network_anomalies.detection.alerts.findings import name_pairs, rank_findings, say_service, to_findings
 from network_anomalies.detection.scoring.columns import SIZE_BINS_PER_E
 from network_anomalies.detection.scoring.history import find_rows
 

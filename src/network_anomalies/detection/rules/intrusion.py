@@ -3,7 +3,16 @@
 import numpy as np
 import pandas as pd
 
-from network_anomalies.detection.alerts.dialogues import (
+from network_anomalies.detection.alerts.findings import (
+    find_main_services,
+    name_groups,
+    name_pairs,
+    rank_findings,
+    say_service,
+    to_findings,
+)
+from network_anomalies.detection.limits import ScanLimits
+from network_anomalies.detection.rules.dialogues import (
     ObservedDay,
     are_answers,
     are_groups,
@@ -16,15 +25,6 @@ from network_anomalies.detection.alerts.dialogues import (
     have_service,
     sum_groups,
 )
-from network_anomalies.detection.alerts.findings import (
-    find_main_services,
-    name_groups,
-    name_pairs,
-    rank_findings,
-    say_service,
-    to_findings,
-)
-from network_anomalies.detection.limits import ScanLimits
 from network_anomalies.detection.scoring.columns import HOUR
 from network_anomalies.detection.scoring.context import group_moments
 from network_anomalies.detection.scoring.history import PROBE_BYTES, are_probes, group_by

@@ -6,10 +6,10 @@ Without a past the rest of the day stands for it: normal is what others do too, 
 
 import pandas as pd
 
-from network_anomalies.detection.alerts.dialogues import ObservedDay
 from network_anomalies.detection.alerts.findings import rank_findings
 from network_anomalies.detection.limits import DEFAULT_LIMITS, DetectorLimits
 from network_anomalies.detection.rules.beacons import find_beacons
+from network_anomalies.detection.rules.dialogues import ObservedDay
 from network_anomalies.detection.rules.intrusion import (
     find_brute_force,
     find_lateral_movement,

@@ -3,13 +3,13 @@
 import numpy as np
 import pandas as pd
 
-from network_anomalies.detection.alerts.dialogues import ObservedDay, are_groups
 from network_anomalies.detection.alerts.findings import (
     find_main_services,
     name_groups,
     say_service,
     to_findings,
 )
+from network_anomalies.detection.rules.dialogues import ObservedDay, are_groups
 from network_anomalies.detection.scoring.columns import UNKNOWN
 from network_anomalies.detection.scoring.history import group_by
 

@@ -3,7 +3,14 @@
 import numpy as np
 import pandas as pd
 
-from network_anomalies.detection.alerts.dialogues import (
+from network_anomalies.detection.alerts.findings import (
+    name_groups,
+    name_pairs,
+    rank_findings,
+    say_service,
+    to_findings,
+)
+from network_anomalies.detection.rules.dialogues import (
     ObservedDay,
     are_exceptions,
     are_private,
@@ -12,13 +19,6 @@ from network_anomalies.detection.alerts.dialogues import (
     count_hours,
     describe_past,
     sum_groups,
-)
-from network_anomalies.detection.alerts.findings import (
-    name_groups,
-    name_pairs,
-    rank_findings,
-    say_service,
-    to_findings,
 )
 from network_anomalies.detection.scoring.columns import Groups
 from network_anomalies.detection.scoring.history import group_by
