@@ -237,7 +237,8 @@ def test_a_role_that_may_only_read_is_told_what_it_lacks(ready, monkeypatch):
     ((check, said),) = failed(diagnose(ready)).items()
     assert check == "registry rights"
     assert "lacks INSERT, UPDATE, DELETE on alerts; INSERT, UPDATE on evaluation_events" in said
-    assert "GRANT INSERT, UPDATE, DELETE ON public.alerts TO" in said
+    assert "GRANT INSERT, UPDATE, DELETE ON public.alerts, public.incident_alerts, public.incidents TO" in said
+    assert "GRANT INSERT ON public.verdicts TO" in said  # verdicts are only added
 
 
 @pytest.mark.slow(reason="three whole runs on real servers")
@@ -246,7 +247,7 @@ def test_the_grants_that_the_doctor_prints_are_all_that_a_run_needs(ready, monke
     make_role(ready, monkeypatch)
     assert "run `kedro doctor`" in run_as(ready, "run", "--pipelines", "ingestion")
     said = failed(diagnose(ready))["registry rights"]
-    assert len(grant_as_told(ready, said)) == 3  # tables, alerts, and what is only read
+    assert len(grant_as_told(ready, said)) == 4  # tables, what is replaced, verdicts, and what is only read
     assert not failed(diagnose(ready))
     for day in (DAY_BEFORE, DAY, DAY):
         parameters = f"logical_date={day},generator.n_events=3000,transformation.slice_hours=6"
@@ -259,7 +260,8 @@ def test_the_right_to_delete_alerts_is_asked_for(ready, monkeypatch):
     make_role(ready, monkeypatch, "GRANT SELECT, INSERT, UPDATE ON ALL TABLES IN SCHEMA public TO {role}")
     said = failed(diagnose(ready))["registry rights"]
     assert said.split(" ", 1)[1] == (
-        "lacks DELETE on alerts: as the owner of the schema run GRANT DELETE ON public.alerts TO "
+        "lacks DELETE on alerts; DELETE on incident_alerts; DELETE on incidents: as the owner of the schema run "
+        "GRANT DELETE ON public.alerts, public.incident_alerts, public.incidents TO "
         f'"{ready.variables["PG_DATABASE"]}";'
     )
 

@@ -88,7 +88,7 @@ def choices() -> Choices:
 
 def make_done(choices: Choices, *days: date, kind="synthetic") -> SourceRecords:
     """Return records of days that were run one after the other; the first day's model is the champion of all."""
-    batches = {day: BatchRecord(f"content of {day}", 10) for day in days}
+    batches = {day: BatchRecord(f"content of {day}", 10, 10) for day in days}
     records = SourceRecords("office", kind, batches, {}, {}, [Decision(days[0], "m" * 64)])
     for day in days:
         for stage in ("ingestion", "truth", "transformation", *MODELLING[1:]):
@@ -180,7 +180,7 @@ def test_other_features_concern_every_stage_from_the_silver_on(choices):
 
 def test_a_new_revision_concerns_its_day_and_the_models_of_the_days_after(choices):
     records = make_done(choices, FIRST, SECOND, THIRD)
-    records = replace(records, batches={**records.batches, SECOND: BatchRecord("other content", 12)})
+    records = replace(records, batches={**records.batches, SECOND: BatchRecord("other content", 12, 12)})
     assert letters(records, choices, FIRST) == "dddddd"
     assert letters(records, choices, SECOND) == "msdsss"
     assert reasons(records, choices, SECOND) == {
@@ -199,7 +199,7 @@ def test_a_day_that_arrives_late_concerns_the_models_of_the_days_after(choices):
     records = make_done(choices, FIRST, THIRD)
     assert letters(records, choices, THIRD) == "dddddd"
     records = replace(records, stages={**records.stages, ("transformation", SECOND): late["transformation", SECOND]})
-    records = replace(records, batches={**records.batches, SECOND: BatchRecord(f"content of {SECOND}", 10)})
+    records = replace(records, batches={**records.batches, SECOND: BatchRecord(f"content of {SECOND}", 10, 10)})
     records = replace(records, stages={**records.stages, ("ingestion", SECOND): late["ingestion", SECOND]})
     records = replace(records, stages={**records.stages, ("truth", SECOND): late["truth", SECOND]})
     assert reasons(records, choices, THIRD) == {"training": f"silver of {SECOND} is new"}
