@@ -320,8 +320,10 @@ def test_a_past_may_have_other_columns_than_the_day(of_past, of_day, day, next_d
     plain = AnomalyDetector().fit(day).score_samples(next_day)
     scores = AnomalyDetector().fit(past).score_samples(today)
     assert np.isfinite(scores).all()
-    if not (of_past and of_day):
+    if of_past == 0:  # what the past does not know is no evidence
         np.testing.assert_allclose(scores, plain, rtol=0, atol=1e-9)
+    # Else ports may decide which conversation-hours of the past are left out.
+    assert pd.Series(scores).corr(pd.Series(plain), method="spearman") > 0.95
 
 
 def test_a_past_of_one_hour_and_one_that_is_mostly_attack_still_tell_a_scan(day, next_day):
