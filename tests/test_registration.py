@@ -18,7 +18,7 @@ from conftest import DAY, DAY_BEFORE, SMALL_DAY
 from sqlalchemy import insert
 from sqlalchemy.exc import IntegrityError
 from test_evaluation import forget_truth
-from test_scoring import make_champion
+from test_report import make_champion
 from test_transformation import fails
 
 from network_anomalies.cli import cli
