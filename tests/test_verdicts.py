@@ -1,9 +1,10 @@
 """Verdicts and incidents as functions of alerts: what is suppressed, what belongs together, whatever the order."""
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise
 
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -59,6 +60,16 @@ def group(alerts, *verdicts, days=DAYS):
     place = {alert.alert_id: number for number, alert in enumerate(alerts)}
     found = find_incidents(alerts, list_latest(verdicts), days)
     return sorted((sorted(place[name] for name in incident.alert_ids), incident.state) for incident in found)
+
+
+def test_alerts_are_the_same_after_a_frame_in_which_missing_texts_are_nan():
+    alerts = [make_alert(peer="10.0.0.9"), make_alert(entity="10.0.0.2"), make_alert(entity="10.0.0.3")]
+    frame = pd.DataFrame([asdict(alert) for alert in alerts])
+    assert frame["peer"].isna().sum() == 2
+    read = [Alert.from_row(row) for row in frame.to_dict("records")]
+    assert read == alerts
+    assert len(group(read)) == 3
+    assert [(shares.alerts, shares.suppressed) for shares in count_by_kind(read, [])] == [(3, 0)]
 
 
 def test_an_id_is_that_of_source_day_kind_and_entity():

@@ -5,6 +5,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import date, datetime, timedelta
+from math import isnan
 from typing import Any, Literal, Self
 
 from network_anomalies.detection.alerts.facts import Fact, say_fact
@@ -71,8 +72,11 @@ class Alert:
 
     @classmethod
     def from_row(cls, row: Mapping[Any, Any]) -> Self:
-        """Return the alert of a row; columns that this class does not have are left out, and the row may lack facts."""
-        values = {each.name: row[each.name] for each in fields(cls) if each.name != "facts"}
+        """Return the alert of a row, of a table or of a frame, whose missing texts are NaN.
+
+        Columns that this class does not have are left out, and the row may lack facts.
+        """
+        values = {each.name: _to_known(row[each.name]) for each in fields(cls) if each.name != "facts"}
         return cls(**values, facts=tuple(Fact.model_validate(fact) for fact in row.get("facts") or ()))
 
 
@@ -254,6 +258,11 @@ def from_plain(row: Mapping[Any, Any], alert_ids: Sequence[str]) -> Incident:
     """Return the incident of a row of the table ``incidents`` and of the ids of its alerts, in their order."""
     lists = {name: tuple(row[name]) for name in ("entities", "kinds")}
     return Incident(**{**row, **lists}, alert_ids=tuple(alert_ids))
+
+
+def _to_known(value: Any) -> Any:
+    """Return a value, None for the NaN of a text that is missing."""
+    return None if isinstance(value, float) and isnan(value) else value
 
 
 def _link(members: Sequence[Alert], latest: Latest, most_days: int, name: str) -> Iterator[list[str]]:
