@@ -197,7 +197,7 @@ def check_root(container: Container) -> None:
     pod["spec"]["securityContext"]["runAsUser"] = 0
     pod["spec"]["containers"][0]["securityContext"] |= {"readOnlyRootFilesystem": False}
     root = Container(container.rootfs, container.image, pod)
-    assert "champion of synthetic: version 1" in root.run(["run", "--params", "generator.n_events=2000"])
+    assert "champion    version 1" in root.run(["run", "--params", "generator.n_events=2000"])
 
 
 def measure(container: Container, environment: dict[str, str]) -> str:

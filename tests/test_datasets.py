@@ -48,7 +48,7 @@ def ingest_lines(project, *lines):
 
 
 def test_a_quarantine_before_any_commit_says_what_to_run(anywhere):
-    with pytest.raises(DatasetError) as raised:
+    with pytest.raises(ProjectError) as raised:
         anywhere.load("quarantined_events", source="zeek")
     said = explain(raised.value)
     assert said.startswith(
@@ -106,7 +106,7 @@ def test_a_harmed_object_of_the_quarantine_is_named(embedded, harm):
     ingest_lines(embedded, zeek_line(1), zeek_line(2, proto="nonsense"))
     (row,) = embedded.records("quarantine_objects")
     getattr(embedded, harm)(row["object_uri"])
-    with pytest.raises(DatasetError, match=row["file_name"]):
+    with pytest.raises(ProjectError, match=row["file_name"]):
         embedded.load("quarantined_events", source="zeek")
 
 
@@ -263,7 +263,7 @@ def test_nothing_exists_on_stores_that_were_just_made(anywhere):
 def test_current_events_of_a_day_without_a_commit_are_an_error_that_names_it(anywhere):
     anywhere.run(logical_date="2024-04-18")
     catalog = catalog_of(anywhere)
-    with pytest.raises(DatasetError) as raised:
+    with pytest.raises(ProjectError) as raised:
         catalog.load("raw_network_events")
     assert explain(raised.value).startswith(f"there are no raw objects of source synthetic on {DAY}: run the ingestion")
     assert not catalog.exists("raw_network_events")

@@ -32,7 +32,8 @@ class Packaged(NamedTuple):
     elsewhere: Project
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        return self.elsewhere.cli(*arguments, PYTHONPATH=str(self.site))
+        # Outside of a project Kedro's own logging shows the results, which breaks lines at this width.
+        return self.elsewhere.cli(*arguments, PYTHONPATH=str(self.site), COLUMNS="300")
 
 
 @pytest.fixture(scope="module")
