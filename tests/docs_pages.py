@@ -34,7 +34,7 @@ PATH = re.compile(r"[\w.<>*{},/-]+")
 NAME = re.compile(r"([A-Za-z_][\w.]*)(\(.*\))?")
 SUFFIXES = (".ipynb", ".md", ".py", ".toml", ".txt", ".yml", ".yaml")
 MADE_BY_RUNS = re.compile(
-    r"(/app/data|/tmp|_manifests/.*|\.doctor/|data/(lake|registry\.db)|conf/local/credentials\.yml)$"
+    r"(/app/data|/tmp|_manifests/.*|\.doctor/|data/(lake|registry\.db|run_logs)|conf/local/credentials\.yml)$"
 )
 """Paths that do not exist in a checkout: runs, people and images make them."""
 FOREIGN = {

@@ -32,14 +32,20 @@ ONLY_PARSED = {
     "kedro server": "it serves requests until it is stopped",
     "kedro backfill --last 30 --pipelines full": "thirty days of every stage take more than a minute",
     "kedro backfill --last 7 --pipelines log_full": "it reads logs from an S3 store",
+    "kedro backfill --pipelines log_full --params source=office,logs.path=s3:": "it reads logs from an S3 store",
+    "kedro run --pipeline log_full --params source=office,logical_date=2024-04-19,logs.path=s3:": "it reads S3",
+    "kedro report --open": "it opens a browser; test_report.py",
     "python -m network_anomalies.orchestration": "Prefect's server takes ten seconds to start; test_orchestration.py",
     "python benchmarks/": "a measurement takes minutes",
     "python tests/image.py": "it builds an image, as the last step of the gate does",
     "python tests/servers.py": "it starts servers and waits",
 }
 """The beginnings of commands that are parsed but not run, and the reason."""
-BEFORE = ["kedro run --params logical_date=2024-04-18"]
-"""The pages promote version 3 of a model, and run only two days of synthetic events before."""
+BEFORE = [
+    *(f"kedro run --params logical_date=2024-04-{day}" for day in (18, 19)),
+    "kedro models --promote 2 --reason 'there must be a champion before it to go back to'",
+]
+"""The pages go back to an earlier champion and promote version 3, and run only two days of synthetic events before."""
 FEWEST_FOR_REALISM = 50_000
 LOUD = {"generator": {"attacks": {"fast_scan": {"share": 0.1}}}}
 """Makes small days have alerts: the pages show and judge one, and call its id ``ID``."""
