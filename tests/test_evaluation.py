@@ -123,7 +123,8 @@ def test_no_findings_are_no_alerts_and_no_precision():
 def test_without_truth_there_is_volume_only():
     findings = make_findings(("10.0.0.1", "", at("10:02"), at("10:09"), 90.0))
     measured = measure_alerts(findings, None, ALERTS, TODAY)
-    assert measured.to_json() == {"alerts": 1, "alerts_by_kind": {"scan": 1}}
+    raised = [{"kind": "scan", "entity": "10.0.0.1", "peer": None}]
+    assert measured.to_json() == {"alerts": 1, "alerts_by_kind": {"scan": 1}, "raised": raised}
 
 
 def sketch(scores):
@@ -150,7 +151,7 @@ def test_few_flows_never_claim_a_drift():
     assert measured.psi > 1 and not measured.drifted and not measured.flows_enough
 
 
-def test_what_is_stored_is_strict_json_and_the_figures_are_images(modelled_days):
+def test_what_is_stored_is_strict_json_and_the_figures_have_titles(modelled_days):
     for day, row in zip((DAY_BEFORE, DAY), modelled_days.records("evaluation_events"), strict=True):
         metrics = modelled_days.load("evaluation_metrics", logical_date=day)
         assert json.loads(json.dumps(metrics, allow_nan=False)) == row["metrics"]
@@ -162,7 +163,7 @@ def test_what_is_stored_is_strict_json_and_the_figures_are_images(modelled_days)
     assert row["champion_sha256"] == metrics["champion_sha256"] == modelled_days.records("models")[0]["model_sha256"]
     assert metrics["champion"]["average_precision"] is not None
     for name in FIGURES:
-        assert modelled_days.load(name).format == "PNG"
+        assert modelled_days.load(name).layout.title.text
 
 
 def test_without_ground_truth_there_is_volume_and_drift(modelled):
@@ -170,9 +171,10 @@ def test_without_ground_truth_there_is_volume_and_drift(modelled):
     assert modelled.run("evaluation") == "SUCCESS"
     metrics = modelled.load("evaluation_metrics")
     assert not metrics["labelled"] and metrics["attack_flows"] == 0
-    assert {name for name, value in metrics["candidate"].items() if value is not None} == {"alerts", "alerts_by_kind"}
+    measured = {name for name, value in metrics["candidate"].items() if value is not None}
+    assert measured == {"alerts", "alerts_by_kind", "raised"}
     assert np.isfinite(metrics["drift"]["psi"])
-    assert modelled.load("precision_recall").size[0] > 100
+    assert modelled.load("precision_recall").layout.title.text
 
 
 def test_a_truth_that_was_altered_is_refused_by_name(modelled):

@@ -50,7 +50,7 @@ def test_a_run_killed_between_two_parts_leaves_nothing_to_readers_and_is_abandon
     process.communicate()
     assert anywhere.rows("pipeline_runs")["status"].tolist() == ["RUNNING"]
     assert anywhere.rows("current_objects").empty
-    with pytest.raises(DatasetError, match="no raw objects"):
+    with pytest.raises(ProjectError, match="no raw objects"):
         anywhere.load("raw_network_events")
     assert anywhere.run() == "SUCCESS"
     assert sorted(anywhere.rows("pipeline_runs")["status"]) == ["ABANDONED", "SUCCESS"]
@@ -264,7 +264,7 @@ def test_an_error_of_another_plug_in_leaves_nothing_open(anywhere):
 
 
 def test_the_node_whose_input_cannot_be_loaded_is_named(anywhere):
-    with pytest.raises(DatasetError):
+    with pytest.raises(ProjectError, match="no raw objects"):
         anywhere.run("transformation")
     assert last_run(anywhere)["failed_node"] == pipelines["transformation"].nodes[0].name
     report = f"{anywhere.stores.buckets['reports']}/reports/synthetic/{DAY}/quality_report.json"
