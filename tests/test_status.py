@@ -535,7 +535,9 @@ def test_another_feature_specification_is_one_command(modelled, tmp_path):
     package = tmp_path / "src/network_anomalies"
     shutil.copytree(ROOT / "src/network_anomalies", package)
     storage = package / "detection/scoring/storage.py"
-    storage.write_text(storage.read_text().replace('"version": 1,', '"version": 2,', 1))
+    other, changes = re.subn(r'"version": \d+,', '"version": 99,', storage.read_text(), count=1)
+    assert changes == 1
+    storage.write_text(other)
     elsewhere = {"PYTHONPATH": str(package.parent)}
     (modelled.root / "conf/embedded/parameters.yml").write_text(yaml.safe_dump(SMALL))
     report = modelled.cli("status", **elsewhere).stdout
