@@ -105,7 +105,7 @@ def test_columns_are_kept_as_asked_and_an_object_names_its_files(embedded):
 def test_the_last_lines_name_the_days_of_flows_that_were_not_stored(embedded, caplog):
     write(embedded, "conn.log", (HEADER + zeek_line(-5) + zeek_line(1) + zeek_line(86_400) * 2).encode())
     embedded.run(**RUN)
-    said = "they are of other days: 1 flows of 2024-04-18, 2 flows of 2024-04-20; `kedro backfill` stores them"
+    said = "flows of other days: 1 flows of 2024-04-18, 2 flows of 2024-04-20; `kedro backfill` stores them"
     assert said in caplog.text
 
 

@@ -70,7 +70,7 @@ def test_a_notebook_runs_from_top_to_bottom(scored, path):
     check_outputs(notebook)
 
 
-@pytest.mark.slow("it models a day on the servers before two notebooks can read it")
+@pytest.mark.slow(reason="it models a day on the servers before two notebooks can read it")
 def test_the_notebooks_read_the_servers(ready, monkeypatch):
     ready.run("full", **SMALL_DAY)
     folder = add_notebooks(ready.root)
