@@ -235,15 +235,15 @@ ALTERATIONS = {
         "UPDATE stage_events SET record_sha256 = '0' WHERE stage = 'training'", "training_events.*record_sha256"
     ),
     "stage record gone": sql(
-        "UPDATE stage_events SET record_sha256 = NULL WHERE stage = 'evaluation'", "evaluation_events.*vouches"
+        "UPDATE stage_events SET record_sha256 = NULL WHERE stage = 'evaluation'", "evaluation_events.*no row"
     ),
     "stage name": sql("UPDATE stage_events SET stage = 'x' WHERE stage = 'truth'", "there is no stage x"),
     "stage date": sql(
         f"UPDATE stage_events SET logical_date = '{DAY_BEFORE}' WHERE stage = 'truth' AND logical_date = '{DAY}'",
         "truth of synthetic on 2024-04-18.*is not about",
     ),
-    "stage row deleted": sql("DELETE FROM stage_events WHERE stage = 'training'", "training_events.*vouches"),
-    "scoring row deleted": sql("DELETE FROM stage_events WHERE stage = 'scoring'", "alerts of synthetic.*vouches"),
+    "stage row deleted": sql("DELETE FROM stage_events WHERE stage = 'training'", "training_events.*no row"),
+    "scoring row deleted": sql("DELETE FROM stage_events WHERE stage = 'scoring'", "alerts of synthetic.*no row"),
     "ingestion row deleted": sql("DELETE FROM stage_events WHERE stage = 'ingestion'", f"{BATCH}: no row"),
     "silver rows": sql(
         "UPDATE transformation_events SET record_count = 1", "transformation_events of run .*: record_count is 1"
@@ -295,18 +295,20 @@ def test_an_alteration_is_noticed_and_named(layered, alteration):
     assert all("\n" not in mismatch for mismatch in found)
 
 
-def test_a_scoring_from_before_limits_were_recorded_vouches_for_its_alerts(layered):
+def test_a_scoring_from_before_limits_were_recorded_has_the_digest_of_its_alerts(layered):
     digests = {}
     for day, rows in layered.rows("alerts").groupby("logical_date"):
         raised = read_alerts(layered.stores.engine, "synthetic", date.fromisoformat(day)).sort_values(
             ["kind", "entity"]
         )
         assert len(raised) == len(rows)
+        raised = raised.drop(columns=["alert_id", "facts"])  # which came later
         digests[day] = digest_rows(raised.astype("object").where(raised.notna(), None).to_dict("records"))
     update = (
         "UPDATE stage_events SET limits = NULL, record_sha256 = :sha256 WHERE stage = 'scoring' AND logical_date = :day"
     )
     with layered.stores.engine.begin() as connection:
+        connection.execute(text("UPDATE alerts SET facts = NULL"))
         for day, sha256 in digests.items():
             connection.execute(text(update), {"sha256": sha256, "day": day})
     assert verify(layered) == []
