@@ -20,6 +20,7 @@ from botocore.exceptions import (
     NoCredentialsError,
     ReadTimeoutError,
 )
+from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 from kedro.io import DatasetError
@@ -28,6 +29,7 @@ from omegaconf.errors import OmegaConfBaseException
 from sqlalchemy import create_engine, text
 from sqlalchemy.exc import IntegrityError, InternalError, OperationalError, ProgrammingError
 
+from network_anomalies.cli.options import in_one_line
 from network_anomalies.errors import ContractError, Interrupted, ProjectError, explain, is_expected, is_transient
 from network_anomalies.registry.engine import connect, open_registry
 from network_anomalies.runs.configuration import ProjectConfigLoader
@@ -300,3 +302,13 @@ def test_an_error_of_the_project_comes_from_another_process_as_it_is():
 
 def fail() -> None:
     raise ContractError("the cause: the way out")
+
+
+def test_a_reader_that_closes_the_pipe_is_no_error():
+    @click.command()
+    @in_one_line
+    def talk() -> None:
+        raise BrokenPipeError(errno.EPIPE, "Broken pipe")
+
+    done = CliRunner().invoke(talk)
+    assert (done.exit_code, done.output) == (1, "")

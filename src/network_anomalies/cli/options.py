@@ -28,7 +28,7 @@ def in_one_line(command: Callable[..., Any]) -> Callable[..., Any]:
         collect_less()
         try:
             return command(*args, **options)
-        except (click.UsageError, click.Abort, click.exceptions.Exit):
+        except (click.UsageError, click.Abort, click.exceptions.Exit, BrokenPipeError):  # the last: as of `| head`
             raise
         except Exception as error:
             if is_traced or not is_expected(error):
