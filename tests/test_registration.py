@@ -133,6 +133,13 @@ def test_without_truth_a_champion_of_half_a_day_is_replaced_by_one_of_a_whole_da
     assert not decide((None, 13), (None, 9)).promote
 
 
+def test_without_truth_a_champion_of_the_last_hour_of_a_day_is_replaced_too():
+    last_hour = {"train_start": TRAINED - timedelta(hours=1), "train_end": TRAINED}
+    assert TRAINED.hour == 0
+    decision = decide((None, 9), (None, 9), **last_hour)
+    assert decision.promote and "knows only a part of a day" in decision.reason
+
+
 def test_with_truth_a_champion_of_half_a_day_stays_until_something_beats_it():
     half = {"train_start": TRAINED - HALF_DAY, "train_end": TRAINED - timedelta(hours=1)}
     assert not decide((0.5, 9), (0.5, 9), **half).promote

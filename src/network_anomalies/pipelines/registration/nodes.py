@@ -228,7 +228,7 @@ def _list_outdated(champion: Champion, current_revisions: pd.DataFrame) -> list[
 
 
 def _is_part_of_a_day(start: datetime, end: datetime) -> bool:
-    return end < datetime(start.year, start.month, start.day, tzinfo=start.tzinfo) + timedelta(days=1)
+    return end - start < timedelta(days=1)
 
 
 def _list_measures(measures: ModelMeasures) -> dict[str, float | None]:
