@@ -98,11 +98,13 @@ def test_a_store_or_database_that_accepts_and_stays_silent_is_an_error_within_20
     store = ready.variables["MINIO_ENDPOINT_URL"]
     command = ["run", "--pipeline", "ingestion", "--env", "minio", "--params", f"logical_date={DAY}"]
     with start_proxy(store, Fault(stall=True)) as lake, start_proxy(database, Fault(stall=True)) as registry:
-        silent = {"MINIO_ENDPOINT_URL": lake}, {"PG_PORT": registry.rpartition(":")[2]}
-        started = time.monotonic()
-        processes = [ready.start(*command, **variables) for variables in silent]
-        for process, name in zip(processes, ("the object store", "the registry"), strict=True):
-            output, _ = process.communicate(timeout=60)
+        silent = {
+            "the registry": {"PG_PORT": registry.rpartition(":")[2]},
+            "the object store": {"MINIO_ENDPOINT_URL": lake},
+        }
+        for name, variables in silent.items():  # one after the other: their start-up counts
+            started = time.monotonic()
+            output, _ = (process := ready.start(*command, **variables)).communicate(timeout=60)
             assert time.monotonic() - started < 20  # its start-up included, beside a second worker
             assert process.returncode == 1
             assert output.splitlines()[-1].startswith(f"Error: {name}")
