@@ -161,10 +161,10 @@ def score_silver(folder: Path) -> Callable[[], None]:
 
     def work() -> None:
         flagged: list[pd.DataFrame] = []
-        day = replace(silver, inputs_sha256="0" * 64, logical_date=DAY)
+        day = replace(silver, inputs_sha256="0" * 64, source="lab", run_id="r", revision=1, logical_date=DAY)
         summary = unpack_summary(files[-1].read_bytes())
         named = name_day_attacks(summary, champion, day, limits)
-        for scores, some, _ in score_slices(slices, champion, day, named, limits):
+        for scores, some, _, _ in score_slices(slices, champion, day, named, limits):
             flagged.append(some)
             for name, read in scores.items():
                 (folder / f"{name}.parquet").write_bytes(read())
