@@ -3,6 +3,7 @@
 import pytest
 from conftest import DAY, DAY_BEFORE, SMALL_DAY
 from distributed import LocalCluster
+from test_ingestion import HEADER, zeek_line
 
 ADDRESS = "DASK_SCHEDULER_ADDRESS"
 
@@ -52,3 +53,24 @@ def test_a_day_on_workers_is_that_of_a_run_in_threads(on_dask, modelled_days):
     assert digests == list_digests(modelled_days)
     assert {stage for stage, _ in digests} >= {"raw", "transformation", "training", "scoring"}
     assert list_alerts(on_dask) == list_alerts(modelled_days) != []
+
+
+def write_logs(project):
+    """Put two log files into the store: flows that are not in order of time, of two days, and some broken lines."""
+    lines = [zeek_line(150 * row, host=f"10.0.0.{row % 20}", server=f"192.0.2.{row % 5}") for row in range(620)]
+    lines += [zeek_line(5, proto="nonsense"), "garbage\n"]
+    bucket = project.stores.buckets["reports"]
+    for name, some in {"b.log": lines[::2], "a.log": lines[1::2][::-1]}.items():
+        project.stores.lake.pipe_file(f"{bucket}/logs/{name}", (HEADER + "".join(some)).encode())
+    return {"source": "zeek", "logs__path": f"s3://{bucket}/logs", "logs__part_events": 100}
+
+
+def test_logs_on_workers_are_those_of_a_run_in_threads(ready, cluster, monkeypatch):
+    given = write_logs(ready)
+    assert ready.run("log_ingestion", **given) == "SUCCESS"
+    before = {layer: ready.objects(layer) for layer in ready.stores.buckets}
+    use_dask(ready)
+    monkeypatch.setenv(ADDRESS, cluster.scheduler_address)
+    assert ready.run("log_ingestion", **given) == "UNCHANGED"
+    assert {layer: ready.objects(layer) for layer in ready.stores.buckets} == before
+    assert len(before["raw"]) > 4 and before["quarantine"]

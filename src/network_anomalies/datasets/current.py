@@ -8,7 +8,7 @@ import pandas as pd
 from kedro.io import AbstractDataset, DatasetError
 
 from network_anomalies.datasets import reading
-from network_anomalies.datasets.handles import name_store
+from network_anomalies.datasets.handles import name_place
 from network_anomalies.datasets.lake import open_lake
 from network_anomalies.datasets.layers import LAYERS, Layer, list_current, list_silver_days
 from network_anomalies.datasets.objects import CheckedObjects
@@ -112,7 +112,7 @@ class CurrentObjectsDataset(AbstractDataset[Mapping[str, bytes | Callable[[], by
         self._url = registry["credentials"]["con"]
         self._folder, self._credentials = lake["path"].rstrip("/"), lake.get("credentials")
         self._fs, self._root = open_lake(self._folder, self._credentials)
-        self._store = name_store(self._fs, lake)
+        self._store = name_place(self._fs, lake)
         self._load_as = load_as
         self._load_args: LoadArguments = load_args or {}
         self._places = {layer: lake} | self._load_args.get("others", {})
@@ -177,4 +177,4 @@ class CurrentObjectsDataset(AbstractDataset[Mapping[str, bytes | Callable[[], by
 
 def _open_folder(layer: Layer, place: LakePlace) -> LakeFolder:
     filesystem, root = open_lake(place["path"].rstrip("/"), place.get("credentials"))
-    return LakeFolder(name_store(filesystem, place), root, layer.suffix, layer.compare)
+    return LakeFolder(name_place(filesystem, place), root, layer.suffix, layer.compare)

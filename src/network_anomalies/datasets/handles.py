@@ -58,10 +58,31 @@ class NamedFile:
         return file
 
 
-def name_store(filesystem: Any, place: LakePlace) -> StoreName:
-    """Return the name of the filesystem of a place."""
+class OpenableFile:
+    """A file of an open filesystem; another process gets it as a ``NamedFile``."""
+
+    def __init__(self, filesystem: Any, named: NamedFile) -> None:
+        """Open ``named`` by ``filesystem``."""
+        self._fs, self._named = filesystem, named
+
+    def __call__(self) -> BinaryIO:
+        """Open it for reading bytes."""
+        file: BinaryIO = self._fs.open(self._named.path, "rb")
+        return file
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return NamedFile, (self._named.store, self._named.path)
+
+
+def name_store(filesystem: Any, credentials: Credentials | None, store: str | None) -> StoreName:
+    """Return the name of a filesystem, from its credentials and the ``store`` of its place in the catalog."""
     protocol = filesystem.protocol if isinstance(filesystem.protocol, str) else filesystem.protocol[0]
-    return StoreName(protocol, place.get("store", UNNAMED) if place.get("credentials") else "")
+    return StoreName(protocol, (store or UNNAMED) if credentials else "")
+
+
+def name_place(filesystem: Any, place: LakePlace) -> StoreName:
+    """Return the name of the filesystem of a place of the lake."""
+    return name_store(filesystem, place.get("credentials"), place.get("store"))
 
 
 def read_credentials(name: str) -> Credentials:

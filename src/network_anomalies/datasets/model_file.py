@@ -10,7 +10,7 @@ from kedro.io import AbstractDataset, DatasetError
 from kedro_datasets.text import TextDataset
 
 from network_anomalies.datasets.files import digest_file
-from network_anomalies.datasets.handles import name_store
+from network_anomalies.datasets.handles import name_place
 from network_anomalies.datasets.lake import open_lake
 from network_anomalies.datasets.objects import CheckedObjects
 from network_anomalies.datasets.places import LakePlace, RegistryPlace
@@ -178,7 +178,7 @@ class ModelDataset(AbstractDataset[Any, Any]):
 
     def _find_bytes(self, model: LakeObject) -> Callable[[], bytes]:
         filesystem, root = open_lake(self._folder, self._credentials)
-        lake = CheckedObjects(filesystem, 1, name_store(filesystem, self._lake))
+        lake = CheckedObjects(filesystem, 1, name_place(filesystem, self._lake))
         return partial(lake.read, _find_path(root, model.uri), model.sha256)
 
     def _exists(self) -> bool:

@@ -2,6 +2,7 @@
 
 import os
 import secrets
+from collections.abc import Collection
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -107,7 +108,21 @@ class LakeFolder:
         Raises:
             ProjectError: it exists with other bytes.
         """
-        keep_object(self.store.open(), f"{self.path}/{name}{self.suffix}", data, self.compare)
+        keep_object(self.store.open(), self._locate(name), data, self.compare)
+
+    def read(self, name: str, offset: int, length: int) -> bytes:
+        """Return some bytes of an object."""
+        data: bytes = self.store.open().cat_file(self._locate(name), start=offset, end=offset + length)
+        return data
+
+    def remove(self, names: Collection[str]) -> None:
+        """Delete objects."""
+        filesystem = self.store.open()
+        for name in names:
+            filesystem.rm_file(self._locate(name))
+
+    def _locate(self, name: str) -> str:
+        return f"{self.path}/{name}{self.suffix}"
 
 
 def keep_object(fs: Any, path: str, data: bytes, compare: bool) -> None:

@@ -75,7 +75,10 @@ def create_log_pipeline() -> Pipeline:
             ),
             Node(
                 index_log_files,
-                inputs=["known_files", "params:logs", "params:gate", "params:logical_date"],
+                inputs=[
+                    *("known_files", "params:logs", "params:gate", "params:logical_date"),
+                    *("params:workers", "spool_folders"),
+                ],
                 outputs=["log_index", "source_report"],
                 name="index_log_files",
             ),
