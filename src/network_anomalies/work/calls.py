@@ -7,6 +7,7 @@ that read objects of the store where the call is made.
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import chain
 from typing import Generic, Protocol, TypeVar
 
 from network_anomalies.events.ahead import work_ahead
@@ -14,6 +15,7 @@ from network_anomalies.parameters import WorkersParameters
 
 Result = TypeVar("Result")
 Report = TypeVar("Report")
+Combined = TypeVar("Combined")
 Objects = dict[str, Callable[[], bytes]]
 """Names of objects, without a suffix, to functions that return their bytes."""
 THREADS = 2
@@ -29,12 +31,12 @@ class Folder(Protocol):
 
 @dataclass(frozen=True)
 class Made(Generic[Report]):
-    """What a call made.
+    """Something that a call made.
 
     Attributes:
         report: what is known of it; small.
-        objects: per folder, in the order of the call's folders, names of objects to their bytes. A Dask worker saves
-            the objects itself and returns none.
+        objects: per folder, in the order of the folders, names of objects to their bytes. A Dask worker saves the
+            objects itself and returns none.
     """
 
     report: Report
@@ -56,10 +58,28 @@ def map_calls(calls: Iterable[Callable[[], Result]], workers: WorkersParameters)
     yield from map_on_dask(calls, workers)
 
 
+def reduce_calls(
+    calls: Iterable[Callable[[], Result]], combine: Callable[[Iterable[Result]], Combined], workers: WorkersParameters
+) -> Combined:
+    """Return what ``combine`` makes of the results of calls, in their order.
+
+    In this process it takes one result after another. On Dask a worker combines the results of the others, and they do
+    not go through this process.
+
+    Raises:
+        ProjectError: as ``map_calls`` does.
+    """
+    if not workers.dask:
+        return combine(call() for call in calls)
+    from network_anomalies.work.dask_calls import reduce_on_dask
+
+    return reduce_on_dask(calls, combine, workers)
+
+
 def make_objects(
-    calls: Iterable[Callable[[], Made[Report]]], workers: WorkersParameters, folders: Sequence[Folder]
+    calls: Iterable[Callable[[], Iterable[Made[Report]]]], workers: WorkersParameters, folders: Sequence[Folder]
 ) -> Iterator[tuple[list[Objects], Report]]:
-    """Yield what calls made, in their order.
+    """Yield what calls made, in their order. A call may make several things, one after another.
 
     In this process the caller saves the objects. Dask workers save them in ``folders``, and there is none to be saved.
 
@@ -78,7 +98,7 @@ def make_objects(
     if workers.dask:
         calls = (partial(save_made, call, folders) for call in calls)
     # Kedro's streams (itertools.tee) hold up to 57 yields. What is yielded names the bytes and does not hold them.
-    for made in map_calls(calls, workers):
+    for made in chain.from_iterable(map_calls(calls, workers)):
         contents = {(place, name): data for place, some in enumerate(made.objects) for name, data in some.items()}
         objects: list[Objects] = [
             {name: partial(read, place, name) for name in some} for place, some in enumerate(made.objects)
@@ -89,13 +109,15 @@ def make_objects(
         contents = {}
 
 
-def save_made(call: Callable[[], Made[Report]], folders: Sequence[Folder]) -> Made[Report]:
-    """Make a call and save its objects; return its report without them.
+def save_made(call: Callable[[], Iterable[Made[Report]]], folders: Sequence[Folder]) -> list[Made[Report]]:
+    """Make a call and save each object as soon as it is made; return the reports without the objects.
 
     Objects are written once, so a call that is made twice, since its worker was lost, does no harm.
     """
-    made = call()
-    for folder, objects in zip(folders, made.objects, strict=True):
-        for name, data in objects.items():
-            folder.save(name, data)
-    return replace(made, objects=[{} for _ in folders])
+    reports = []
+    for made in call():
+        for folder, objects in zip(folders, made.objects, strict=True):
+            for name, data in objects.items():
+                folder.save(name, data)
+        reports.append(replace(made, objects=[{} for _ in folders]))
+    return reports

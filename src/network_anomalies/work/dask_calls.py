@@ -12,6 +12,7 @@ from network_anomalies.parameters import WorkersParameters
 from network_anomalies.work.cluster import ANSWER_SECONDS, connect_workers, require_workers
 
 Result = TypeVar("Result")
+Combined = TypeVar("Combined")
 LOST = "the Dask scheduler was lost during the run: start it again, then run again"
 
 
@@ -29,6 +30,19 @@ def map_on_dask(calls: Iterable[Callable[[], Result]], workers: WorkersParameter
                 futures.pop(0)  # the worker forgets the result
         finally:
             client.cancel(futures)
+
+
+def reduce_on_dask(
+    calls: Iterable[Callable[[], Result]], combine: Callable[[Iterable[Result]], Combined], workers: WorkersParameters
+) -> Combined:
+    """Return what a worker makes of the results of calls, which go from worker to worker.
+
+    Raises:
+        ProjectError: as ``map_on_dask`` does.
+    """
+    with connect_workers(workers) as client:
+        results = [client.submit(call, pure=False) for call in calls]
+        return _wait(client, client.submit(combine, results, pure=False))
 
 
 def _wait(client: Client, future: "Future[Result]") -> Result:

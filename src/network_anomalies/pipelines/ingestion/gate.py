@@ -104,7 +104,7 @@ def _judge_part(part: EventPart, day: date, drop_duplicates: bool) -> JudgedPart
 
 def _encode_part(
     stored: pd.DataFrame, preview_rows: int, provenance: Mapping[str, str], part: int, judge: Callable[[], JudgedPart]
-) -> Made[PartReport]:
+) -> list[Made[PartReport]]:
     judged = judge()
     accepted, counts = judged.accepted, judged.counts
     events: dict[str, bytes] = {}
@@ -121,7 +121,7 @@ def _encode_part(
         rejects = {_to_name(quarantine.file_name): rejected}
     head = accepted.slice(0, preview_rows).to_pandas() if part == 1 else None
     rules = judged.rejects["rule"].value_counts().to_dict()
-    return Made(PartReport(part, counts, rules, raw, quarantine, head), [rejects, events])
+    return [Made(PartReport(part, counts, rules, raw, quarantine, head), [rejects, events])]
 
 
 def _name_files(files: Sequence[str]) -> dict[str, str]:

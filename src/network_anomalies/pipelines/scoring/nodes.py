@@ -130,7 +130,7 @@ def _encode_scores(
     about: TransformationReceipt,
     named: pd.DataFrame,
     limits: DetectorLimits,
-) -> Made[_ScoredSlice]:
+) -> list[Made[_ScoredSlice]]:
     """Make the object of a slice's scores."""
     has_past = _has_past(champion, about.logical_date)
     flows, flagged = _judge_part(read, champion.model, champion.model_sha256, named, has_past, limits)
@@ -139,7 +139,8 @@ def _encode_scores(
     digest = hashlib.sha256(data).hexdigest()
     name = f"scores_{hour}_{digest[:12]}"
     profile = profile_flows(flows, about, champion.model_sha256)
-    return Made(_ScoredSlice(LakeObject(uri=f"{name}.parquet", sha256=digest), flagged, profile), [{name: data}])
+    record = LakeObject(uri=f"{name}.parquet", sha256=digest)
+    return [Made(_ScoredSlice(record, flagged, profile), [{name: data}])]
 
 
 def gather_findings(

@@ -57,9 +57,8 @@ def transform_slices(
     calls = [partial(encode, read_events, hour) for hour, read_events in raw_slices.items()]
     summaries = []
     for (silver,), report in make_objects(calls, workers, silver_folders):
-        if report:
-            summaries.append(report.summary)
-            yield silver, {}, report.record
+        summaries.append(report.summary)
+        yield silver, {}, report.record
     data = pack_summary(merge_summaries(summaries))
     name, summary_object = _describe_summary(data)
     yield {}, {name: data}, summary_object
@@ -67,14 +66,14 @@ def transform_slices(
 
 def _encode_slice(
     read: Callable[[], pd.DataFrame], hour: str, hours: int, provenance: Mapping[str, str]
-) -> Made[_SliceReport | None]:
+) -> list[Made[_SliceReport]]:
     """Make the object of a slice; a slice without events has none."""
     silver, summary = _make_slice(read)
     if silver.empty:
-        return Made(None, [{}])
+        return []
     data = encode_part(pa.Table.from_pandas(silver, preserve_index=False), provenance)
     name, record = _describe_slice(data, hour, hours, len(silver))
-    return Made(_SliceReport(record, summary), [{name: data}])
+    return [Made(_SliceReport(record, summary), [{name: data}])]
 
 
 def _describe_slice(data: bytes, hour: str, hours: int, record_count: int) -> tuple[str, SilverObject]:
