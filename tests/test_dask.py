@@ -39,6 +39,8 @@ from network_anomalies.work.calls import map_calls
 
 ADDRESS = "DASK_SCHEDULER_ADDRESS"
 ON_DASK = WorkersParameters(dask=True, local_processes=0)
+PHASES = {"_encode_part", "_encode_slice", "_encode_summary", "_remember_day", "_fit_model", "_encode_scores"}
+"""The functions that workers are given on a day of synthetic events."""
 MOST_PICKLED = 300_000
 """Bytes of a call that is sent to a worker."""
 
@@ -105,8 +107,10 @@ def watch_calls(monkeypatch, change):
 
 def name_call(call):
     """Return the name of the function that a call makes in the end."""
-    inner = call.args[0] if call.func.__name__ == "save_made" else call
-    return inner.func.__name__
+    if not isinstance(call, partial):
+        return call.__name__
+    inner = call.args[0] if call.func.__name__.startswith("save_") else call
+    return inner.func.__name__ if isinstance(inner, partial) else inner.__name__
 
 
 @pytest.mark.slow(reason="two days go through every stage")
@@ -119,7 +123,7 @@ def test_days_on_workers_are_those_of_a_run_in_threads(on_dask, servers, modelle
     assert digests == list_digests(modelled_days)
     assert {stage for stage, _ in digests} >= {"raw", "transformation", "training", "scoring"}
     assert list_alerts(on_dask) == list_alerts(modelled_days) != []
-    assert sent.keys() == {"_encode_part", "_encode_slice", "_remember_day", "_fit_model", "_encode_scores"}
+    assert sent.keys() == {*PHASES, "leave_rests", "make_nothing"}
     assert max(map(len, sent.values())) < MOST_PICKLED
     secrets = [servers[name].encode() for name in ("MINIO_SECRET_KEY", "PG_PASSWORD")]
     assert not [name for name, data in sent.items() for secret in secrets if secret in data]
@@ -147,7 +151,7 @@ def test_logs_on_workers_are_those_of_a_run_in_threads(ready, servers, cluster, 
     # What waited in the store for the second pass is deleted.
     assert {layer: ready.objects(layer) for layer in ready.stores.buckets} == before
     assert len(before["raw"]) > 4 and before["quarantine"]
-    assert {name for name, _ in sent} == {"index_log", "_encode_part"}
+    assert {name for name, _ in sent} == {"index_log", "_encode_part", "leave_rests", "make_nothing"}
     assert not [name for name, data in sent if servers["MINIO_SECRET_KEY"].encode() in data]
     assert max(len(data) for _, data in sent) < MOST_PICKLED
 
@@ -169,10 +173,13 @@ def die(*_):
 
 @pytest.mark.slow(reason="the workers of five phases are killed, and start again")
 def test_a_worker_that_is_killed_in_each_phase_does_no_harm(on_dask, modelled_days, tmp_path, monkeypatch):
-    watch_calls(monkeypatch, lambda call: partial(die_once, tmp_path / name_call(call), call))
+    is_work = PHASES.__contains__
+    watch_calls(
+        monkeypatch,
+        lambda call: partial(die_once, tmp_path / name, call) if is_work(name := name_call(call)) else call,
+    )
     assert on_dask.run("full", logical_date=DAY_BEFORE, **SMALL_DAY) == "SUCCESS"
-    killed = {path.name for path in tmp_path.iterdir() if path.name.startswith("_")}
-    assert killed == {"_encode_part", "_encode_slice", "_remember_day", "_fit_model", "_encode_scores"}
+    assert {path.name for path in tmp_path.iterdir()} >= PHASES
     assert list_digests(on_dask) == list_digests(modelled_days, DAY_BEFORE)
     assert list_alerts(on_dask) == list_alerts(modelled_days, DAY_BEFORE)
     events = on_dask.rows("ingestion_events")
@@ -305,19 +312,20 @@ def test_skewed_slices_of_unordered_parts_are_equal(cluster, tmp_path_factory, s
     lake = CheckedObjects(fsspec.filesystem("file"), store=StoreName("file"))
     slices = read_by_hours(lake, str(folder), write_parts(folder, seed), date.fromisoformat(DAY), hours)
     slices["none"] = partial(pd.DataFrame.head, next(iter(slices.values()))(), 0)
-    silver = LakeFolder(StoreName("file"), str(folder / "silver"), ".parquet", False)
+    folders = [
+        LakeFolder(StoreName("file"), str(folder / "silver"), suffix, False) for suffix in (".parquet", ".arrow")
+    ]
     given_day = (slices, pd.DataFrame({"revision": [1]}), TransformationParameters(slice_hours=hours))
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(ADDRESS, cluster.scheduler_address)
-        on_workers = list(transform_slices(*given_day, ON_DASK, [silver]))
-    in_threads = [
-        ({name: read() for name, read in objects.items()}, summary, record)
-        for objects, summary, record in transform_slices(*given_day, IN_THREADS, [silver])
-    ]
-    assert [made[1:] for made in on_workers] == [made[1:] for made in in_threads]
-    assert not any(objects for objects, *_ in on_workers)
-    stored = {path.stem: path.read_bytes() for path in (folder / "silver").iterdir()}
-    assert stored == {name: data for objects, *_ in in_threads for name, data in objects.items()}
+        on_workers = list(transform_slices(*given_day, ON_DASK, folders))
+    made, records = {}, []
+    for *some, record in transform_slices(*given_day, IN_THREADS, folders):
+        made |= {name: read() for objects in some for name, read in objects.items()}
+        records.append(record)
+    assert [record for *_, record in on_workers] == records
+    assert not any(objects for *some, _ in on_workers for objects in some)
+    assert {path.stem: path.read_bytes() for path in (folder / "silver").iterdir()} == made
 
 
 def test_without_an_address_there_is_a_local_cluster(embedded):

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain
-from typing import Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from network_anomalies.events.ahead import work_ahead
 from network_anomalies.parameters import WorkersParameters
@@ -37,10 +37,17 @@ class Made(Generic[Report]):
         report: what is known of it; small.
         objects: per folder, in the order of the folders, names of objects to their bytes. A Dask worker saves the
             objects itself and returns none.
+        rest: what the end of the work needs of it. It stays with the workers.
     """
 
     report: Report
     objects: Sequence[Mapping[str, bytes]]
+    rest: Any = None
+
+
+def make_nothing(rests: Sequence[Any]) -> Iterable[Made[Any]]:
+    """Make nothing of what is left at the end."""
+    return ()
 
 
 def map_calls(calls: Iterable[Callable[[], Result]], workers: WorkersParameters) -> Iterator[Result]:
@@ -77,11 +84,15 @@ def reduce_calls(
 
 
 def make_objects(
-    calls: Iterable[Callable[[], Iterable[Made[Report]]]], workers: WorkersParameters, folders: Sequence[Folder]
+    calls: Iterable[Callable[[], Iterable[Made[Report]]]],
+    workers: WorkersParameters,
+    folders: Sequence[Folder],
+    combine: Callable[[Sequence[Any]], Iterable[Made[Report]]] = make_nothing,
 ) -> Iterator[tuple[list[Objects], Report]]:
-    """Yield what calls made, in their order. A call may make several things, one after another.
+    """Yield what calls made, in their order, and then what ``combine`` makes of their rests.
 
-    In this process the caller saves the objects. Dask workers save them in ``folders``, and there is none to be saved.
+    A call may make several things, one after another. In this process the caller saves the objects. Dask workers save
+    them in ``folders``, and there is none to be saved.
 
     Yields:
         Per folder, names of objects to functions that return their bytes until the next result is asked for; and the
@@ -95,10 +106,10 @@ def make_objects(
     def read(place: int, name: str) -> bytes:
         return contents[place, name]
 
-    if workers.dask:
-        calls = (partial(save_made, call, folders) for call in calls)
     # Kedro's streams (itertools.tee) hold up to 57 yields. What is yielded names the bytes and does not hold them.
-    for made in chain.from_iterable(map_calls(calls, workers)):
+    for made in (
+        _make_on_dask(calls, workers, folders, combine) if workers.dask else _make_here(calls, workers, combine)
+    ):
         contents = {(place, name): data for place, some in enumerate(made.objects) for name, data in some.items()}
         objects: list[Objects] = [
             {name: partial(read, place, name) for name in some} for place, some in enumerate(made.objects)
@@ -109,8 +120,33 @@ def make_objects(
         contents = {}
 
 
+def _make_here(
+    calls: Iterable[Callable[[], Iterable[Made[Report]]]],
+    workers: WorkersParameters,
+    combine: Callable[[Sequence[Any]], Iterable[Made[Report]]],
+) -> Iterator[Made[Report]]:
+    rests = []
+    for made in chain.from_iterable(map_calls(calls, workers)):
+        rests.append(made.rest)
+        yield made
+    yield from combine(rests)
+
+
+def _make_on_dask(
+    calls: Iterable[Callable[[], Iterable[Made[Report]]]],
+    workers: WorkersParameters,
+    folders: Sequence[Folder],
+    combine: Callable[[Sequence[Any]], Iterable[Made[Report]]],
+) -> Iterator[Made[Report]]:
+    from network_anomalies.work.dask_calls import map_and_reduce_on_dask
+
+    saving = (partial(save_made, call, folders) for call in calls)
+    end = partial(save_combined, combine, folders)
+    return chain.from_iterable(map_and_reduce_on_dask(saving, leave_rests, end, workers))
+
+
 def save_made(call: Callable[[], Iterable[Made[Report]]], folders: Sequence[Folder]) -> list[Made[Report]]:
-    """Make a call and save each object as soon as it is made; return the reports without the objects.
+    """Make a call and save each object as soon as it is made; return reports and rests without the objects.
 
     Objects are written once, so a call that is made twice, since its worker was lost, does no harm.
     """
@@ -121,3 +157,18 @@ def save_made(call: Callable[[], Iterable[Made[Report]]], folders: Sequence[Fold
                 folder.save(name, data)
         reports.append(replace(made, objects=[{} for _ in folders]))
     return reports
+
+
+def save_combined(
+    combine: Callable[[Sequence[Any]], Iterable[Made[Report]]],
+    folders: Sequence[Folder],
+    made: Iterable[Iterable[Made[Report]]],
+) -> list[Made[Report]]:
+    """Save what ``combine`` makes of the rests of what was made."""
+    rests = [each.rest for some in made for each in some]
+    return save_made(partial(combine, rests), folders)
+
+
+def leave_rests(made: Iterable[Made[Report]]) -> list[Made[Report]]:
+    """Return what was made without the rests."""
+    return [replace(each, rest=None) for each in made]

@@ -13,6 +13,7 @@ from network_anomalies.work.cluster import ANSWER_SECONDS, connect_workers, requ
 
 Result = TypeVar("Result")
 Combined = TypeVar("Combined")
+Shown = TypeVar("Shown")
 LOST = "the Dask scheduler was lost during the run: start it again, then run again"
 
 
@@ -43,6 +44,26 @@ def reduce_on_dask(
     with connect_workers(workers) as client:
         results = [client.submit(call, pure=False) for call in calls]
         return _wait(client, client.submit(combine, results, pure=False))
+
+
+def map_and_reduce_on_dask(
+    calls: Iterable[Callable[[], Result]],
+    show: Callable[[Result], Shown],
+    combine: Callable[[Iterable[Result]], Shown],
+    workers: WorkersParameters,
+) -> Iterator[Shown]:
+    """Yield what ``show`` returns of each result, in the order of the calls, and then what ``combine`` makes of all.
+
+    The results themselves stay with the workers.
+
+    Raises:
+        ProjectError: as ``map_on_dask`` does.
+    """
+    with connect_workers(workers) as client:
+        results = [client.submit(call, pure=False) for call in calls]
+        for shown in [client.submit(show, result, pure=False) for result in results]:
+            yield _wait(client, shown)
+        yield _wait(client, client.submit(combine, results, pure=False))
 
 
 def _wait(client: Client, future: "Future[Result]") -> Result:

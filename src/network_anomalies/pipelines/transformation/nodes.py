@@ -2,7 +2,6 @@
 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import date
 from functools import partial
 
@@ -24,21 +23,13 @@ SIZE_CATEGORIES = ("small", "medium", "large")
 SIZE_EDGES = (500, 1500)
 
 
-@dataclass(frozen=True)
-class _SliceReport:
-    """The record of a slice's object, and the summary of its events."""
-
-    record: SilverObject
-    summary: Summary
-
-
 def transform_slices(
     raw_slices: Slices,
     ingestion_events: pd.DataFrame,
     transformation: TransformationParameters,
     workers: WorkersParameters,
     silver_folders: Sequence[Folder],
-) -> Iterator[tuple[Objects, dict[str, bytes], SilverObject]]:
+) -> Iterator[tuple[Objects, Objects, SilverObject]]:
     """Add the silver columns to a day's slices, and summarise the day.
 
     Args:
@@ -46,34 +37,36 @@ def transform_slices(
         ingestion_events: the commit's receipt; its revision is written into the objects' footers.
         transformation: the length of a slice.
         workers: who works on the slices.
-        silver_folders: the folder where Dask workers save them.
+        silver_folders: where Dask workers save the slices, and the summary.
 
     Yields:
-        Silver objects (name to a function that returns the Parquet bytes until the next slice is asked for), none if
-        Dask workers have saved them; the day's summary (last, name to bytes); and a record of each object.
+        Silver objects, the day's summary (last), and a record of each object. An object is a name to a function that
+        returns its bytes until the next object is asked for; there is none if Dask workers have saved it.
     """
     provenance = {"revision": str(ingestion_events["revision"].iloc[0]), "feature_spec_sha256": feature_spec_sha256()}
     encode = partial(_encode_slice, hours=transformation.slice_hours, provenance=provenance)
     calls = [partial(encode, read_events, hour) for hour, read_events in raw_slices.items()]
-    summaries = []
-    for (silver,), report in make_objects(calls, workers, silver_folders):
-        summaries.append(report.summary)
-        yield silver, {}, report.record
-    data = pack_summary(merge_summaries(summaries))
-    name, summary_object = _describe_summary(data)
-    yield {}, {name: data}, summary_object
+    for (silver, summary), record in make_objects(calls, workers, silver_folders, _encode_summary):
+        yield silver, summary, record
 
 
 def _encode_slice(
     read: Callable[[], pd.DataFrame], hour: str, hours: int, provenance: Mapping[str, str]
-) -> list[Made[_SliceReport]]:
+) -> list[Made[SilverObject]]:
     """Make the object of a slice; a slice without events has none."""
     silver, summary = _make_slice(read)
     if silver.empty:
         return []
     data = encode_part(pa.Table.from_pandas(silver, preserve_index=False), provenance)
     name, record = _describe_slice(data, hour, hours, len(silver))
-    return [Made(_SliceReport(record, summary), [{name: data}])]
+    return [Made(record, [{name: data}, {}], summary)]
+
+
+def _encode_summary(summaries: Sequence[Summary]) -> list[Made[SilverObject]]:
+    """Make the object of the day's summary."""
+    data = pack_summary(merge_summaries(summaries))
+    name, record = _describe_summary(data)
+    return [Made(record, [{}, {name: data}])]
 
 
 def _describe_slice(data: bytes, hour: str, hours: int, record_count: int) -> tuple[str, SilverObject]:
