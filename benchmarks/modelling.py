@@ -121,7 +121,7 @@ def copy_events(folder: Path) -> Callable[[], None]:
 
 def make_silver(folder: Path) -> Callable[[], None]:
     """Return the work of the transformation."""
-    from network_anomalies.parameters import TransformationParameters
+    from network_anomalies.parameters import TransformationParameters, WorkersParameters
     from network_anomalies.pipelines.transformation.nodes import transform_slices
 
     receipt = pd.DataFrame({"revision": [1]})
@@ -130,7 +130,8 @@ def make_silver(folder: Path) -> Callable[[], None]:
     def work() -> None:
         (folder / "silver").mkdir(exist_ok=True)
         parameters = TransformationParameters(slice_hours=1)
-        for number, yielded in enumerate(transform_slices(slices, receipt, parameters)):
+        workers = WorkersParameters(dask=False, local_processes=0)
+        for number, yielded in enumerate(transform_slices(slices, receipt, parameters, workers, [])):
             for data in (*(read() for read in yielded[0].values()), *yielded[1].values()):
                 (folder / "silver" / f"{number:02d}.parquet").write_bytes(data)
 
@@ -156,6 +157,7 @@ def score_silver(folder: Path) -> Callable[[], None]:
         to_bytes,
         unpack_summary,
     )
+    from network_anomalies.parameters import WorkersParameters
     from network_anomalies.pipelines.scoring.nodes import name_day_attacks, score_slices
     from network_anomalies.records.champion import Champion
     from network_anomalies.records.transformation import TransformationReceipt
@@ -166,7 +168,7 @@ def score_silver(folder: Path) -> Callable[[], None]:
     model = fit(past, remember(merge_summaries(summarise(read()) for read in past)))
     limits = DetectorLimits()
     unused = dict.fromkeys(field.name for field in fields(Champion))
-    known = {"data": to_bytes(model), "model_sha256": "0" * 64, "train_end": datetime.max.replace(tzinfo=UTC)}
+    known = {"read": partial(to_bytes, model), "model_sha256": "0" * 64, "train_end": datetime.max.replace(tzinfo=UTC)}
     champion = Champion(**unused | known)
     silver = TransformationReceipt(**dict.fromkeys(field.name for field in fields(TransformationReceipt)))
 
@@ -175,7 +177,8 @@ def score_silver(folder: Path) -> Callable[[], None]:
         day = replace(silver, inputs_sha256="0" * 64, source="lab", run_id="r", revision=1, logical_date=DAY)
         summary = unpack_summary(files[-1].read_bytes())
         named = name_day_attacks(summary, champion, day, limits)
-        for scores, some, _, _ in score_slices(slices, champion, day, named, limits):
+        workers = WorkersParameters(dask=False, local_processes=0)
+        for scores, some, _, _ in score_slices(slices, champion, day, named, limits, workers, []):
             flagged.append(some)
             for name, read in scores.items():
                 (folder / f"{name}.parquet").write_bytes(read())

@@ -32,7 +32,7 @@ from kedro.framework.session import KedroSession
 from servers import make_room, start_shared_servers, stop_shared_servers
 
 from network_anomalies.cli import cli
-from network_anomalies.parameters import GeneratorParameters
+from network_anomalies.parameters import GeneratorParameters, WorkersParameters
 from network_anomalies.registry.engine import connect, migrate
 from network_anomalies.registry.tables import metadata
 from network_anomalies.upkeep import Stores, load_stores, setup_stores
@@ -49,6 +49,8 @@ DAY_BEFORE, DAY, NEXT_DAY = "2024-04-18", "2024-04-19", "2024-04-20"
 # In the last slice, which the first day's model is tested on.
 LOUD = {"fast_scan": {"share": 0.1, "start_hour": [19, 19]}, "brute_force": {"share": 0.05, "start_hour": [20, 20]}}
 SMALL_DAY = {"generator__n_events": 3000, "generator__attacks": LOUD, "transformation__slice_hours": 6}
+
+IN_THREADS = WorkersParameters(dask=False, local_processes=0)
 
 # One profile: the same examples on every machine, and no verdict on a busy one's speed.
 settings.register_profile(

@@ -71,7 +71,7 @@ def find_pods(documents: list[Document]) -> Iterator[tuple[str, Document]]:
         name = f"{document['kind']} {document['metadata']['name']}"
         if document["kind"] == "CronJob":
             yield name, document["spec"]["jobTemplate"]["spec"]["template"]
-        elif document["kind"] == "Job":
+        elif document["kind"] in ("Job", "Deployment"):
             yield name, document["spec"]["template"]
 
 
@@ -131,6 +131,23 @@ def check_ends(documents: list[Document]) -> Iterator[str]:
                     yield f"{document['metadata']['name']}: no {field}"
             if job["template"]["spec"].get("restartPolicy") != "Never":
                 yield f"{document['metadata']['name']}: restarts in place"
+
+
+def check_deployments(documents: list[Document]) -> Iterator[str]:
+    """A Deployment selects its own pods, a Service selects some, and what it offers is a port of theirs."""
+    pods = {name: pod for name, pod in find_pods(documents) if name.startswith("Deployment")}
+    for document in documents:
+        name, spec = document["metadata"]["name"], document.get("spec", {})
+        if document["kind"] == "Deployment":
+            if not spec["selector"]["matchLabels"].items() <= spec["template"]["metadata"]["labels"].items():
+                yield f"{name}: does not select its own pods"
+        elif document["kind"] == "Service":
+            chosen = [pod for pod in pods.values() if spec["selector"].items() <= pod["metadata"]["labels"].items()]
+            offered = {
+                port["containerPort"] for pod in chosen for each in pod["spec"]["containers"] for port in each["ports"]
+            }
+            if not {port["port"] for port in spec["ports"]} <= offered:
+                yield f"{name}: no pod listens on its port"
 
 
 def check_resources(documents: list[Document]) -> Iterator[str]:
@@ -203,20 +220,35 @@ def _check_policies(documents: list[Document]) -> Iterator[str]:
         if not any(policy["podSelector"]["matchLabels"].items() <= labels for policy in policies):
             yield f"{name}: no NetworkPolicy selects its pods"
     for policy in policies:
-        if set(policy["policyTypes"]) != {"Ingress", "Egress"} or policy.get("ingress"):
+        if set(policy["policyTypes"]) != {"Ingress", "Egress"} or not all(map(_is_narrow, policy.get("ingress", []))):
             yield "the NetworkPolicy lets something in, or everything out"
         if not all(rule.get("to") and rule.get("ports") for rule in policy["egress"]):
             yield "the NetworkPolicy lets out to anywhere"
 
 
+def _is_narrow(rule: Document) -> bool:
+    """Return whether a rule lets in pods of some labels on some ports, and nothing else."""
+    pods = [peer.get("podSelector", {}).get("matchLabels") for peer in rule.get("from", [])]
+    return bool(pods and all(pods) and rule.get("ports")) and all(len(peer) == 1 for peer in rule["from"])
+
+
+def find_needed(container: Document, required: set[str]) -> set[str]:
+    """Return the variables that a container needs: Dask's scheduler none, its workers those of the store."""
+    if container.get("command") != ["dask"]:
+        return required
+    return {name for name in required if name.startswith("MINIO")} if container["args"][0] == "worker" else set()
+
+
 def check_environment(documents: list[Document], required: set[str]) -> Iterator[str]:
-    """Every variable that must be set is: by the pod's ConfigMap or by its Secret."""
+    """Every variable that a container needs is set, by its ConfigMap or its Secret, and it gets no secret beyond."""
     maps = {document["metadata"]["name"]: document for document in documents if document["kind"] == "ConfigMap"}
     for name, container in find_containers(documents):
         given = {variable["name"] for variable in container.get("env", [])}
         for source in container.get("envFrom", []):
             given |= set(maps.get(source["configMapRef"]["name"], {}).get("data", {}))
-        yield from (f"{name}: {variable} is not set" for variable in sorted(required - given))
+        needed, secret = find_needed(container, required), {variable["name"] for variable in container.get("env", [])}
+        yield from (f"{name}: {variable} is not set" for variable in sorted(needed - given))
+        yield from (f"{name}: {variable} is not needed" for variable in sorted(secret - needed))
 
 
 def check_secrets(documents: list[Document]) -> Iterator[str]:
@@ -228,8 +260,14 @@ def check_secrets(documents: list[Document]) -> Iterator[str]:
         yield from (f"{name}: {each['name']} has a value" for each in container.get("env", []) if "value" in each)
 
 
+def _fill_in(argument: Any) -> Any:
+    """Return an argument as the pod number 0 of an Indexed Job gets it."""
+    return argument.replace("$(JOB_COMPLETION_INDEX)", "0") if isinstance(argument, str) else argument
+
+
 def check_arguments(arguments: list[str], cli: click.Group, conf: Path, pipelines: set[str]) -> Iterator[str]:
     """The real command line takes the arguments (parsed, not run); environment and pipelines exist."""
+    arguments = [_fill_in(argument) for argument in arguments]
     command = cli.commands.get(arguments[0])
     if command is None:
         yield f"there is no command {arguments[0]}"

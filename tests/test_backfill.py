@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from kedro.framework.project import pipelines
 from sqlalchemy import insert, inspect
 
-from network_anomalies.backfill.plan import choose_days
+from network_anomalies.backfill.plan import choose_days, parse_share
 from network_anomalies.backfill.workers import PRELOADED, DayRun, RunSettings, run_day
 from network_anomalies.cli import cli
 from network_anomalies.errors import ProjectError
@@ -361,3 +361,31 @@ def test_a_backfill_that_is_told_to_stop_while_it_models_leaves_what_is_done(emb
     assert sorted(runs["status"]) == ["FAILED", "SUCCESS", "SUCCESS"]
     stages = embedded.rows("stage_events")
     assert (stages["stage"] == "transformation").sum() == 2
+
+
+@given(st.integers(1, 9), st.integers(0, 40))
+def test_shares_hold_every_day_once_and_are_about_equal(count, length):
+    days = [TODAY - timedelta(days=place) for place in range(length)]
+    shares = [parse_share(f"{number}/{count}").take(days) for number in range(count)]
+    assert sorted(day for share in shares for day in share) == sorted(days)
+    assert max(map(len, shares)) - min(map(len, shares)) <= 1
+
+
+@pytest.mark.parametrize("text", ["", "1", "2/2", "3/2", "-1/2", "0/0", "a/b", "0/2/3", "0.5/2"])
+def test_a_share_that_is_none_is_refused(text):
+    with pytest.raises(ProjectError, match="give I/N, such as 0/4"):
+        parse_share(text)
+
+
+def test_two_shares_run_all_days(embedded):
+    for share, mine in (("0/2", DAYS[::2]), ("1/2", DAYS[1::2])):
+        code, output, errors = backfill(embedded, *RANGE, "--share", share)
+        assert (code, list(table_of(output))) == (0, mine), errors
+    assert sorted(embedded.rows("ingestion_events")["logical_date"].astype("str")) == DAYS
+
+
+@pytest.mark.parametrize("given_options", [(*RANGE, "--pipelines", "full"), ("--stale",)])
+def test_a_share_of_what_depends_on_other_days_is_refused(embedded, given_options):
+    code, _, errors = backfill(embedded, *given_options, "--share", "0/2")
+    assert code == 1
+    assert "--share needs a range of days, and stages that depend on no other day" in errors

@@ -58,6 +58,7 @@ AT_ONCE = {
     **dict.fromkeys(("alerts", "current_objects", "ingestion_events", "current_revisions", "batch_files"), FRAME),
     **dict.fromkeys(("ground_truth", "pipeline_runs", "known_alerts", "verdicts", "incidents"), FRAME),
     **dict.fromkeys(("previous_champion", "truth_events"), type(None)),
+    **dict.fromkeys(("part_folders", "silver_folders", "score_folders", "spool_folders"), list),
 }
 """What loads before any run: without rows."""
 WITHIN_A_RUN = "this dataset has content only during a run"

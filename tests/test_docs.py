@@ -34,6 +34,7 @@ ONLY_PARSED = {
     "kedro backfill --last 7 --pipelines log_full": "it reads logs from an S3 store",
     "kedro backfill --pipelines log_full --params source=office,logs.path=s3:": "it reads logs from an S3 store",
     "kedro run --pipeline log_full --params source=office,logical_date=2024-04-19,logs.path=s3:": "it reads S3",
+    "kedro run --params logical_date=2024-04-19,workers.dask=true": "a cluster starts for each node; test_dask.py",
     "kedro report --open": "it opens a browser; test_report.py",
     "python -m network_anomalies.orchestration": "Prefect's server takes ten seconds to start; test_orchestration.py",
     "python benchmarks/": "a measurement takes minutes",

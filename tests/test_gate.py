@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
-from conftest import DAY, generator_parameters
+from conftest import DAY, IN_THREADS, generator_parameters
 from hypothesis import given
 from hypothesis import strategies as st
 from kedro.io import AbstractDataset, DataCatalog, MemoryDataset
@@ -56,6 +56,7 @@ NOTHING_STORED = pd.DataFrame(
     columns=["part", "content_sha256", "contract_version", "object_sha256", "file_name", "size_bytes"]
 )
 WHO = {"source": "synthetic", "logical_date": TODAY}
+WORK = {"workers": IN_THREADS, "part_folders": []}
 
 START = datetime(2024, 4, 19, tzinfo=UTC)
 ALIKE = [st.booleans(), st.integers(), st.floats(), st.text(max_size=5), st.datetimes(), st.none()]
@@ -96,7 +97,7 @@ def number(reads: dict[str, Callable[[], pd.DataFrame]]) -> dict[str, EventPart]
 
 def validate(*parts: pd.DataFrame, stored: pd.DataFrame = NOTHING_STORED, gate: GateParameters = GATE) -> list:
     reads = {str(place): (lambda part=part: part) for place, part in enumerate(parts)}
-    return [fetch(part) for part in validate_events(number(reads), SYNTHETIC, stored, gate, **WHO)]
+    return [fetch(part) for part in validate_events(number(reads), SYNTHETIC, stored, gate, **WHO, **WORK)]
 
 
 def measure_held(events: pd.DataFrame, parts: int, keep: Callable) -> int:
@@ -104,7 +105,7 @@ def measure_held(events: pd.DataFrame, parts: int, keep: Callable) -> int:
     reads = {str(place): (lambda: events) for place in range(parts)}
     kept = []
     tracemalloc.start()
-    for part in validate_events(number(reads), SYNTHETIC, NOTHING_STORED, GATE, **WHO):
+    for part in validate_events(number(reads), SYNTHETIC, NOTHING_STORED, GATE, **WHO, **WORK):
         kept.append(keep(part))
     held, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
@@ -115,7 +116,7 @@ def measure_held(events: pd.DataFrame, parts: int, keep: Callable) -> int:
 def test_what_was_saved_is_let_go_and_nothing_that_was_yielded_changes(make_events):
     reads = {str(place): partial(make_events, bytes=[1, -1, place]) for place in range(3)}
     parts = []
-    for part in validate_events(number(reads), SYNTHETIC, NOTHING_STORED, GATE, **WHO):
+    for part in validate_events(number(reads), SYNTHETIC, NOTHING_STORED, GATE, **WHO, **WORK):
         parts.append((part, [list(saved) for saved in part[:3]], fetch(part)))
     for part, names, (*contents, _) in parts:
         assert [list(saved) for saved in part[:3]] == names
@@ -245,7 +246,7 @@ def test_a_part_without_a_good_row_gives_no_object(make_events):
 def test_parts_are_read_when_they_are_needed_and_at_most_two_ahead(make_events):
     read = []
     parts = {str(place): (lambda place=place: read.append(place) or make_events()) for place in range(6)}
-    results = validate_events(number(parts), SYNTHETIC, NOTHING_STORED, GATE, **WHO)
+    results = validate_events(number(parts), SYNTHETIC, NOTHING_STORED, GATE, **WHO, **WORK)
     assert read == []
     for place, (*_, report) in enumerate(results, start=1):
         assert report.part == place
@@ -255,7 +256,7 @@ def test_parts_are_read_when_they_are_needed_and_at_most_two_ahead(make_events):
 
 def test_a_part_that_cannot_be_read_stops_the_gate_with_its_own_error(make_events):
     parts = {"1": make_events, "2": lambda: 1 // 0, "3": make_events}
-    results = validate_events(number(parts), SYNTHETIC, NOTHING_STORED, GATE, **WHO)
+    results = validate_events(number(parts), SYNTHETIC, NOTHING_STORED, GATE, **WHO, **WORK)
     assert next(results)[-1].part == 1
     with pytest.raises(ZeroDivisionError):
         next(results)
@@ -278,7 +279,7 @@ def test_the_account_adds_up_parts_and_files(make_events):
         "2": EventPart(partial(make_events, 2), ["a.log"]),
     }
     parts["3"] = EventPart(lambda: lines, ["a.log"], unparsable=True)
-    judged = list(validate_events(parts, source_report, NOTHING_STORED, GATE, **WHO))
+    judged = list(validate_events(parts, source_report, NOTHING_STORED, GATE, **WHO, **WORK))
     reports = [report for *_, report in judged]
     assert [report.rejects and report.rejects.record_count for report in reports] == [1, None, 1]
     quality = summarise_quality(reports, source_report, "synthetic", TODAY, "run-1")
@@ -353,6 +354,7 @@ def test_the_pipeline_takes_synthetic_events_to_an_account_of_them():
     generator = generator_parameters(n_events=25, part_events=10)
     given_data = {"params:generator": generator, "params:gate": GATE, "current_objects": NOTHING_STORED}
     given_data |= {f"params:{name}": value for name, value in (WHO | {"run_id": "run-1"}).items()}
+    given_data |= {"params:workers": IN_THREADS, "part_folders": []}
     catalog = DataCatalog({name: MemoryDataset(data, copy_mode="assign") for name, data in given_data.items()})
     for name in ("quarantined_events", "ingested_events", "raw_parts"):
         catalog[name] = KeptBytes()

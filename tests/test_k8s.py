@@ -10,12 +10,15 @@ import manifests
 import pytest
 import yaml
 from conftest import ROOT
+from dask.utils import parse_bytes
+from distributed.cli import dask_scheduler, dask_worker
 from kedro.framework.project import pipelines
 
 from network_anomalies.cli import cli
 
 K8S = ROOT / "deploy/k8s"
 EXAMPLE = K8S / "overlays/example"
+FOLDERS_OF_SITE = (".", "setup", "backfill", "backfill_shares", "dask")
 FOLDERS = [path.parent for path in sorted(K8S.rglob("kustomization.yaml"))]
 VERSIONS = ("1.34", "1.37")
 
@@ -34,6 +37,7 @@ RULES = {
     "names": manifests.check_names,
     "schedules": manifests.check_schedules,
     "ends": manifests.check_ends,
+    "deployments": manifests.check_deployments,
     "resources": manifests.check_resources,
     "security": manifests.check_security,
     "references": lambda documents: manifests.check_references(documents, SECRETS),
@@ -43,8 +47,8 @@ RULES = {
 
 
 def render_all():
-    """Return what the three folders of the example put into its namespace."""
-    return [document for name in (".", "setup", "backfill") for document in manifests.render(EXAMPLE / name)]
+    """Return what the folders of the example put into its namespace."""
+    return [document for name in FOLDERS_OF_SITE for document in manifests.render(EXAMPLE / name)]
 
 
 def arguments_of(documents):
@@ -78,15 +82,19 @@ def test_it_holds_what_was_asked_for():
     made = {(document["kind"], document["metadata"]["name"]) for document in render_all()}
     assert made == {
         *(("CronJob", "ingestion"), ("CronJob", "full"), ("Job", "setup"), ("Job", "backfill")),
+        *(("Job", "backfill-shares"), ("Job", "dask-day"), ("ConfigMap", "dask"), ("NetworkPolicy", "dask")),
+        *(("Deployment", "dask-scheduler"), ("Deployment", "dask-worker"), ("Service", "dask-scheduler")),
         *((kind, "network-anomalies") for kind in ("ConfigMap", "ServiceAccount", "NetworkPolicy")),
     }
     ingestion = arguments_of(render_all())["CronJob ingestion"]
     assert " ".join(ingestion) == "backfill --last 7 --pipelines ingestion --env minio"
 
 
-def test_the_pods_differ_in_arguments_and_resources_only():
+def test_the_pods_of_one_process_differ_in_arguments_and_resources_only():
     pods = []
     for _, pod in manifests.find_pods(copy.deepcopy(render_all())):
+        if pod["metadata"]["labels"]["app.kubernetes.io/name"] != "network-anomalies":
+            continue
         for container in pod["spec"]["containers"]:
             del container["args"], container["resources"]
         pods.append(pod)
@@ -107,6 +115,17 @@ def cron_of(documents):
 
 def kind_of(documents, kind):
     return next(document for document in documents if document["kind"] == kind)
+
+
+def policy_of(documents, name):
+    policies = [document for document in documents if document["kind"] == "NetworkPolicy"]
+    return next(policy["spec"] for policy in policies if policy["metadata"]["name"] == name)
+
+
+def dask_of(documents, role):
+    """Return the container that runs Dask's scheduler or its workers."""
+    containers = (container for _, container in manifests.find_containers(documents) if "command" in container)
+    return next(container for container in containers if container["args"][0] == role)
 
 
 BREAKS = {
@@ -141,6 +160,21 @@ BREAKS = {
     "no policy": (lambda d: pod_of(d)["metadata"].update(labels={}), "no NetworkPolicy selects"),
     "open policy": (lambda d: kind_of(d, "NetworkPolicy")["spec"]["egress"].append({}), "out to anywhere"),
     "ingress": (lambda d: kind_of(d, "NetworkPolicy")["spec"].update(policyTypes=["Egress"]), "lets something in"),
+    "open ingress": (lambda d: policy_of(d, "dask")["ingress"].append({}), "lets something in"),
+    "wide ingress": (
+        lambda d: policy_of(d, "dask")["ingress"][0]["from"][0].update(podSelector={}),
+        "lets something in",
+    ),
+    "secret of the scheduler": (
+        lambda d: dask_of(d, "scheduler").update(env=dask_of(d, "worker")["env"]),
+        "Deployment dask-scheduler: MINIO_ACCESS_KEY is not needed",
+    ),
+    "worker without a store": (lambda d: dask_of(d, "worker").pop("env"), "MINIO_SECRET_KEY is not set"),
+    "selector": (
+        lambda d: kind_of(d, "Deployment")["spec"]["selector"]["matchLabels"].update(a="b"),
+        "does not select its own pods",
+    ),
+    "port": (lambda d: kind_of(d, "Service")["spec"]["ports"][0].update(port=1), "no pod listens on its port"),
     "no variable": (lambda d: kind_of(d, "ConfigMap")["data"].pop("PG_HOST"), "PG_HOST is not set"),
     "secret": (lambda d: d.append({"kind": "Secret", "metadata": {"name": "s"}}), "Secret s is committed"),
     "value": (lambda d: container_of(d)["env"].append({"name": "A", "value": "b", "valueFrom": {}}), "has a value"),
@@ -182,9 +216,36 @@ def check_arguments(arguments):
     return list(manifests.check_arguments(arguments, cli, ROOT / "conf", set(pipelines)))
 
 
-@pytest.mark.parametrize(("name", "arguments"), arguments_of(render_all()).items(), ids=lambda value: str(value)[:9])
+OURS = {
+    name: container["args"] for name, container in manifests.find_containers(render_all()) if "command" not in container
+}
+
+
+@pytest.mark.parametrize(("name", "arguments"), OURS.items(), ids=lambda value: str(value)[:9])
 def test_the_command_line_takes_the_arguments(name, arguments):
     assert check_arguments(arguments) == []
+
+
+@pytest.mark.parametrize(("role", "command"), [("scheduler", dask_scheduler.main), ("worker", dask_worker.main)])
+def test_dask_takes_the_arguments_of_its_processes(role, command):
+    container = dask_of(render_all(), role)
+    given = command.make_context(role, container["args"][1:]).params
+    if role == "worker":
+        ports = {each["containerPort"] for each in container["ports"]}
+        assert {int(given["worker_port"]), int(given["nanny_port"])} == ports
+        (service,) = (document for document in render_all() if document["kind"] == "Service")
+        name, port = service["metadata"]["name"], service["spec"]["ports"][0]["port"]
+        address = kind_of(render_all()[::-1], "ConfigMap")["data"]["DASK_SCHEDULER_ADDRESS"]
+        assert container["args"][1] == address == f"tcp://{name}:{port}"
+        limit = parse_bytes(given["memory_limit"])
+        assert limit < manifests.parse_quantity(container["resources"]["limits"]["memory"])
+
+
+def test_the_shares_are_as_many_as_the_pods():
+    job = next(document for document in render_all() if document["metadata"]["name"] == "backfill-shares")
+    assert job["spec"]["completionMode"] == "Indexed"
+    arguments = arguments_of([job])["Job backfill-shares"]
+    assert arguments[-2:] == ["--share", f"$(JOB_COMPLETION_INDEX)/{job['spec']['completions']}"]
 
 
 @pytest.mark.parametrize(

@@ -52,6 +52,7 @@ GOOD = {
     "source": "synthetic",
     "run_id": "20240420T000000Z-0a1b2c3d",
     "parent_run_id": None,
+    "workers": {"dask": False, "local_processes": 0},
     "generator": GENERATOR,
     "logs": LOGS,
     "gate": {"max_rejected_share": 0.05, "drop_duplicates": False, "preview_rows": 5},

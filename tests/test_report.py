@@ -47,7 +47,7 @@ def make_silver(**changes):
 def make_champion(**changes):
     times = dict.fromkeys(("train_start", "train_end"), datetime(2024, 4, 18, tzinfo=UTC))
     texts = {"source": "lab", "model_uri": "m", "reason": "first", "promoted_by": "registration"}
-    row = {"version": 1, "model_sha256": "a" * 64, "input_objects": [], "champion_from": TODAY, "data": b""}
+    row = {"version": 1, "model_sha256": "a" * 64, "input_objects": [], "champion_from": TODAY, "read": bytes}
     return Champion(**row | times | texts | {"run_id": "r1", "promotion_reason": "first"} | changes)
 
 

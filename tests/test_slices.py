@@ -9,7 +9,7 @@ from itertools import chain, pairwise
 import numpy as np
 import pyarrow as pa
 import pytest
-from conftest import DAY, SHARED
+from conftest import DAY, IN_THREADS, SHARED
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -187,18 +187,18 @@ def test_a_missing_duration_is_nought_or_stays_missing_as_asked(choice, imputed,
     lines = [flow(START), flow(START + 1, duration="-"), flow(END, duration="-")]
     logs = LOGS.model_copy(update={"missing": MissingParameters(duration=choice, bytes="reject")})
     files = to_files(lines)
-    index, report = index_log_files(files, logs, GATE, TODAY)
+    index, report = index_log_files(files, logs, GATE, TODAY, IN_THREADS, [])
     (part,) = slice_logs(index, logs, TODAY).values()
     assert report.imputed == ({"duration": 1} if imputed else {})
     assert report.other_days == {NEXT: 1}
     assert (report.files[0].imputed, report.left_out.imputed) == (imputed, imputed)
     assert set(part.read()["duration"].astype(object).where(part.read()["duration"].notna(), None)) == durations
     moved = logs.model_copy(update={"path": "y", "block_bytes": 2**21})
-    assert index_log_files(files, moved, GATE, TODAY)[1] == report
+    assert index_log_files(files, moved, GATE, TODAY, IN_THREADS, [])[1] == report
 
 
 def test_a_day_with_no_flow_names_the_days_that_there_are():
-    index, _ = index_log_files(to_files([flow(END), flow(END + 1)]), LOGS, GATE, TODAY)
+    index, _ = index_log_files(to_files([flow(END), flow(END + 1)]), LOGS, GATE, TODAY, IN_THREADS, [])
     with pytest.raises(ContractError, match=rf"no flows of {TODAY} among 3 lines, which hold 2 flows of {NEXT}:"):
         slice_logs(index, LOGS, TODAY)
 
@@ -207,7 +207,7 @@ def test_a_day_with_no_flow_names_the_days_that_there_are():
 def test_unparsable_lines_are_kept_as_they_stand_with_file_and_number(lines, cuts, block_bytes, part_lines):
     files = to_files([line for line, _ in lines], cuts)
     index = read_index(files, block_bytes)
-    groups = [read_unparsable(index, group) for group in plan_unparsable(index, part_lines)]
+    groups = [read_unparsable(index.spool, group) for group in plan_unparsable(index, part_lines)]
     kept = {(row.file, row.line, row.text) for group in groups for row in group.itertuples()}
     bad = {b"garbage", flow(START).replace(b"17", b"x", 1).rstrip(b"\n")}
     expected = set()
@@ -229,7 +229,7 @@ def test_a_part_names_the_files_that_it_came_from_and_keeps_the_columns_asked_fo
         "late.log": to_file(logs[1]),
     }
     logs = LOGS.model_copy(update={"part_events": 1, "columns": ["dst_port", "flow_id"]})
-    index, _ = index_log_files(files, logs, GATE, TODAY)
+    index, _ = index_log_files(files, logs, GATE, TODAY, IN_THREADS, [])
     parts = list(slice_logs(index, logs, TODAY).values())
     assert [part.files for part in parts] == [["plain.log"], ["early.log"], ["late.log"]]
     frames = [part.read() for part in parts]

@@ -5,7 +5,7 @@ import hashlib
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import DAY
+from conftest import DAY, IN_THREADS
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -67,7 +67,8 @@ def test_a_slice_without_events_leaves_no_object(make_events, embedded):
     reads = {"00": make_events, "01": lambda: make_events(0), "02": lambda: make_events(0)}
     receipt = embedded.load("ingestion_events")
     parameters = embedded.load("params:transformation")
-    objects = [name for silver, _, _ in transform_slices(reads, receipt, parameters) for name in silver]
+    made = transform_slices(reads, receipt, parameters, IN_THREADS, [])
+    objects = [name for silver, _, _ in made for name in silver]
     assert [name.rpartition("_")[0] for name in objects] == ["silver_events_00"]
 
 

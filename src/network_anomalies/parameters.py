@@ -245,6 +245,13 @@ class ReplayParameters(Strict):
     rule: str | None
 
 
+class WorkersParameters(Strict):
+    """Where files, parts and slices are worked on: in threads of the run, or by Dask workers."""
+
+    dask: bool
+    local_processes: Annotated[int, Field(ge=0, le=1024)]
+
+
 class TransformationParameters(Strict):
     """How a day is split into slices for modelling."""
 
@@ -333,6 +340,7 @@ class Parameters(Strict):
     source: Name
     run_id: RunId
     parent_run_id: RunId | None
+    workers: WorkersParameters
     generator: GeneratorParameters
     logs: LogsParameters
     gate: GateParameters

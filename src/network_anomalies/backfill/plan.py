@@ -1,5 +1,6 @@
 """Which stages of which days a backfill runs."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
@@ -15,9 +16,26 @@ from network_anomalies.registry.overview import list_sources, read_source
 from network_anomalies.runs.identity import make_run_id
 from network_anomalies.runs.progress import StageState, judge_days
 from network_anomalies.runs.session import RuntimeParameters
-from network_anomalies.runs.stages import GROUPS, INGESTION, STAGES, list_stages
+from network_anomalies.runs.stages import GROUPS, INGESTION, MODELLING, STAGES, list_stages
 
 Judged = Mapping[date, Sequence[StageState]]
+MAKING = (*INGESTION, MODELLING[0])
+"""Stages that depend on no other day."""
+
+
+@dataclass(frozen=True)
+class Share:
+    """One of ``of`` shares of the days, numbered from 0."""
+
+    number: int
+    of: int
+
+    def take(self, days: list[date]) -> list[date]:
+        """Return every ``of``-th day: days that lie together are about equally large."""
+        return days[self.number :: self.of]
+
+
+WHOLE = Share(0, 1)
 
 
 @dataclass(frozen=True)
@@ -29,12 +47,14 @@ class Request:
         names: pipelines; None for the source's ingestion, or with ``stale`` for the stages that a day was run with.
         stale: whether stale stages run too.
         jobs: how many days are at work at once.
+        share: of the days; other processes take the others.
     """
 
     days: list[date] | None
     names: list[str] | None
     stale: bool
     jobs: int
+    share: Share = WHOLE
 
 
 @dataclass(frozen=True)
@@ -56,6 +76,21 @@ class Plan:
     kind: Kind
     wanted: Mapping[date, tuple[str, ...]]
     stale: bool
+
+
+def parse_share(text: str) -> Share:
+    """Read a share as `I/N`, such as 0/4 to 3/4.
+
+    >>> parse_share("1/3").take([date(2024, 4, day) for day in (1, 2, 3, 4, 5)])
+    [datetime.date(2024, 4, 2), datetime.date(2024, 4, 5)]
+
+    Raises:
+        ProjectError: it is none.
+    """
+    match = re.fullmatch(r"(\d{1,6})/(\d{1,6})", text)
+    if not match or int(match[1]) >= int(match[2]):
+        raise ProjectError(f"--share {text}: give I/N, such as 0/4 for the first of four shares and 3/4 for the last")
+    return Share(int(match[1]), int(match[2]))
 
 
 def choose_days(start: date | None, end: date | None, last: int | None, today: date) -> list[date]:
@@ -86,13 +121,18 @@ def check_request(request: Request) -> None:
 
     Raises:
         ProjectError: there is no range; a pipeline is not one that a day goes through; both ingestions are named; jobs
-            is below 1.
+            is below 1; or other processes have days that the named stages depend on.
     """
     reads_logs = "log_ingestion" in list_stages(request.names or ())
     if request.days is None and not request.stale and not reads_logs:
         raise ProjectError("give either --start and --end, or --last; or --stale for every day that was run before")
     if request.jobs < 1:
         raise ProjectError(f"--jobs {request.jobs}: give the number of days to run at once, 1 or more")
+    if request.share != WHOLE and (request.days is None or not set(list_stages(request.names or ())) <= set(MAKING)):
+        raise ProjectError(
+            f"--share needs a range of days, and stages that depend on no other day ({', '.join(MAKING)}): "
+            "run the others over all days when the shares are done"
+        )
     if request.names is None:
         return
     if not request.names:
@@ -121,7 +161,7 @@ def plan_backfill(request: Request, project: Project) -> Plan:
     if request.days is None and request.stale:
         require_source(source, known)
     records = read_source(engine, source, kind)
-    days = records.list_days() if request.days is None else request.days
+    days = records.list_days() if request.days is None else request.share.take(request.days)
     if "log_ingestion" in stages:
         logged = count_logged_flows(project, request.days, datetime.now(UTC).date())
         project = replace(project, choices=replace(project.choices, logged=logged))

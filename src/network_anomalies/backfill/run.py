@@ -9,18 +9,16 @@ from datetime import date
 
 import pandas as pd
 
-from network_anomalies.backfill.plan import Plan, choose_stages, judge_plan, narrow
+from network_anomalies.backfill.plan import MAKING, Plan, choose_stages, judge_plan, narrow
 from network_anomalies.backfill.status import format_command
 from network_anomalies.backfill.workers import UNMODELLED, BackfilledDay, DayRun, run_days
 from network_anomalies.errors import ProjectError
 from network_anomalies.records.source_history import SourceRecords
 from network_anomalies.runs.signals import raise_on_signals
-from network_anomalies.runs.stages import INGESTION, MODELLING
+from network_anomalies.runs.stages import MODELLING
 
 logger = logging.getLogger("network_anomalies.terminal")  # shown on the terminal, see conf/logging.yml
 
-MAKING = (*INGESTION, MODELLING[0])
-"""Stages that depend on no other day."""
 SUCCEEDED = ("SUCCESS", "UNCHANGED", UNMODELLED)
 
 

@@ -67,6 +67,7 @@ def status(env: str | None, source: str | None, last: int | None, params: "Runti
 )
 @click.option("--params", default="", callback=parse_params, help="Parameters of every day's run, as in `run`.")
 @click.option("--list", "only_list", is_flag=True, help="Only show what would be run.")
+@click.option("--share", default="0/1", help="Share I/N of the days, from 0: N processes or pods take one each.")
 @in_one_line
 @with_days
 def backfill(
@@ -77,6 +78,7 @@ def backfill(
     pipelines: str | None,
     params: "RuntimeParameters",
     only_list: bool,
+    share: str,
 ) -> None:
     """Run the missing stages of many days; exit 1 if a day fails."""
     from network_anomalies.backfill.workers import warm_up
@@ -84,11 +86,11 @@ def backfill(
     if not only_list:
         warm_up()
     from network_anomalies.backfill.choices import open_project
-    from network_anomalies.backfill.plan import Request, check_request, list_gaps, plan_backfill
+    from network_anomalies.backfill.plan import Request, check_request, list_gaps, parse_share, plan_backfill
     from network_anomalies.backfill.run import run_backfill
 
     names = None if pipelines is None else [name.strip() for name in pipelines.split(",") if name.strip()]
-    request = Request(days, names, stale, jobs)
+    request = Request(days, names, stale, jobs, parse_share(share))
     check_request(request)
     plan = plan_backfill(request, open_project(Path.cwd(), env, params))
     if only_list:

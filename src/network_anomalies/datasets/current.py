@@ -2,23 +2,32 @@
 
 from collections.abc import Callable, Mapping
 from datetime import date
-from typing import Any, Literal
+from typing import Any, Literal, TypedDict
 
 import pandas as pd
 from kedro.io import AbstractDataset, DatasetError
 
 from network_anomalies.datasets import reading
+from network_anomalies.datasets.handles import name_place
 from network_anomalies.datasets.lake import open_lake
-from network_anomalies.datasets.layers import LAYERS, list_current, list_silver_days
+from network_anomalies.datasets.layers import LAYERS, Layer, list_current, list_silver_days
 from network_anomalies.datasets.objects import CheckedObjects
 from network_anomalies.datasets.places import LakePlace, RegistryPlace
 from network_anomalies.datasets.previews import ROWS, TablePreview, make_preview
-from network_anomalies.datasets.write_once import WriteOnceParquetDataset
+from network_anomalies.datasets.write_once import LakeFolder, WriteOnceParquetDataset
 from network_anomalies.records.silver_day import SilverDay
 from network_anomalies.registry.engine import open_registry
 
-READ_ONLY_FORMS = ("slices", "parts", "days")
+READ_ONLY_FORMS = ("slices", "parts", "days", "folders")
 """Values of ``load_as`` whose entries can only be loaded."""
+
+
+class LoadArguments(TypedDict, total=False):
+    """The values of ``load_args``."""
+
+    slice_hours: int
+    days: int
+    others: dict[str, LakePlace]
 
 
 class CurrentObjectsDataset(AbstractDataset[Mapping[str, bytes | Callable[[], bytes]], Any]):
@@ -71,8 +80,8 @@ class CurrentObjectsDataset(AbstractDataset[Mapping[str, bytes | Callable[[], by
         logical_date: str,
         registry: RegistryPlace,
         lake: LakePlace,
-        load_as: Literal["frame", "summary", "parts", "slices", "days"] = "frame",
-        load_args: dict[str, int] | None = None,
+        load_as: Literal["frame", "summary", "parts", "slices", "days", "folders"] = "frame",
+        load_args: LoadArguments | None = None,
         metadata: object = None,
     ) -> None:
         """Create the dataset.
@@ -86,9 +95,10 @@ class CurrentObjectsDataset(AbstractDataset[Mapping[str, bytes | Callable[[], by
                 folders of other days are in the same parent folder.
             load_as: ``frame`` (one DataFrame); ``summary``; ``parts`` or ``slices`` (a dict from a part's number or a
                 slice's first hour to a function that reads it); ``days`` (silver only, a list of ``SilverDay``, the
-                earliest first).
+                earliest first); ``folders`` (a list of ``LakeFolder``, which Dask workers write to).
             load_args: ``slice_hours``, length of a slice of RAW in hours; ``days``, number of days before the date that
-                ``load_as: days`` includes.
+                ``load_as: days`` includes; ``others``, further places of the day by layer, which ``load_as: folders``
+                returns after that of ``layer``.
             metadata: for plug-ins; Kedro ignores it.
 
         Raises:
@@ -102,8 +112,10 @@ class CurrentObjectsDataset(AbstractDataset[Mapping[str, bytes | Callable[[], by
         self._url = registry["credentials"]["con"]
         self._folder, self._credentials = lake["path"].rstrip("/"), lake.get("credentials")
         self._fs, self._root = open_lake(self._folder, self._credentials)
+        self._store = name_place(self._fs, lake)
         self._load_as = load_as
-        self._load_args = load_args or {}
+        self._load_args: LoadArguments = load_args or {}
+        self._places = {layer: lake} | self._load_args.get("others", {})
         self.metadata = metadata
 
     def save(self, data: Mapping[str, bytes | Callable[[], bytes]]) -> None:
@@ -125,10 +137,12 @@ class CurrentObjectsDataset(AbstractDataset[Mapping[str, bytes | Callable[[], by
         Raises:
             ProjectError: there are no objects yet (it names the pipeline to run), or one is missing or altered.
         """
+        if self._load_as == "folders":
+            return [_open_folder(LAYERS[layer], place) for layer, place in self._places.items()]
         if self._load_as == "days":
             return self._load_days()
         objects = list_current(open_registry(self._url), self._layer_name, self._source, self._logical_date)
-        lake = CheckedObjects(self._fs)
+        lake = CheckedObjects(self._fs, store=self._store)
         if self._load_as == "summary":
             return reading.read_summary(lake, self._root, objects)
         if self._load_as == "frame":
@@ -149,7 +163,7 @@ class CurrentObjectsDataset(AbstractDataset[Mapping[str, bytes | Callable[[], by
         parent = self._root.rpartition("/")[0]
         # Training reads slices of many days in threads: objects that one day kept in memory would not be used again.
         return [
-            reading.read_silver_day(CheckedObjects(self._fs, kept=0), f"{parent}/{silver.logical_date}", silver)
+            reading.read_silver_day(CheckedObjects(self._fs, 0, self._store), f"{parent}/{silver.logical_date}", silver)
             for silver in receipts
         ]
 
@@ -159,3 +173,8 @@ class CurrentObjectsDataset(AbstractDataset[Mapping[str, bytes | Callable[[], by
     def _describe(self) -> dict[str, str]:
         key = {"layer": self._layer_name, "source": self._source, "logical_date": str(self._logical_date)}
         return key | {"path": self._folder, "load_as": self._load_as}
+
+
+def _open_folder(layer: Layer, place: LakePlace) -> LakeFolder:
+    filesystem, root = open_lake(place["path"].rstrip("/"), place.get("credentials"))
+    return LakeFolder(name_place(filesystem, place), root, layer.suffix, layer.compare)

@@ -105,6 +105,7 @@ TRUTH_COLUMNS = (
 LAYERS = {
     "raw": Layer(_list_raw, INGESTION, compare=True),
     "quarantine": Layer(_list_rejects, INGESTION, REJECT_COLUMNS),
+    "spool": Layer(lambda *_: None, INGESTION, suffix=".arrow", compare=True),
     "truth": Layer(partial(_list_outputs, "truth", "truth_"), INGESTION, TRUTH_COLUMNS, optional=True),
     "silver": Layer(partial(_list_silver, "slice"), ["transformation"]),
     "summary": Layer(partial(_list_silver, "summary"), ["transformation"], suffix=".arrow"),

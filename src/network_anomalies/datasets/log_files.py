@@ -4,11 +4,11 @@ import logging
 import os
 import re
 from datetime import date, timedelta
-from functools import partial
 
 from fsspec.implementations.local import LocalFileSystem
 from kedro.io import AbstractDataset, DatasetError
 
+from network_anomalies.datasets.handles import NamedFile, OpenableFile, name_store
 from network_anomalies.datasets.lake import open_lake
 from network_anomalies.datasets.places import Credentials
 from network_anomalies.errors import ProjectError
@@ -53,6 +53,7 @@ class LogFilesDataset(AbstractDataset[None, dict[str, OpenFile]]):
         path: str,
         logical_date: str | None = None,
         credentials: Credentials | None = None,
+        store: str | None = None,
         metadata: object = None,
     ) -> None:
         """Create the dataset.
@@ -61,10 +62,13 @@ class LogFilesDataset(AbstractDataset[None, dict[str, OpenFile]]):
             path: a file, a folder (searched with its sub-folders), a glob, or an s3:// prefix; may hold ``{date}``.
             logical_date: the day, as YYYY-MM-DD, for a path with ``{date}``.
             credentials: arguments of the filesystem of an s3:// prefix.
+            store: environment and name of these credentials, which Dask workers take from their own configuration.
             metadata: for plug-ins; Kedro ignores it.
         """
         self._given = path
-        self._fs, root = open_lake(path, credentials if "://" in path else None)
+        used = credentials if "://" in path else None
+        self._fs, root = open_lake(path, used)
+        self._store = name_store(self._fs, used, store)
         self._paths = expand_dates(root, date.fromisoformat(str(logical_date)) if logical_date else None)
         self._is_local = isinstance(self._fs, LocalFileSystem)
         self.metadata = metadata
@@ -81,7 +85,7 @@ class LogFilesDataset(AbstractDataset[None, dict[str, OpenFile]]):
             raise ProjectError(
                 f"no log files at {self._given}: put them there, or set logs.path to where they are{hint}"
             )
-        return {path: partial(self._fs.open, path, "rb") for path in paths}
+        return {path: OpenableFile(self._fs, NamedFile(self._store, path)) for path in paths}
 
     def save(self, data: None) -> None:
         """Raise an error: only sensors write logs."""

@@ -1,13 +1,16 @@
 """Models: files that are written once. A load checks the sha256 that was registered."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import date, timedelta
+from functools import partial
 from typing import Any, Literal
 
 from kedro.io import AbstractDataset, DatasetError
 from kedro_datasets.text import TextDataset
 
 from network_anomalies.datasets.files import digest_file
+from network_anomalies.datasets.handles import name_place
 from network_anomalies.datasets.lake import open_lake
 from network_anomalies.datasets.objects import CheckedObjects
 from network_anomalies.datasets.places import LakePlace, RegistryPlace
@@ -92,6 +95,7 @@ class ModelDataset(AbstractDataset[Any, Any]):
         self._logical_date = date.fromisoformat(str(logical_date))
         self._url = registry["credentials"]["con"]
         self._folder, self._credentials = lake["path"].rstrip("/"), lake.get("credentials")
+        self._lake = lake
         self.metadata = metadata
 
     def save(self, data: Any) -> None:
@@ -119,7 +123,7 @@ class ModelDataset(AbstractDataset[Any, Any]):
         if self._part == "model":
             from network_anomalies.detection import from_bytes
 
-            return from_bytes(self._read_bytes(self._find_trained()))
+            return from_bytes(self._find_bytes(self._find_trained())())
         return self._load_card() if self._part == "card" else self._load_champion()
 
     def _save_model(self, model: Any) -> None:
@@ -144,8 +148,9 @@ class ModelDataset(AbstractDataset[Any, Any]):
                 f"source {self._source} has no champion for {self._logical_date}: "
                 "run the training, evaluation and registration pipelines of that day"
             )
-        data = self._read_bytes(LakeObject(uri=record.model_uri, sha256=record.model_sha256))
-        return Champion(data=data, **vars(record))
+        read = self._find_bytes(LakeObject(uri=record.model_uri, sha256=record.model_sha256))
+        read()  # a missing or altered model is an error now, and its bytes are kept
+        return Champion(read=read, **vars(record))
 
     def _register(self, data: ModelRegistration) -> None:
         filesystem, root = open_lake(self._folder, self._credentials)
@@ -171,9 +176,10 @@ class ModelDataset(AbstractDataset[Any, Any]):
     def _open_card(self, model: LakeObject) -> TextDataset:
         return TextDataset(filepath=_find_path(self._folder, name_card(model)), credentials=self._credentials)
 
-    def _read_bytes(self, model: LakeObject) -> bytes:
+    def _find_bytes(self, model: LakeObject) -> Callable[[], bytes]:
         filesystem, root = open_lake(self._folder, self._credentials)
-        return CheckedObjects(filesystem).read(_find_path(root, model.uri), model.sha256)
+        lake = CheckedObjects(filesystem, 1, name_place(filesystem, self._lake))
+        return partial(lake.read, _find_path(root, model.uri), model.sha256)
 
     def _exists(self) -> bool:
         if self._part in ("champion", "previous_champion"):

@@ -5,6 +5,7 @@ from collections import OrderedDict
 from threading import Lock
 from typing import Any
 
+from network_anomalies.datasets.handles import StoreName
 from network_anomalies.errors import ProjectError
 
 
@@ -12,13 +13,14 @@ class CheckedObjects:
     """Reads objects of a filesystem and checks that their bytes have the registered sha256.
 
     It keeps the objects that it read last, because two slices of a day are often in one object. Threads read one after
-    another, so that no object is fetched twice.
+    another, so that no object is fetched twice. Another process gets the name of the filesystem, and opens it there.
     """
 
-    def __init__(self, filesystem: Any, kept: int = 2) -> None:
-        """Read from ``filesystem`` and keep the bytes of ``kept`` objects."""
+    def __init__(self, filesystem: Any, kept: int = 2, store: StoreName | None = None) -> None:
+        """Read from ``filesystem``, whose name is ``store``, and keep the bytes of ``kept`` objects."""
         self._fs = filesystem
         self._kept = kept
+        self._store = store
         self._bytes: OrderedDict[str, bytes] = OrderedDict()
         self._lock = Lock()
 
@@ -36,6 +38,9 @@ class CheckedObjects:
                 self._bytes.popitem(last=False)
         return data
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return open_objects, (self._store, self._kept)
+
     def _fetch(self, path: str, sha256: str) -> bytes:
         try:
             data: bytes = self._fs.cat_file(path)
@@ -47,3 +52,8 @@ class CheckedObjects:
                 "move it away and run the pipeline that wrote it again"
             )
         return data
+
+
+def open_objects(store: StoreName, kept: int) -> CheckedObjects:
+    """Return objects that are read from a filesystem of this process."""
+    return CheckedObjects(store.open(), kept, store)

@@ -1,6 +1,6 @@
 """Types of the locations in catalog entries."""
 
-from typing import Any, TypedDict
+from typing import Any, NotRequired, TypedDict
 
 Credentials = dict[str, Any]
 """Options of an fsspec filesystem."""
@@ -32,7 +32,9 @@ class LakePlace(TypedDict):
     Attributes:
         path: URL of their folder.
         credentials: options of its filesystem; in YAML a name of ``credentials.yml``, or null.
+        store: environment and name of these credentials, which Dask workers take from their own configuration.
     """
 
     path: str
     credentials: Credentials | None
+    store: NotRequired[str]

@@ -2,6 +2,8 @@
 
 import os
 import secrets
+from collections.abc import Collection
+from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -9,6 +11,7 @@ from typing import Any
 import pandas as pd
 from kedro.io import AbstractDataset, DatasetError
 
+from network_anomalies.datasets.handles import StoreName
 from network_anomalies.datasets.lake import open_lake
 from network_anomalies.datasets.places import Credentials
 from network_anomalies.errors import ProjectError
@@ -70,14 +73,7 @@ class WriteOnceParquetDataset(AbstractDataset[bytes, pd.DataFrame]):
         Raises:
             ProjectError: it exists with other bytes.
         """
-        try:
-            create_object(self._fs, self._path, data)
-        except FileExistsError:
-            if self._compare and self._fs.cat_file(self._path) != data:
-                raise ProjectError(
-                    f"{self._filepath} exists with other bytes and is never overwritten: "
-                    "run `kedro verify`, and move the altered object away"
-                ) from None
+        keep_object(self._fs, self._path, data, self._compare)
 
     def load(self) -> pd.DataFrame:
         """Return the object's rows."""
@@ -88,6 +84,61 @@ class WriteOnceParquetDataset(AbstractDataset[bytes, pd.DataFrame]):
 
     def _describe(self) -> dict[str, object]:
         return {"filepath": self._filepath, "compare": self._compare}
+
+
+@dataclass(frozen=True)
+class LakeFolder:
+    """A folder of the lake that Dask workers write to.
+
+    Attributes:
+        store: its filesystem.
+        path: on the filesystem.
+        suffix: end of the names of objects.
+        compare: whether an object that exists is read and compared.
+    """
+
+    store: StoreName
+    path: str
+    suffix: str
+    compare: bool
+
+    def save(self, name: str, data: bytes) -> None:
+        """Write an object, unless it exists; ``name`` is without the suffix.
+
+        Raises:
+            ProjectError: it exists with other bytes.
+        """
+        keep_object(self.store.open(), self._locate(name), data, self.compare)
+
+    def read(self, name: str, offset: int, length: int) -> bytes:
+        """Return some bytes of an object."""
+        data: bytes = self.store.open().cat_file(self._locate(name), start=offset, end=offset + length)
+        return data
+
+    def remove(self, names: Collection[str]) -> None:
+        """Delete objects."""
+        filesystem = self.store.open()
+        for name in names:
+            filesystem.rm_file(self._locate(name))
+
+    def _locate(self, name: str) -> str:
+        return f"{self.path}/{name}{self.suffix}"
+
+
+def keep_object(fs: Any, path: str, data: bytes, compare: bool) -> None:
+    """Create an object, unless it exists.
+
+    Raises:
+        ProjectError: it exists with other bytes, and ``compare`` is set.
+    """
+    try:
+        create_object(fs, path, data)
+    except FileExistsError:
+        if compare and fs.cat_file(path) != data:
+            raise ProjectError(
+                f"{fs.unstrip_protocol(path)} exists with other bytes and is never overwritten: "
+                "run `kedro verify`, and move the altered object away"
+            ) from None
 
 
 def create_object(fs: Any, path: str, data: bytes) -> None:

@@ -5,7 +5,7 @@ equal parts, however the events are spread over files.
 """
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise
@@ -19,7 +19,7 @@ from network_anomalies.errors import ContractError
 from network_anomalies.events.contract import COLUMNS, OPTIONAL_COLUMNS, TEXT_COLUMNS
 from network_anomalies.formats.base import LogOptions
 from network_anomalies.formats.log_file import LogFile, ParsedFile, Reading
-from network_anomalies.formats.spool import EventSpool, SpooledBlock
+from network_anomalies.formats.spool import EventSpool, Spool, SpooledBlock
 from network_anomalies.records.batch import SourceFile
 
 EPOCH = date(1970, 1, 1)
@@ -66,7 +66,7 @@ class LogIndex:
         other_days: flows of other days, by day.
     """
 
-    spool: EventSpool = field(default_factory=EventSpool)
+    spool: Spool
     fragments: list[Fragment] = field(default_factory=list)
     unparsable: list[UnparsableLines] = field(default_factory=list)
     columns: tuple[str, ...] = COLUMNS
@@ -82,13 +82,45 @@ def index_logs(files: Mapping[str, LogFile], reading: Reading) -> LogIndex:
     Raises:
         ContractError: a file is empty, or not of its format; names the file.
     """
-    index = LogIndex()
-    for path, file in files.items():
-        try:
-            _index_file(index, path, file, reading)
-        except ContractError as error:
-            raise ContractError(f"{path} is {error}") from error
+    spool = EventSpool()
+    return merge_indexes((index_log(path, file, reading, spool) for path, file in files.items()), spool)
+
+
+def index_log(path: str, file: LogFile, reading: Reading, spool: Spool) -> LogIndex:
+    """Read a file once, as ``index_logs`` does.
+
+    Args:
+        path: of the file.
+        file: the file.
+        reading: how it is read.
+        spool: where its events and unparsable lines are kept.
+    """
+    index = LogIndex(spool)
+    try:
+        _index_file(index, path, file, reading)
+    except ContractError as error:
+        raise ContractError(f"{path} is {error}") from error
+    spool.close()
     return index
+
+
+def merge_indexes(indexes: Iterable[LogIndex], spool: Spool) -> LogIndex:
+    """Return the indexes of several files as one whose content ``spool`` can read."""
+    merged = LogIndex(spool)
+    for index in indexes:
+        merged.fragments += index.fragments
+        merged.unparsable += index.unparsable
+        merged.columns = _unite_columns(merged.columns, index.columns)
+        merged.seconds += index.seconds
+        merged.files += index.files
+        merged.imputed.update(index.imputed)
+        merged.other_days.update(index.other_days)
+    return merged
+
+
+def take_span(index: LogIndex, span: tuple[int, int]) -> LogIndex:
+    """Return what ``read_slice`` needs of an index for a span, small enough to be sent to a worker."""
+    return LogIndex(index.spool, find_fragments(index, span), columns=index.columns, seconds=np.empty(0))
 
 
 def count_flows(files: Mapping[str, LogFile], options: LogOptions, block_bytes: int) -> Counter[date]:
@@ -153,9 +185,9 @@ def read_slice(index: LogIndex, imputed: Sequence[str], span: tuple[int, int]) -
     return _to_frame(pa.concat_tables(tables, promote_options="default"), index.columns, imputed)
 
 
-def read_unparsable(index: LogIndex, group: Sequence[UnparsableLines]) -> pd.DataFrame:
+def read_unparsable(spool: Spool, group: Sequence[UnparsableLines]) -> pd.DataFrame:
     """Return unparsable lines: ``file``, ``line`` (from 1), ``text``, ``reason``, ``format``, ``header``."""
-    lines: pd.DataFrame = pa.concat_tables([index.spool.read(block.place) for block in group]).to_pandas()
+    lines: pd.DataFrame = pa.concat_tables([spool.read(block.place) for block in group]).to_pandas()
     return lines
 
 

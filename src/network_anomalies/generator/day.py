@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import date
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -40,8 +41,10 @@ class PlannedDay:
 
     ``edges`` are the parts' bounds in microseconds of the day, ``background`` their numbers of background flows, and
     ``curve`` how much background falls before each minute; ``one_offs`` are codes of destinations seen just once.
+    ``origin`` is what it was made from: another process gets that and plans again, since a plan has megabytes.
     """
 
+    origin: tuple[GeneratorParameters, date]
     midnight: np.datetime64
     ordinal: int
     seed: int
@@ -52,6 +55,9 @@ class PlannedDay:
     background: np.ndarray
     one_offs: np.ndarray
     instances: list[Instance]
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return plan_day, self.origin
 
     @property
     def parts(self) -> range:
@@ -69,6 +75,7 @@ class PlannedDay:
 
 def plan_day(generator: GeneratorParameters, logical_date: date) -> PlannedDay:
     """Return the plan of a day of exactly ``n_events`` events in parts of at most ``part_events``."""
+    origin = generator, logical_date
     generator = vary_attacks(generator, logical_date)
     profile = generator.profiles[generator.profile]
     population = build_population(profile, generator.seed)
@@ -82,6 +89,7 @@ def plan_day(generator: GeneratorParameters, logical_date: date) -> PlannedDay:
     sizes = np.diff(generator.n_events * np.arange(parts + 1) // parts)
     staged = np.diff([sum(instance.count_before(int(edge)) for instance in instances) for edge in edges])
     return PlannedDay(
+        origin=origin,
         midnight=np.datetime64(logical_date, "us"),
         ordinal=logical_date.toordinal(),
         seed=generator.seed,

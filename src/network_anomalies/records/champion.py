@@ -1,6 +1,6 @@
 """The champion of a day: its record in the registry, and the record with its model."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from functools import cached_property
@@ -49,11 +49,13 @@ class ChampionRecord:
 class Champion(ChampionRecord):
     """A champion with its model.
 
+    Another process gets it without its model, and reads the model when it is needed.
+
     Attributes:
-        data: the model's bytes.
+        read: function that returns the model's bytes.
     """
 
-    data: bytes
+    read: Callable[[], bytes]
 
     @cached_property
     def model(self) -> "Model":
@@ -64,7 +66,10 @@ class Champion(ChampionRecord):
         """
         from network_anomalies.detection import from_bytes
 
-        return from_bytes(self.data)
+        return from_bytes(self.read())
+
+    def __getstate__(self) -> dict[str, object]:
+        return {name: value for name, value in vars(self).items() if name != "model"}
 
     def __repr__(self) -> str:
         """Return a short text without the model's bytes."""

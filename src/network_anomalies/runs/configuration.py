@@ -34,14 +34,15 @@ class ProjectConfigLoader(OmegaConfigLoader):
     It reads ``base``, then the run environment, then ``local``, which is for a person's own values. Values of ``local``
     replace those of any environment, except credentials of a server: see ``keep_own_stores``.
 
-    It has four resolvers. ``parameter`` gives the value of a parameter to the catalog. ``globals`` is like Kedro's, but
+    It has five resolvers. ``parameter`` gives the value of a parameter to the catalog, and ``store`` the name by which
+    another process finds credentials. ``globals`` is like Kedro's, but
     always reads from this loader. ``sqlite_url`` makes a URL of a file below ``project_path``. ``postgres_url`` makes a
     URL and quotes special characters.
 
     Attributes:
         project_path: the project's root. A hook sets it when Kedro has found it. Before that it is the project of the
             working directory, or the folder above the configuration.
-        resolvers: the four resolvers, by name.
+        resolvers: the five resolvers, by name.
     """
 
     def __init__(
@@ -50,6 +51,7 @@ class ProjectConfigLoader(OmegaConfigLoader):
         self.project_path = find_kedro_project(Path.cwd()) or Path(conf_source).resolve().parent
         self.resolvers: dict[str, Callable[..., Any]] = {
             "parameter": lambda name: _to_plain(_find(self._parameters(), name)),
+            "store": lambda section: f"{self.env or self.default_run_env}/{section}",
             "globals": lambda name, *default: _find(self._places(), name, *default),
             "sqlite_url": lambda path: f"sqlite:///{self.project_path / path}",
             "postgres_url": postgres_url,

@@ -2,17 +2,16 @@
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import date
 from functools import partial
 
 import pandas as pd
 import pyarrow as pa
 
-from network_anomalies.events.ahead import work_ahead
 from network_anomalies.events.contract import CONTRACT_VERSION, coerce_events, find_violations, to_text
 from network_anomalies.events.parts import encode_part, find_duplicates, to_canonical_table
-from network_anomalies.parameters import GateParameters
+from network_anomalies.parameters import GateParameters, WorkersParameters
 from network_anomalies.pipelines.ingestion.encoding import describe_part, encode_rejects, prefer_stored
 from network_anomalies.records.batch import (
     UNPARSABLE_RULE,
@@ -22,20 +21,10 @@ from network_anomalies.records.batch import (
     PartReport,
     SourceReport,
 )
+from network_anomalies.work.calls import Folder, Made, Objects, make_objects
 
-Objects = dict[str, Callable[[], bytes]]
-"""Names of objects, without a suffix, to functions that return their bytes."""
 Judges = Mapping[str, Callable[[], JudgedPart]]
 """Numbers of parts to functions that judge them."""
-
-
-@dataclass(frozen=True)
-class _EncodedPart:
-    """The bytes of a part's objects by their names, and what became of the part."""
-
-    rejects: Mapping[str, bytes]
-    events: Mapping[str, bytes]
-    report: PartReport
 
 
 def validate_events(
@@ -45,8 +34,10 @@ def validate_events(
     gate: GateParameters,
     source: str,
     logical_date: date,
+    workers: WorkersParameters,
+    part_folders: Sequence[Folder],
 ) -> Iterator[tuple[Objects, Objects, Objects, PartReport]]:
-    """Hold the parts to the contract, one at a time; lines that cannot be read go to quarantine.
+    """Hold the parts to the contract; lines that cannot be read go to quarantine.
 
     Args:
         event_parts: the parts, by their numbers.
@@ -55,15 +46,17 @@ def validate_events(
         gate: the gate's parameters.
         source: whose events.
         logical_date: the UTC day.
+        workers: who works on the parts.
+        part_folders: where Dask workers save them: quarantine and RAW.
 
     Yields:
         Quarantine objects, local copies and RAW objects, each a name to a function that returns Parquet bytes until
-        the next part is asked for; and the part's report.
+        the next part is asked for; and the part's report. If Dask workers have saved the objects, only the report.
     """
     judges = {
         number: partial(_judge_part, part, logical_date, gate.drop_duplicates) for number, part in event_parts.items()
     }
-    yield from store_parts(judges, source_report, current_objects, gate, source, logical_date)
+    yield from store_parts(judges, source_report, current_objects, gate, source, logical_date, workers, part_folders)
 
 
 def store_parts(
@@ -73,8 +66,10 @@ def store_parts(
     gate: GateParameters,
     source: str,
     logical_date: date,
+    workers: WorkersParameters,
+    part_folders: Sequence[Folder],
 ) -> Iterator[tuple[Objects, Objects, Objects, PartReport]]:
-    """Judge the parts and encode what is to be stored of them, one at a time.
+    """Judge the parts and encode what is to be stored of them.
 
     Args:
         judges: the parts' numbers to functions that judge them.
@@ -83,6 +78,8 @@ def store_parts(
         gate: the gate's parameters.
         source: whose events.
         logical_date: the UTC day.
+        workers: who works on the parts.
+        part_folders: where Dask workers save them: quarantine and RAW.
 
     Yields:
         What ``validate_events`` does.
@@ -95,21 +92,9 @@ def store_parts(
         **_name_files([file.path for file in source_report.files]),
     }
     encode = partial(_encode_part, current_objects.set_index("part"), gate.preview_rows, provenance)
-    contents: Mapping[str, bytes] = {}
-
-    def read(name: str) -> bytes:
-        return contents[name]
-
-    # Kedro's streams (itertools.tee) hold up to 57 yields. What is yielded names the bytes and does not hold them:
-    # ``contents`` does, until the next part is asked for.
-    for part in work_ahead([partial(encode, int(part), judge) for part, judge in judges.items()], ahead=2):
-        contents = {**part.rejects, **part.events}
-        rejects: Objects = {name: partial(read, name) for name in part.rejects}
-        events: Objects = {name: partial(read, name) for name in part.events}
-        report = part.report
-        del part
+    calls = [partial(encode, int(part), judge) for part, judge in judges.items()]
+    for (rejects, events), report in make_objects(calls, workers, part_folders):
         yield rejects, events, events, report
-        contents = {}
 
 
 def _judge_part(part: EventPart, day: date, drop_duplicates: bool) -> JudgedPart:
@@ -119,7 +104,7 @@ def _judge_part(part: EventPart, day: date, drop_duplicates: bool) -> JudgedPart
 
 def _encode_part(
     stored: pd.DataFrame, preview_rows: int, provenance: Mapping[str, str], part: int, judge: Callable[[], JudgedPart]
-) -> _EncodedPart:
+) -> list[Made[PartReport]]:
     judged = judge()
     accepted, counts = judged.accepted, judged.counts
     events: dict[str, bytes] = {}
@@ -136,7 +121,7 @@ def _encode_part(
         rejects = {_to_name(quarantine.file_name): rejected}
     head = accepted.slice(0, preview_rows).to_pandas() if part == 1 else None
     rules = judged.rejects["rule"].value_counts().to_dict()
-    return _EncodedPart(rejects, events, PartReport(part, counts, rules, raw, quarantine, head))
+    return [Made(PartReport(part, counts, rules, raw, quarantine, head), [rejects, events])]
 
 
 def _name_files(files: Sequence[str]) -> dict[str, str]:

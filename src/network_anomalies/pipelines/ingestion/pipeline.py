@@ -21,6 +21,7 @@ from network_anomalies.pipelines.ingestion.sources import (
 )
 
 DAY = ["params:source", "params:logical_date"]
+WORK = ["params:workers", "part_folders"]
 STORED = ["quarantined_events", "ingested_events", "raw_parts", "part_reports"]
 
 
@@ -42,7 +43,7 @@ def create_pipeline() -> Pipeline:
             ),
             Node(
                 validate_events,
-                inputs=["event_parts", "source_report", "current_objects", "params:gate", *DAY],
+                inputs=["event_parts", "source_report", "current_objects", "params:gate", *DAY, *WORK],
                 outputs=STORED,
                 name="validate_events",
             ),
@@ -74,7 +75,10 @@ def create_log_pipeline() -> Pipeline:
             ),
             Node(
                 index_log_files,
-                inputs=["known_files", "params:logs", "params:gate", "params:logical_date"],
+                inputs=[
+                    *("known_files", "params:logs", "params:gate", "params:logical_date"),
+                    *("params:workers", "spool_folders"),
+                ],
                 outputs=["log_index", "source_report"],
                 name="index_log_files",
             ),
@@ -86,7 +90,7 @@ def create_log_pipeline() -> Pipeline:
             ),
             Node(
                 validate_events,
-                inputs=["event_parts", "source_report", "current_objects", "params:gate", *DAY],
+                inputs=["event_parts", "source_report", "current_objects", "params:gate", *DAY, *WORK],
                 outputs=STORED,
                 name="validate_events",
             ),
@@ -124,7 +128,7 @@ def create_replay_pipeline() -> Pipeline:
             ),
             Node(
                 store_parts,
-                inputs=["replayed_parts", "source_report", "current_objects", "params:gate", *DAY],
+                inputs=["replayed_parts", "source_report", "current_objects", "params:gate", *DAY, *WORK],
                 outputs=STORED,
                 name="store_parts",
             ),

@@ -12,25 +12,29 @@ import pyarrow as pa
 from network_anomalies.errors import ContractError
 from network_anomalies.events.parts import digest_contents, encode_part
 from network_anomalies.formats import LogFile, OpenFile, choose_formats
-from network_anomalies.formats.log_file import describe_reading, list_imputed
+from network_anomalies.formats.log_file import Reading, describe_reading, list_imputed
 from network_anomalies.formats.slices import (
     SECOND,
     Fragment,
     LogIndex,
     UnparsableLines,
-    find_fragments,
+    index_log,
     index_logs,
+    merge_indexes,
     plan_slices,
     plan_unparsable,
     read_slice,
     read_unparsable,
     start_of,
+    take_span,
 )
+from network_anomalies.formats.spool import SpoolFolder, StoredSpool
 from network_anomalies.generator import PlannedDay, draw_part, label_parts, plan_day
-from network_anomalies.parameters import GateParameters, GeneratorParameters, LogsParameters
+from network_anomalies.parameters import GateParameters, GeneratorParameters, LogsParameters, WorkersParameters
 from network_anomalies.records.batch import EventPart, SourceReport, add_counts, describe_days
 from network_anomalies.records.receipt import LakeObject, StageReceipt
 from network_anomalies.runs.inputs import digest_log_choices, digest_synthetic_choices, list_truth_facts
+from network_anomalies.work.calls import map_calls
 
 logger = logging.getLogger(__name__)
 
@@ -98,9 +102,22 @@ def choose_log_formats(log_files: dict[str, OpenFile], logs: LogsParameters) -> 
 
 
 def index_log_files(
-    known_files: dict[str, LogFile], logs: LogsParameters, gate: GateParameters, logical_date: date
+    known_files: dict[str, LogFile],
+    logs: LogsParameters,
+    gate: GateParameters,
+    logical_date: date,
+    workers: WorkersParameters,
+    spool_folders: Sequence[SpoolFolder],
 ) -> tuple[LogIndex, SourceReport]:
     """Read every log file once: keep what is of the day, count the rest, and say what each file is.
+
+    Args:
+        known_files: the files, by path.
+        logs: how they are read.
+        gate: the gate's parameters, which the batch depends on too.
+        logical_date: the UTC day.
+        workers: who reads the files.
+        spool_folders: the folder where Dask workers keep what is of the day until the parts are made.
 
     Returns:
         The index of the day's flows; and what the batch is made of.
@@ -108,7 +125,11 @@ def index_log_files(
     Raises:
         ContractError: a file is not of its format.
     """
-    index = index_logs(known_files, describe_reading(logs, logical_date))
+    reading = describe_reading(logs, logical_date)
+    if workers.dask:
+        index = _index_on_workers(known_files, reading, workers, *spool_folders)
+    else:
+        index = index_logs(known_files, reading)
     left_out = add_counts(file.counts for file in index.files)
     report = SourceReport(
         kind="logs",
@@ -120,6 +141,19 @@ def index_log_files(
         other_days=dict(index.other_days),
     )
     return index, report
+
+
+def _index_on_workers(
+    files: dict[str, LogFile], reading: Reading, workers: WorkersParameters, folder: SpoolFolder
+) -> LogIndex:
+    spool = StoredSpool(folder)
+    calls = [
+        partial(index_log, path, file, reading, StoredSpool(folder, f"{place:06d}"))
+        for place, (path, file) in enumerate(files.items())
+    ]
+    index = merge_indexes(map_calls(calls, workers), spool)
+    spool.remove_after([*(found.place for found in index.fragments), *(found.place for found in index.unparsable)])
+    return index
 
 
 def slice_logs(log_index: LogIndex, logs: LogsParameters, logical_date: date) -> Parts:
@@ -140,14 +174,13 @@ def slice_logs(log_index: LogIndex, logs: LogsParameters, logical_date: date) ->
         (start + first * SECOND, start + last * SECOND)
         for first, last in plan_slices(log_index.seconds, logs.part_events)
     ]
-    parts = [
-        EventPart(partial(read_slice, log_index, imputed, span), _list_paths(find_fragments(log_index, span)))
-        for span in spans
-    ]
-    groups = plan_unparsable(log_index, logs.part_events)
-    parts += [
-        EventPart(partial(read_unparsable, log_index, group), _list_paths(group), unparsable=True) for group in groups
-    ]
+    parts = []
+    for span in spans:
+        within = take_span(log_index, span)
+        parts.append(EventPart(partial(read_slice, within, imputed, span), _list_paths(within.fragments)))
+    for group in plan_unparsable(log_index, logs.part_events):
+        read = partial(read_unparsable, log_index.spool, group)
+        parts.append(EventPart(read, _list_paths(group), unparsable=True))
     return {f"{number:04d}": part for number, part in enumerate(parts, start=1)}
 
 

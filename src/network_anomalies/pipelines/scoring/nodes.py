@@ -1,7 +1,8 @@
 """Nodes that score a day with the champion and raise its alerts."""
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
 from typing import Any
@@ -22,10 +23,9 @@ from network_anomalies.detection import (
 )
 from network_anomalies.detection.alerts.facts import find_facts
 from network_anomalies.detection.alerts.triage import allow_findings, rate_severity, take_budget
-from network_anomalies.events.ahead import work_ahead
 from network_anomalies.events.contract import COLUMNS, OPTIONAL_COLUMNS
 from network_anomalies.events.parts import encode_part
-from network_anomalies.parameters import AlertsParameters, EvaluationParameters
+from network_anomalies.parameters import AlertsParameters, EvaluationParameters, WorkersParameters
 from network_anomalies.pipelines.scoring.activity import trace_hosts
 from network_anomalies.pipelines.scoring.comparison import (
     expect_histograms,
@@ -54,6 +54,7 @@ from network_anomalies.records.verdicts import (
     read_verdicts,
 )
 from network_anomalies.runs.inputs import list_scoring_facts
+from network_anomalies.work.calls import Folder, Made, Objects, make_objects
 
 REPEATING = ("src_ip", "dst_ip", "protocol", "facet_1", "facet_2", "facet_3", "finding", "model_sha256")
 """Columns of scores that are written as dictionaries; numbers hardly repeat."""
@@ -61,6 +62,15 @@ ALERT_COLUMNS = [
     *("kind", "entity", "peer", "first_seen", "last_seen", "flows", "score", "severity", "technique", "sentence"),
     *("suppressed_by", "transformation_run_id", "model_version", "alert_id", "facts"),
 ]
+
+
+@dataclass(frozen=True)
+class _ScoredSlice:
+    """The record of a slice's scores, the conversation-hours that it flags, and its histograms."""
+
+    record: LakeObject
+    flagged: pd.DataFrame
+    profile: DayProfile
 
 
 def name_day_attacks(
@@ -80,8 +90,10 @@ def score_slices(
     transformation_events: TransformationReceipt,
     named_findings: pd.DataFrame,
     detectors: DetectorLimits,
-) -> Iterator[tuple[dict[str, Callable[[], bytes]], pd.DataFrame, LakeObject, DayProfile]]:
-    """Score a day's silver with the champion, a slice at a time.
+    workers: WorkersParameters,
+    score_folders: Sequence[Folder],
+) -> Iterator[tuple[Objects, pd.DataFrame, LakeObject, DayProfile]]:
+    """Score a day's silver with the champion, slice by slice.
 
     Args:
         silver_slices: first hour to a function that reads the slice.
@@ -89,35 +101,46 @@ def score_slices(
         transformation_events: the receipt of the silver.
         named_findings: of the day, which raise the scores of their flows.
         detectors: limits that the findings were made by.
+        workers: who works on the slices.
+        score_folders: the folder where Dask workers save them.
 
     Yields:
-        An object, name to a function that returns Parquet bytes until the next slice is asked for: the slice's flows
-        with ``score`` (higher is more anomalous), the three strongest facets and their surprise, the kind of the
-        ``finding`` that raised the score, and ``model_sha256``; the conversation-hours of the slice that reach the
-        model's alert score; a record of the object; and the histograms of the slice.
+        An object, name to a function that returns Parquet bytes until the next slice is asked for (none if a Dask
+        worker has saved it): the slice's flows with ``score`` (higher is more anomalous), the three strongest facets
+        and their surprise, the kind of the ``finding`` that raised the score, and ``model_sha256``; the
+        conversation-hours of the slice that reach the model's alert score; a record of the object; and the histograms
+        of the slice.
     """
-    provenance = {"silver": transformation_events.inputs_sha256}
-    judge = partial(
-        _judge_part,
-        model=champion_model.model,
-        model_sha256=champion_model.model_sha256,
+    score = partial(
+        _encode_scores,
+        champion=champion_model,
+        about=transformation_events,
         named=named_findings,
-        has_past=_has_past(champion_model, transformation_events.logical_date),
         limits=detectors,
     )
-    judged = work_ahead([partial(judge, read) for read in silver_slices.values()], ahead=2)
-    data = b""
+    calls = [partial(score, read, hour) for hour, read in silver_slices.items()]
+    for (scores,), report in make_objects(calls, workers, score_folders):
+        yield scores, report.flagged, report.record, report.profile
 
-    def read() -> bytes:
-        return data
 
-    # Kedro's streams (itertools.tee) hold up to 57 yields, so what is yielded does not hold the bytes.
-    for hour, (flows, flagged) in zip(silver_slices, judged, strict=True):
-        data = encode_part(pa.Table.from_pandas(flows, preserve_index=False), provenance, REPEATING)
-        digest = hashlib.sha256(data).hexdigest()
-        name = f"scores_{hour}_{digest[:12]}"
-        profile = profile_flows(flows, transformation_events, champion_model.model_sha256)
-        yield {name: read}, flagged, LakeObject(uri=f"{name}.parquet", sha256=digest), profile
+def _encode_scores(
+    read: Callable[[], pd.DataFrame],
+    hour: str,
+    champion: Champion,
+    about: TransformationReceipt,
+    named: pd.DataFrame,
+    limits: DetectorLimits,
+) -> list[Made[_ScoredSlice]]:
+    """Make the object of a slice's scores."""
+    has_past = _has_past(champion, about.logical_date)
+    flows, flagged = _judge_part(read, champion.model, champion.model_sha256, named, has_past, limits)
+    table = pa.Table.from_pandas(flows, preserve_index=False)
+    data = encode_part(table, {"silver": about.inputs_sha256}, REPEATING)
+    digest = hashlib.sha256(data).hexdigest()
+    name = f"scores_{hour}_{digest[:12]}"
+    profile = profile_flows(flows, about, champion.model_sha256)
+    record = LakeObject(uri=f"{name}.parquet", sha256=digest)
+    return [Made(_ScoredSlice(record, flagged, profile), [{name: data}])]
 
 
 def gather_findings(

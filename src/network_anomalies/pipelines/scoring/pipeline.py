@@ -41,7 +41,7 @@ def create_pipeline() -> Pipeline:
                 score_slices,
                 inputs=[
                     *("silver_slices", "champion_model", "transformation_events", "named_findings"),
-                    "params:detectors",
+                    *("params:detectors", "params:workers", "score_folders"),
                 ],
                 outputs=["scores", "flagged_conversations", "score_reports", "slice_profiles"],
                 name="score_slices",

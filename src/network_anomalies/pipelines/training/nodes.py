@@ -1,7 +1,8 @@
 """Nodes that split the silver of a window of days in time, and fit a model to the earlier part."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import UTC, date, datetime, timedelta
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -20,7 +21,7 @@ from network_anomalies.detection import (
 )
 from network_anomalies.detection.scoring.storage import feature_spec_sha256
 from network_anomalies.errors import ContractError
-from network_anomalies.parameters import TrainingParameters
+from network_anomalies.parameters import TrainingParameters, WorkersParameters
 from network_anomalies.records.receipt import LakeObject
 from network_anomalies.records.silver_day import SilverDay
 from network_anomalies.records.training import (
@@ -33,6 +34,7 @@ from network_anomalies.records.training import (
 )
 from network_anomalies.records.transformation import TransformationReceipt
 from network_anomalies.runs.inputs import list_training_facts
+from network_anomalies.work.calls import reduce_calls
 
 QUANTILES = 20
 DRIFT_ROWS = 200_000
@@ -71,12 +73,21 @@ def split_window(
 
 
 def train_model(
-    training_split: TrainingSplit, training: TrainingParameters, source: str, logical_date: date, run_id: str
+    training_split: TrainingSplit,
+    training: TrainingParameters,
+    source: str,
+    logical_date: date,
+    run_id: str,
+    workers: WorkersParameters,
 ) -> tuple[Model, TrainingReceipt]:
-    """Fit the model, and make the receipt with everything that it was made from."""
+    """Fit the model, and make the receipt with everything that it was made from.
+
+    Dask workers remember a day each, and one of them fits the model: the number of events that it reads has a limit.
+    """
     slices = training_split.slices
-    reads = [day_slice.read for day_slice in slices]
-    model = fit(reads, merge_histories(_remember_day(silver, training_split) for silver in training_split.days))
+    histories = [partial(_remember_day, silver, training_split) for silver in training_split.days]
+    fit_model = partial(_fit_model, reads=[day_slice.read for day_slice in slices])
+    model, reference_scores = reduce_calls(histories, fit_model, workers)
     data = to_bytes(model)
     receipt = TrainingReceipt(
         run_id=run_id,
@@ -91,10 +102,16 @@ def train_model(
         record_count=sum(day_slice.record_count for day_slice in slices),
         input_objects=[_describe_day(silver, training_split) for silver in training_split.days],
         parameters=training.model_dump(),
-        reference_scores=_sketch_scores(reads, model),
+        reference_scores=reference_scores,
         feature_spec_sha256=feature_spec_sha256(),
     )
     return model, receipt
+
+
+def _fit_model(histories: Iterable[History], reads: list[Callable[[], pd.DataFrame]]) -> tuple[Model, list[float]]:
+    """Return a model of the slices that ``reads`` read, and quantiles of its scores of the latest ones."""
+    model = fit(reads, merge_histories(histories))
+    return model, _sketch_scores(reads, model)
 
 
 def _list_slices(silver: SilverDay) -> list[TrainingSlice]:

@@ -18,7 +18,7 @@ def create_pipeline() -> Pipeline:
             ),
             Node(
                 train_model,
-                inputs=["training_split", "params:training", *run],
+                inputs=["training_split", "params:training", *run, "params:workers"],
                 outputs=["anomaly_model", "training_events"],
                 name="train_model",
             ),

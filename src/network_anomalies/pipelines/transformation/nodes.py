@@ -1,7 +1,7 @@
 """Nodes that make silver and the day's summary from committed RAW, slice by slice."""
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import date
 from functools import partial
 
@@ -12,52 +12,61 @@ import pyarrow as pa
 from network_anomalies.detection import Summary, describe_slice, merge_summaries, pack_summary
 from network_anomalies.detection.scoring.storage import feature_spec_sha256
 from network_anomalies.errors import ContractError
-from network_anomalies.events.ahead import work_ahead
 from network_anomalies.events.parts import digest_contents, encode_part
-from network_anomalies.parameters import TransformationParameters
+from network_anomalies.parameters import TransformationParameters, WorkersParameters
+from network_anomalies.records.silver_day import Slices
 from network_anomalies.records.transformation import RawObject, SilverObject, TransformationReceipt
 from network_anomalies.runs.inputs import list_transformation_facts
+from network_anomalies.work.calls import Folder, Made, Objects, make_objects
 
-Objects = dict[str, bytes]
 SIZE_CATEGORIES = ("small", "medium", "large")
 SIZE_EDGES = (500, 1500)
 
 
 def transform_slices(
-    raw_slices: dict[str, Callable[[], pd.DataFrame]],
+    raw_slices: Slices,
     ingestion_events: pd.DataFrame,
     transformation: TransformationParameters,
-) -> Iterator[tuple[dict[str, Callable[[], bytes]], Objects, SilverObject]]:
-    """Add the silver columns to a day's slices, one at a time, and summarise the day.
+    workers: WorkersParameters,
+    silver_folders: Sequence[Folder],
+) -> Iterator[tuple[Objects, Objects, SilverObject]]:
+    """Add the silver columns to a day's slices, and summarise the day.
 
     Args:
         raw_slices: functions that read the events of a slice, by the slice's first hour.
         ingestion_events: the commit's receipt; its revision is written into the objects' footers.
         transformation: the length of a slice.
+        workers: who works on the slices.
+        silver_folders: where Dask workers save the slices, and the summary.
 
     Yields:
-        Silver objects (name to a function that returns the Parquet bytes until the next slice is made), the day's
-        summary (last, name to bytes), and a record of each object.
+        Silver objects, the day's summary (last), and a record of each object. An object is a name to a function that
+        returns its bytes until the next object is asked for; there is none if Dask workers have saved it.
     """
     provenance = {"revision": str(ingestion_events["revision"].iloc[0]), "feature_spec_sha256": feature_spec_sha256()}
-    slices = work_ahead([partial(_make_slice, read_events) for read_events in raw_slices.values()], ahead=2)
-    summaries = []
-    data = b""
+    encode = partial(_encode_slice, hours=transformation.slice_hours, provenance=provenance)
+    calls = [partial(encode, read_events, hour) for hour, read_events in raw_slices.items()]
+    for (silver, summary), record in make_objects(calls, workers, silver_folders, _encode_summary):
+        yield silver, summary, record
 
-    def read() -> bytes:
-        return data
 
-    # Kedro's streams (itertools.tee) keep up to 57 yielded items, so the items do not contain the bytes.
-    for hour, (silver, summary) in zip(raw_slices, slices, strict=True):
-        if silver.empty:
-            continue
-        summaries.append(summary)
-        data = encode_part(pa.Table.from_pandas(silver, preserve_index=False), provenance)
-        name, slice_object = _describe_slice(data, hour, transformation.slice_hours, len(silver))
-        yield {name: read}, {}, slice_object
+def _encode_slice(
+    read: Callable[[], pd.DataFrame], hour: str, hours: int, provenance: Mapping[str, str]
+) -> list[Made[SilverObject]]:
+    """Make the object of a slice; a slice without events has none."""
+    silver, summary = _make_slice(read)
+    if silver.empty:
+        return []
+    data = encode_part(pa.Table.from_pandas(silver, preserve_index=False), provenance)
+    name, record = _describe_slice(data, hour, hours, len(silver))
+    return [Made(record, [{name: data}, {}], summary)]
+
+
+def _encode_summary(summaries: Sequence[Summary]) -> list[Made[SilverObject]]:
+    """Make the object of the day's summary."""
     data = pack_summary(merge_summaries(summaries))
-    name, summary_object = _describe_summary(data)
-    yield {}, {name: data}, summary_object
+    name, record = _describe_summary(data)
+    return [Made(record, [{}, {name: data}])]
 
 
 def _describe_slice(data: bytes, hour: str, hours: int, record_count: int) -> tuple[str, SilverObject]:

@@ -12,7 +12,10 @@ def create_pipeline() -> Pipeline:
         [
             Node(
                 transform_slices,
-                inputs=["raw_slices", "ingestion_events", "params:transformation"],
+                inputs=[
+                    *("raw_slices", "ingestion_events", "params:transformation"),
+                    *("params:workers", "silver_folders"),
+                ],
                 outputs=["silver_events", "day_summary", "silver_reports"],
                 name="transform_slices",
             ),
