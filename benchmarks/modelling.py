@@ -119,13 +119,14 @@ def make_silver(folder: Path) -> Callable[[], None]:
     """Return the work of the transformation."""
     from network_anomalies.parameters import TransformationParameters
     from network_anomalies.pipelines.transformation.nodes import transform_slices
+    from network_anomalies.records.silver_day import Slice
 
     receipt = pd.DataFrame({"revision": [1]})
-    slices = {f"{hour:02d}": partial(read_hour, folder / "events.parquet", hour) for hour in range(HOURS)}
+    slices = {f"{hour:02d}": Slice.of(partial(read_hour, folder / "events.parquet", hour)) for hour in range(HOURS)}
 
     def work() -> None:
         (folder / "silver").mkdir(exist_ok=True)
-        parameters = TransformationParameters(slice_hours=1)
+        parameters = TransformationParameters(slice_hours=1, slice_rows=500_000)
         for number, yielded in enumerate(transform_slices(slices, receipt, parameters)):
             for data in (*(read() for read in yielded[0].values()), *yielded[1].values()):
                 (folder / "silver" / f"{number:02d}.parquet").write_bytes(data)

@@ -13,6 +13,7 @@ from network_anomalies.datasets.layers import LAYERS, list_current, list_silver_
 from network_anomalies.datasets.objects import CheckedObjects
 from network_anomalies.datasets.places import LakePlace, RegistryPlace
 from network_anomalies.datasets.previews import ROWS, TablePreview, make_preview
+from network_anomalies.datasets.time_slices import DayObjects, read_by_hours
 from network_anomalies.datasets.write_once import WriteOnceParquetDataset
 from network_anomalies.records.silver_day import SilverDay
 from network_anomalies.registry.engine import open_registry
@@ -39,11 +40,11 @@ class CurrentObjectsDataset(AbstractDataset[Mapping[str, bytes | Callable[[], by
           registry: {credentials: postgres}
           lake: {path: s3://cybersec-ml-silver/zeek/2024-04-19, credentials: minio}
 
-        raw_slices: # {"00": function that gives a DataFrame, "06": ...}
+        raw_slices: # {"00": a Slice, "06": ...}
           type: network_anomalies.datasets.CurrentObjectsDataset
           layer: raw
           load_as: slices
-          load_args: {slice_hours: 6}
+          load_args: {slice_hours: 6, slice_rows: 500000}
           source: zeek
           logical_date: 2024-04-19
           registry: {credentials: postgres}
@@ -84,11 +85,11 @@ class CurrentObjectsDataset(AbstractDataset[Mapping[str, bytes | Callable[[], by
             registry: ``credentials`` with ``con``, the registry's SQLAlchemy URL.
             lake: ``path`` of the folder that holds the day's objects, and the ``credentials`` of its filesystem. The
                 folders of other days are in the same parent folder.
-            load_as: ``frame`` (one DataFrame); ``summary``; ``parts`` or ``slices`` (a dict from a part's number or a
-                slice's first hour to a function that reads it); ``days`` (silver only, a list of ``SilverDay``, the
-                earliest first).
-            load_args: ``slice_hours``, length of a slice of RAW in hours; ``days``, number of days before the date that
-                ``load_as: days`` includes.
+            load_as: ``frame`` (one DataFrame); ``summary``; ``parts`` (a dict from a part's number to a function that
+                reads it); ``slices`` (a dict from a slice's first hour to a ``Slice``); ``days`` (silver only, a list
+                of ``SilverDay``, the earliest first).
+            load_args: ``slice_hours`` and ``slice_rows``, length of a slice of RAW in hours and events of a piece of it
+                at most; ``days``, number of days before the date that ``load_as: days`` includes.
             metadata: for plug-ins; Kedro ignores it.
 
         Raises:
@@ -133,9 +134,12 @@ class CurrentObjectsDataset(AbstractDataset[Mapping[str, bytes | Callable[[], by
             return reading.read_summary(lake, self._root, objects)
         if self._load_as == "frame":
             return reading.read_frame(lake, self._root, objects, self._layer.columns)
-        if hours := self._load_args.get("slice_hours"):
-            return reading.read_by_hours(lake, self._root, objects, self._logical_date, hours)
-        return reading.read_by_object(lake, self._root, objects)
+        if self._load_as == "parts":
+            return reading.read_by_object(lake, self._root, objects)
+        if self._load_args:
+            hours, rows = (self._load_args[name] for name in ("slice_hours", "slice_rows"))
+            return read_by_hours(DayObjects(lake, self._root, objects), self._logical_date, hours, rows)
+        return reading.read_slices(lake, self._root, objects)
 
     def preview(self) -> TablePreview:
         """Return the first rows of the first object, for kedro-viz; no other row is read."""

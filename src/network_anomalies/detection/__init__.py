@@ -15,6 +15,7 @@ from network_anomalies.detection.rules.named import detect
 from network_anomalies.detection.scoring.context import CONTEXT_COLUMNS, add_context
 from network_anomalies.detection.scoring.history import History, merge_histories, remember
 from network_anomalies.detection.scoring.model import Model, ModelParameters, fit, fit_reference, score
+from network_anomalies.detection.scoring.pieces import describe_pieces
 from network_anomalies.detection.scoring.storage import (
     FEATURE_SPEC,
     feature_spec_sha256,
@@ -39,6 +40,7 @@ __all__ = [
     "add_context",
     "choose_alerts",
     "conclude",
+    "describe_pieces",
     "describe_slice",
     "detect",
     "explain_events",

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from network_anomalies.detection.scoring.columns import HOUR, UNKNOWN, Coded, Groups, group_rows
+from network_anomalies.detection.scoring.columns import HOUR, UNKNOWN, Coded
+from network_anomalies.detection.scoring.groups import Groups, group_rows
 from network_anomalies.detection.scoring.history import History, find_rows, look_up
 
 LEVELS_PER_E = 8  # a level spans a factor of e ** (1 / 8) = 1.13

@@ -8,16 +8,8 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from network_anomalies.detection.scoring.columns import (
-    HOUR,
-    MINUTE,
-    SERVICES,
-    SIZE_BINS,
-    UNKNOWN,
-    Coded,
-    Groups,
-    group_rows,
-)
+from network_anomalies.detection.scoring.columns import HOUR, MINUTE, SERVICES, SIZE_BINS, UNKNOWN, Coded
+from network_anomalies.detection.scoring.groups import Groups, group_rows
 from network_anomalies.detection.scoring.summary import Summary, sort_by_keys, stack
 
 PROBE_BYTES = 200

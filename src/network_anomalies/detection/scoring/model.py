@@ -7,9 +7,10 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 
-from network_anomalies.detection.scoring.columns import UNKNOWN, Coded, Groups, encode_events
+from network_anomalies.detection.scoring.columns import UNKNOWN, Coded, encode_events
 from network_anomalies.detection.scoring.context import CONTEXT_COLUMNS, compute_context
 from network_anomalies.detection.scoring.features import FACETS, FEATURES, LEVELS, PORT_FEATURES, compute_levels
+from network_anomalies.detection.scoring.groups import Groups
 from network_anomalies.detection.scoring.history import History
 from network_anomalies.detection.scoring.surprise import MASS_UNIT, compute_surprise
 

@@ -2,6 +2,8 @@
 
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
+from itertools import groupby
+from operator import attrgetter
 
 import numpy as np
 import pandas as pd
@@ -98,17 +100,17 @@ def train_model(
 
 
 def _list_slices(silver: SilverDay) -> list[TrainingSlice]:
+    objects = [item for item in silver.objects if item.kind == "slice"]
     return [
         TrainingSlice(
             logical_date=silver.logical_date,
-            hour=item.hour,
-            start=_start_of(silver.logical_date) + timedelta(hours=int(item.hour)),
-            hours=item.hours,
-            record_count=item.record_count,
-            read=silver.slices[item.hour],
+            hour=hour,
+            start=_start_of(silver.logical_date) + timedelta(hours=int(hour)),
+            hours=pieces[0].hours,
+            record_count=sum(item.record_count for item in pieces),
+            read=silver.slices[hour],
         )
-        for item in silver.objects
-        if item.kind == "slice"
+        for hour, pieces in ((hour, list(items)) for hour, items in groupby(objects, key=attrgetter("hour")))
     ]
 
 

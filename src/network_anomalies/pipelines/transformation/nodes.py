@@ -1,20 +1,23 @@
 """Nodes that make silver and the day's summary from committed RAW, slice by slice."""
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from datetime import date
 from functools import partial
+from itertools import count
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from network_anomalies.detection import Summary, describe_slice, merge_summaries, pack_summary
+from network_anomalies.detection import Summary, describe_pieces, describe_slice, merge_summaries, pack_summary
 from network_anomalies.detection.scoring.storage import feature_spec_sha256
 from network_anomalies.errors import ContractError
 from network_anomalies.events.ahead import work_ahead
 from network_anomalies.events.parts import digest_contents, encode_part
 from network_anomalies.parameters import TransformationParameters
+from network_anomalies.records.silver_day import ReadEvents, Slice, Slices, name_piece
 from network_anomalies.records.transformation import RawObject, SilverObject, TransformationReceipt
 from network_anomalies.runs.inputs import list_transformation_facts
 
@@ -24,23 +27,23 @@ SIZE_EDGES = (500, 1500)
 
 
 def transform_slices(
-    raw_slices: dict[str, Callable[[], pd.DataFrame]],
+    raw_slices: Slices,
     ingestion_events: pd.DataFrame,
     transformation: TransformationParameters,
 ) -> Iterator[tuple[dict[str, Callable[[], bytes]], Objects, SilverObject]]:
-    """Add the silver columns to a day's slices, one at a time, and summarise the day.
+    """Add the silver columns to a day's slices, one piece at a time, and summarise the day.
 
     Args:
-        raw_slices: functions that read the events of a slice, by the slice's first hour.
+        raw_slices: the events by the slice's first hour.
         ingestion_events: the commit's receipt; its revision is written into the objects' footers.
         transformation: the length of a slice.
 
     Yields:
-        Silver objects (name to a function that returns the Parquet bytes until the next slice is made), the day's
+        Silver objects (name to a function that returns the Parquet bytes until the next piece is made), the day's
         summary (last, name to bytes), and a record of each object.
     """
     provenance = {"revision": str(ingestion_events["revision"].iloc[0]), "feature_spec_sha256": feature_spec_sha256()}
-    slices = work_ahead([partial(_make_slice, read_events) for read_events in raw_slices.values()], ahead=2)
+    slices = work_ahead([partial(_make_slice, each) for each in raw_slices.values()], ahead=2)
     summaries = []
     data = b""
 
@@ -48,22 +51,42 @@ def transform_slices(
         return data
 
     # Kedro's streams (itertools.tee) keep up to 57 yielded items, so the items do not contain the bytes.
-    for hour, (silver, summary) in zip(raw_slices, slices, strict=True):
-        if silver.empty:
-            continue
-        summaries.append(summary)
-        data = encode_part(pa.Table.from_pandas(silver, preserve_index=False), provenance)
-        name, slice_object = _describe_slice(data, hour, transformation.slice_hours, len(silver))
-        yield {name: read}, {}, slice_object
+    for hour, made in zip(raw_slices, slices, strict=True):
+        summaries.append(made.summary)
+        for piece, silver in made.number_pieces():
+            data = encode_part(pa.Table.from_pandas(silver, preserve_index=False), provenance)
+            name, piece_object = _describe_piece(data, (hour, piece), transformation.slice_hours, len(silver))
+            yield {name: read}, {}, piece_object
     data = pack_summary(merge_summaries(summaries))
     name, summary_object = _describe_summary(data)
     yield {}, {name: data}, summary_object
 
 
-def _describe_slice(data: bytes, hour: str, hours: int, record_count: int) -> tuple[str, SilverObject]:
-    sha256 = hashlib.sha256(data).hexdigest()
-    name = f"silver_events_{hour}_{sha256[:12]}"
-    slice_object = SilverObject(
+@dataclass(frozen=True)
+class SilverSlice:
+    """A slice with its silver columns, and its summary.
+
+    Attributes:
+        pieces: the events, without empty pieces; a slice in several pieces makes each when its turn comes.
+        is_whole: whether the slice is one piece.
+        summary: of the slice.
+    """
+
+    pieces: Iterable[pd.DataFrame]
+    is_whole: bool
+    summary: Summary
+
+    def number_pieces(self) -> Iterator[tuple[int, pd.DataFrame]]:
+        """Yield the pieces with their numbers: from 1, or 0 of a whole slice."""
+        return zip(count(0 if self.is_whole else 1), self.pieces, strict=False)
+
+
+def _describe_piece(data: bytes, place: tuple[str, int], hours: int, record_count: int) -> tuple[str, SilverObject]:
+    """Return the name and the record of an object; ``place`` is the slice's first hour and the number of the piece."""
+    (hour, piece), sha256 = place, hashlib.sha256(data).hexdigest()
+    name = f"silver_events_{name_piece(hour, piece)}_{sha256[:12]}"
+    numbered = {"piece": piece} if piece else {}  # what is not set is not stored: rows of before stay equal
+    piece_object = SilverObject(
         uri=f"{name}.parquet",
         sha256=sha256,
         kind="slice",
@@ -71,8 +94,9 @@ def _describe_slice(data: bytes, hour: str, hours: int, record_count: int) -> tu
         record_count=record_count,
         hour=hour,
         hours=hours,
+        **numbered,
     )
-    return name, slice_object
+    return name, piece_object
 
 
 def _describe_summary(data: bytes) -> tuple[str, SilverObject]:
@@ -134,5 +158,14 @@ def assemble_transformation(
     )
 
 
-def _make_slice(read: Callable[[], pd.DataFrame]) -> tuple[pd.DataFrame, Summary]:
-    return describe_slice(add_silver_columns(read()))
+def _make_slice(raw: Slice) -> SilverSlice:
+    pieces = [partial(_read_piece, read) for read in raw.find_pieces()]
+    if len(pieces) > 1:
+        made, summary = describe_pieces(pieces)
+        return SilverSlice(made, False, summary)
+    silver, summary = describe_slice(pieces[0]())
+    return SilverSlice([] if silver.empty else [silver], True, summary)
+
+
+def _read_piece(read: ReadEvents) -> pd.DataFrame:
+    return add_silver_columns(read())
