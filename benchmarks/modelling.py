@@ -148,10 +148,11 @@ def score_silver(folder: Path) -> Callable[[], None]:
     )
     from network_anomalies.pipelines.scoring.nodes import name_day_attacks, score_slices
     from network_anomalies.records.champion import Champion
+    from network_anomalies.records.silver_day import Slice
     from network_anomalies.records.transformation import TransformationReceipt
 
     files = sorted((folder / "silver").glob("*.parquet"))
-    slices = {file.stem: partial(pd.read_parquet, file) for file in files[:HOURS]}
+    slices = {file.stem: Slice.of(partial(pd.read_parquet, file)) for file in files[:HOURS]}
     past = list(slices.values())[: HOURS // 2]
     model = fit(past, remember(merge_summaries(summarise(read()) for read in past)))
     limits = DetectorLimits()

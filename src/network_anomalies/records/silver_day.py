@@ -1,9 +1,10 @@
 """A day's silver, as later stages load it."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from functools import partial
+from itertools import count
 from typing import Self
 
 import pandas as pd
@@ -44,6 +45,11 @@ def name_piece(hour: str, piece: int) -> str:
     ('09', '09_002')
     """
     return f"{hour}_{piece:03d}" if piece else hour
+
+
+def number_pieces(pieces: Iterable[pd.DataFrame], is_whole: bool) -> Iterator[tuple[int, pd.DataFrame]]:
+    """Yield the pieces of a slice with their numbers: from 1, or 0 if the slice is in one piece."""
+    return zip(count(0 if is_whole else 1), pieces, strict=False)
 
 
 def _join(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:

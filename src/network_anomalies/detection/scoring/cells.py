@@ -1,8 +1,9 @@
 """Cells: flows of a block of time with equal keys, counted; they merge over the pieces of a slice."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence, Sized
 from dataclasses import dataclass
 from functools import reduce
+from typing import TypeVar
 
 import numpy as np
 import pandas as pd
@@ -12,7 +13,10 @@ from network_anomalies.detection.scoring.groups import Groups, group_rows
 from network_anomalies.detection.scoring.summary import stack
 
 CELL = ["src_ip", "dst_ip", "protocol", "hour", "size_bin", "block"]
+LEAST_PENDING = 100_000
+"""Rows that wait before they are merged; fewer would be merged too often."""
 _MOST_KEYS = 2**62
+Part = TypeVar("Part", bound=Sized)
 
 
 @dataclass(frozen=True)
@@ -143,3 +147,24 @@ def to_codes(values: pd.Series) -> np.ndarray:
     """Return a column of keys as whole numbers: codes of categories, or the numbers that it holds."""
     codes = values.cat.codes if isinstance(values.dtype, pd.CategoricalDtype) else values
     return np.asarray(codes.to_numpy().astype(np.int64))
+
+
+def recode(values: pd.Series, like: pd.Index | None) -> np.ndarray:
+    """Return a column of keys as codes into other categories; numbers, without such, as they are."""
+    if like is None:
+        return to_codes(values)
+    return np.asarray(like.get_indexer(values.cat.categories)[to_codes(values)])
+
+
+def merge_in_turn(parts: Iterable[Part], merge: Callable[[Sequence[Part]], Part]) -> Part:
+    """Merge parts in their order, a few at a time, so that neither all of them wait nor a row is merged often.
+
+    Parts wait until they have as many rows as what was merged before.
+    """
+    merged: list[Part] = []
+    pending: list[Part] = []
+    for part in parts:
+        pending.append(part)
+        if sum(map(len, pending)) > max(sum(map(len, merged)), LEAST_PENDING):
+            merged, pending = [merge([*merged, *pending])], []
+    return merge([*merged, *pending]) if pending else merged[0]

@@ -60,6 +60,11 @@ def describe_pieces(pieces: Sequence[Piece]) -> tuple[Iterator[pd.DataFrame], Su
     return _add_context(stretches.pieces, surround_hours(whole)), summarise_tally(whole)
 
 
+def summarise_pieces(pieces: Sequence[Piece]) -> Summary:
+    """Summarise a slice in pieces, which are in order of time."""
+    return summarise_tally(merge_tallies(tally(encode_events(piece())) for piece in pieces))
+
+
 def _encode_pieces(pieces: Sequence[Piece], stretches: Stretches) -> Iterator[Coded]:
     for piece in pieces:
         coded = encode_events(piece())

@@ -201,8 +201,8 @@ def merge_summaries(summaries: Iterable[Summary]) -> Summary:
     if len(np.unique(hours)) < len(hours):
         raise ProjectError("two slices share an hour: summarise whole hours, each once")
     return Summary(
-        sort_by_keys(stack([part.conversations for part in parts]), CONVERSATION),
-        sort_by_keys(stack([part.sizes for part in parts]), SIZE),
+        _stack_in_order([part.conversations for part in parts], CONVERSATION),
+        _stack_in_order([part.sizes for part in parts], SIZE),
     )
 
 
@@ -218,6 +218,16 @@ def stack(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
     return pd.DataFrame(columns)
 
 
+def _stack_in_order(tables: Sequence[pd.DataFrame], keys: list[str]) -> pd.DataFrame:
+    """Concatenate tables in the order of their keys, column by column: a day's tables are large."""
+    stacked = stack([table[keys] for table in tables])
+    order = _order_by_keys(stacked, keys)
+    columns: dict[str, Any] = {key: stacked[key].array.take(order) for key in keys}
+    for name in tables[0].columns.drop(keys):
+        columns[name] = np.concatenate([table[name].to_numpy() for table in tables])[order]
+    return pd.DataFrame({name: columns[name] for name in tables[0].columns}, copy=False)
+
+
 def stack_categories(values: Sequence[pd.Series]) -> pd.Categorical:
     """Concatenate categorical columns over the sorted union of their categories."""
     names = values[0].cat.categories.append([value.cat.categories for value in values[1:]]).unique().sort_values()
@@ -227,6 +237,9 @@ def stack_categories(values: Sequence[pd.Series]) -> pd.Categorical:
 
 def sort_by_keys(table: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
     """Return the rows in order of their keys, with a fresh index."""
+    return table.take(_order_by_keys(table, keys)).reset_index(drop=True)
+
+
+def _order_by_keys(table: pd.DataFrame, keys: list[str]) -> np.ndarray:
     codes = [table[key].cat.codes if hasattr(table[key], "cat") else table[key] for key in keys]
-    order = np.lexsort([np.asarray(code) for code in reversed(codes)])
-    return table.take(order).reset_index(drop=True)
+    return np.lexsort([np.asarray(code) for code in reversed(codes)])

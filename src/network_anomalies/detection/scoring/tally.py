@@ -15,6 +15,8 @@ from network_anomalies.detection.scoring.cells import (
     find_cells,
     find_places,
     group_columns,
+    merge_in_turn,
+    recode,
     to_cells,
     to_codes,
 )
@@ -46,8 +48,6 @@ _MERGED = {
     "first": np.minimum,
     "active": np.bitwise_or,
 }
-LEAST_PENDING = 100_000
-"""Rows of tables that wait before they are merged; fewer would be merged too often."""
 
 
 @dataclass(frozen=True)
@@ -89,29 +89,21 @@ class Surroundings:
 def tally(coded: Coded) -> Tally:
     """Return the tally of the events of a piece."""
     summary = summarise_coded(coded)
-    services = _count_services(coded)
+    services = count_service_flows(coded)
     return Tally(summary.conversations, summary.sizes, _describe_pairs(coded), services, count_cells(coded, HOUR))
 
 
 def merge_tallies(tallies: Iterable[Tally]) -> Tally:
-    """Merge the tallies of pieces in order of time; two neighbours may share an instant, and no more.
-
-    They wait until they have as many rows as what was merged, so that a row is merged a few times only.
-    """
-    merged: list[Tally] = []
-    pending: list[Tally] = []
-    for each in tallies:
-        pending.append(each)
-        if sum(map(len, pending)) > max(sum(map(len, merged)), LEAST_PENDING):
-            merged, pending = [_merge([*merged, *pending])], []
-    return _merge([*merged, *pending])
+    """Merge the tallies of pieces in order of time; two neighbours may share an instant, and no more."""
+    return merge_in_turn(tallies, _merge)
 
 
 def summarise_tally(whole: Tally) -> Summary:
     """Return the summary of a slice, from the tally of all its pieces."""
     talks = sort_by_keys(whole.conversations, CONVERSATION)
     known = [to_codes(talks[key]) for key in CONVERSATION]
-    wanted = [_recode(whole.services[key], talks[key]) for key in CONVERSATION]
+    names = [talks[key].cat.categories for key in CONVERSATION[:3]]
+    wanted = [recode(whole.services[key], like) for key, like in zip(CONVERSATION, [*names, None], strict=True)]
     service, flows = (whole.services[name].to_numpy() for name in ("service", "flows"))
     services = choose_services(find_places(known, wanted), service, flows, len(talks))
     minutes = np.bitwise_count(talks["active"].to_numpy()).astype(np.int64)
@@ -125,8 +117,8 @@ def surround_hours(whole: Tally) -> Surroundings:
     first = groups.first
     wanted = [cells.source[first], cells.destination[first], cells.hour[first]]
     known = [
-        cells.sources.get_indexer(pairs["src_ip"].cat.categories)[to_codes(pairs["src_ip"])],
-        cells.destinations.get_indexer(pairs["dst_ip"].cat.categories)[to_codes(pairs["dst_ip"])],
+        recode(pairs["src_ip"], cells.sources),
+        recode(pairs["dst_ip"], cells.destinations),
         pairs["hour"].to_numpy(),
     ]
     at_pair = find_places(known, wanted)[groups.codes]
@@ -158,7 +150,8 @@ def _describe_pairs(coded: Coded) -> pd.DataFrame:
     )
 
 
-def _count_services(coded: Coded) -> pd.DataFrame:
+def count_service_flows(coded: Coded) -> pd.DataFrame:
+    """Return ``flows`` per ``SERVICE``."""
     services, known = group_services(coded.conversation_hours, coded)
     first = known[services.first]
     return pd.DataFrame(
@@ -228,10 +221,3 @@ def _merge_moments(parts: Sequence[_Moments], size: int) -> tuple[np.ndarray, np
     mean = np.bincount(codes, counts * means, size) / np.maximum(count, 1)
     between = np.bincount(codes, counts * (means - mean[codes]) ** 2, size)
     return count.astype(np.int64), mean, (np.bincount(codes, squares, size) + between).astype(np.float64)
-
-
-def _recode(values: pd.Series, like: pd.Series) -> np.ndarray:
-    """Return a column of keys in the codes of another one."""
-    if not isinstance(values.dtype, pd.CategoricalDtype):
-        return to_codes(values)
-    return np.asarray(like.cat.categories.get_indexer(values.cat.categories)[to_codes(values)])

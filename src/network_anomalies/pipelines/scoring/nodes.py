@@ -1,7 +1,8 @@
 """Nodes that score a day with the champion and raise its alerts."""
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
 from typing import Any
@@ -16,6 +17,7 @@ from network_anomalies.detection import (
     Summary,
     conclude,
     feature_spec_sha256,
+    judge_pieces_of_slice,
     judge_slice,
     list_limits,
     name_attacks,
@@ -25,6 +27,7 @@ from network_anomalies.detection.alerts.triage import allow_findings, rate_sever
 from network_anomalies.events.ahead import work_ahead
 from network_anomalies.events.contract import COLUMNS, OPTIONAL_COLUMNS
 from network_anomalies.events.parts import encode_part
+from network_anomalies.formats.spool import EventSpool, SpooledBlock
 from network_anomalies.parameters import AlertsParameters, EvaluationParameters
 from network_anomalies.pipelines.scoring.activity import trace_hosts
 from network_anomalies.pipelines.scoring.comparison import (
@@ -43,7 +46,7 @@ from network_anomalies.records.day_profile import DayProfile
 from network_anomalies.records.day_report import HABIT_DAYS, Activities, DayChanges
 from network_anomalies.records.receipt import Json, LakeObject
 from network_anomalies.records.scoring import DayAlerts, ScoringReceipt
-from network_anomalies.records.silver_day import Slices
+from network_anomalies.records.silver_day import Slice, Slices, name_piece, number_pieces
 from network_anomalies.records.transformation import TransformationReceipt
 from network_anomalies.records.verdicts import (
     Verdict,
@@ -81,20 +84,20 @@ def score_slices(
     named_findings: pd.DataFrame,
     detectors: DetectorLimits,
 ) -> Iterator[tuple[dict[str, Callable[[], bytes]], pd.DataFrame, LakeObject, DayProfile]]:
-    """Score a day's silver with the champion, a slice at a time.
+    """Score a day's silver with the champion, a slice at a time, and a large slice piece by piece.
 
     Args:
-        silver_slices: first hour to a function that reads the slice.
+        silver_slices: the events by the slice's first hour.
         champion_model: the champion for the day.
         transformation_events: the receipt of the silver.
         named_findings: of the day, which raise the scores of their flows.
         detectors: limits that the findings were made by.
 
     Yields:
-        An object, name to a function that returns Parquet bytes until the next slice is asked for: the slice's flows
+        An object, name to a function that returns Parquet bytes until the next piece is asked for: the piece's flows
         with ``score`` (higher is more anomalous), the three strongest facets and their surprise, the kind of the
         ``finding`` that raised the score, and ``model_sha256``; the conversation-hours of the slice that reach the
-        model's alert score; a record of the object; and the histograms of the slice.
+        model's alert score, with the first piece; a record of the object; and the histograms of the piece.
     """
     provenance = {"silver": transformation_events.inputs_sha256}
     judge = partial(
@@ -105,19 +108,21 @@ def score_slices(
         has_past=_has_past(champion_model, transformation_events.logical_date),
         limits=detectors,
     )
-    judged = work_ahead([partial(judge, read) for read in silver_slices.values()], ahead=2)
+    judged = work_ahead([partial(judge, each) for each in silver_slices.values()], ahead=2)
     data = b""
 
     def read() -> bytes:
         return data
 
     # Kedro's streams (itertools.tee) hold up to 57 yields, so what is yielded does not hold the bytes.
-    for hour, (flows, flagged) in zip(silver_slices, judged, strict=True):
-        data = encode_part(pa.Table.from_pandas(flows, preserve_index=False), provenance, REPEATING)
-        digest = hashlib.sha256(data).hexdigest()
-        name = f"scores_{hour}_{digest[:12]}"
-        profile = profile_flows(flows, transformation_events, champion_model.model_sha256)
-        yield {name: read}, flagged, LakeObject(uri=f"{name}.parquet", sha256=digest), profile
+    for hour, of_slice in zip(silver_slices, judged, strict=True):
+        for piece, flows in number_pieces(of_slice.pieces, of_slice.is_whole):
+            data = encode_part(pa.Table.from_pandas(flows, preserve_index=False), provenance, REPEATING)
+            digest = hashlib.sha256(data).hexdigest()
+            name = f"scores_{name_piece(hour, piece)}_{digest[:12]}"
+            profile = profile_flows(flows, transformation_events, champion_model.model_sha256)
+            flagged = of_slice.flagged if piece <= 1 else of_slice.flagged.iloc[:0]
+            yield {name: read}, flagged, LakeObject(uri=f"{name}.parquet", sha256=digest), profile
 
 
 def gather_findings(
@@ -386,17 +391,52 @@ def _has_past(champion: Champion, day: date) -> bool:
     return champion.train_end <= datetime(day.year, day.month, day.day, tzinfo=UTC)
 
 
+@dataclass(frozen=True)
+class ScoredSlice:
+    """The flows of a slice with their scores.
+
+    Attributes:
+        pieces: flows; a slice in several pieces makes each when its turn comes.
+        is_whole: whether the slice is one piece.
+        flagged: its conversation-hours that reach the alert score.
+    """
+
+    pieces: Iterable[pd.DataFrame]
+    is_whole: bool
+    flagged: pd.DataFrame
+
+
 def _judge_part(
-    read: Callable[[], pd.DataFrame],
+    silver: Slice,
     model: Model,
     model_sha256: str,
     named: pd.DataFrame,
     has_past: bool,
     limits: DetectorLimits,
-) -> tuple[pd.DataFrame, pd.DataFrame]:
-    events = read()
+) -> ScoredSlice:
+    pieces = silver.find_pieces()
+    if len(pieces) > 1:
+        judged, flagged = judge_pieces_of_slice(pieces, model, named, has_past, limits, _keep_in(EventSpool()))
+        return ScoredSlice((_add_scores(*each, model_sha256) for each in judged), False, flagged)
+    events = pieces[0]()
     scores, flagged = judge_slice(events, model, named, has_past, limits)
+    return ScoredSlice([_add_scores(events, scores, model_sha256)], True, flagged)
+
+
+def _add_scores(events: pd.DataFrame, scores: pd.DataFrame, model_sha256: str) -> pd.DataFrame:
     # One value in all rows: as a category it is neither held nor written once per flow.
     sha256 = pd.Categorical.from_codes(np.zeros(len(events), dtype=np.int8), [model_sha256])
     kept = [name for name in (*COLUMNS, *OPTIONAL_COLUMNS) if name in events.columns]
-    return pd.concat([events[kept], scores], axis=1).assign(model_sha256=sha256), flagged
+    return pd.concat([events[kept], scores], axis=1).assign(model_sha256=sha256)
+
+
+def _keep_in(spool: EventSpool) -> Callable[[pd.DataFrame], Callable[[], pd.DataFrame]]:
+    def keep(frame: pd.DataFrame) -> Callable[[], pd.DataFrame]:
+        return partial(_read_kept, spool, spool.append(pa.Table.from_pandas(frame, preserve_index=False)))
+
+    return keep
+
+
+def _read_kept(spool: EventSpool, block: SpooledBlock) -> pd.DataFrame:
+    frame: pd.DataFrame = spool.read(block).to_pandas()
+    return frame

@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date
 from functools import partial
-from itertools import count
 
 import numpy as np
 import pandas as pd
@@ -17,7 +16,7 @@ from network_anomalies.errors import ContractError
 from network_anomalies.events.ahead import work_ahead
 from network_anomalies.events.parts import digest_contents, encode_part
 from network_anomalies.parameters import TransformationParameters
-from network_anomalies.records.silver_day import ReadEvents, Slice, Slices, name_piece
+from network_anomalies.records.silver_day import ReadEvents, Slice, Slices, name_piece, number_pieces
 from network_anomalies.records.transformation import RawObject, SilverObject, TransformationReceipt
 from network_anomalies.runs.inputs import list_transformation_facts
 
@@ -53,7 +52,7 @@ def transform_slices(
     # Kedro's streams (itertools.tee) keep up to 57 yielded items, so the items do not contain the bytes.
     for hour, made in zip(raw_slices, slices, strict=True):
         summaries.append(made.summary)
-        for piece, silver in made.number_pieces():
+        for piece, silver in number_pieces(made.pieces, made.is_whole):
             data = encode_part(pa.Table.from_pandas(silver, preserve_index=False), provenance)
             name, piece_object = _describe_piece(data, (hour, piece), transformation.slice_hours, len(silver))
             yield {name: read}, {}, piece_object
@@ -75,10 +74,6 @@ class SilverSlice:
     pieces: Iterable[pd.DataFrame]
     is_whole: bool
     summary: Summary
-
-    def number_pieces(self) -> Iterator[tuple[int, pd.DataFrame]]:
-        """Yield the pieces with their numbers: from 1, or 0 of a whole slice."""
-        return zip(count(0 if self.is_whole else 1), self.pieces, strict=False)
 
 
 def _describe_piece(data: bytes, place: tuple[str, int], hours: int, record_count: int) -> tuple[str, SilverObject]:
