@@ -123,13 +123,14 @@ def make_silver(folder: Path) -> Callable[[], None]:
     """Return the work of the transformation."""
     from network_anomalies.parameters import TransformationParameters, WorkersParameters
     from network_anomalies.pipelines.transformation.nodes import transform_slices
+    from network_anomalies.records.silver_day import Slice
 
     receipt = pd.DataFrame({"revision": [1]})
-    slices = {f"{hour:02d}": partial(read_hour, folder / "events.parquet", hour) for hour in range(HOURS)}
+    slices = {f"{hour:02d}": Slice.of(partial(read_hour, folder / "events.parquet", hour)) for hour in range(HOURS)}
 
     def work() -> None:
         (folder / "silver").mkdir(exist_ok=True)
-        parameters = TransformationParameters(slice_hours=1)
+        parameters = TransformationParameters(slice_hours=1, slice_rows=500_000)
         workers = WorkersParameters(dask=False, local_processes=0)
         for number, yielded in enumerate(transform_slices(slices, receipt, parameters, workers, [])):
             for data in (*(read() for read in yielded[0].values()), *yielded[1].values()):
@@ -160,10 +161,11 @@ def score_silver(folder: Path) -> Callable[[], None]:
     from network_anomalies.parameters import WorkersParameters
     from network_anomalies.pipelines.scoring.nodes import name_day_attacks, score_slices
     from network_anomalies.records.champion import Champion
+    from network_anomalies.records.silver_day import Slice
     from network_anomalies.records.transformation import TransformationReceipt
 
     files = sorted((folder / "silver").glob("*.parquet"))
-    slices = {file.stem: partial(pd.read_parquet, file) for file in files[:HOURS]}
+    slices = {file.stem: Slice.of(partial(pd.read_parquet, file)) for file in files[:HOURS]}
     past = list(slices.values())[: HOURS // 2]
     model = fit(past, remember(merge_summaries(summarise(read()) for read in past)))
     limits = DetectorLimits()

@@ -55,13 +55,13 @@ def measure(findings, truth, **changes):
 
 
 def test_ranking_is_right_on_a_case_known_by_hand():
-    measured = measure_ranking(np.array([True, False, True, False]), np.array([0.9, 0.8, 0.7, 0.1]))
+    measured = measure_ranking(np.array([True, False, True, False]), np.array([0.9, 0.8, 0.7, 0.1]), np.ones(4))
     assert measured.to_json() == {"roc_auc": 0.75, "average_precision": pytest.approx((1 + 2 / 3) / 2)}
 
 
 @pytest.mark.parametrize("label", [[True, True], [False, False], []])
 def test_ranking_is_unknown_without_both_kinds_of_flows(label):
-    measured = measure_ranking(np.array(label, dtype=bool), np.zeros(len(label)))
+    measured = measure_ranking(np.array(label, dtype=bool), np.zeros(len(label)), np.ones(len(label)))
     assert measured.to_json() == {"roc_auc": None, "average_precision": None}
 
 
@@ -135,19 +135,19 @@ def sketch(scores):
 def test_equal_distributions_have_not_drifted_and_shifted_ones_have(seed, scale, coarse):
     draw = np.random.default_rng(seed).gamma(2.0, scale, (2, 4000))
     reference, scores = np.round(draw / scale) * scale if coarse else draw
-    assert measure_drift(sketch(reference), scores, DRIFT).psi < 0.1
-    shifted = measure_drift(sketch(reference), scores + 5 * scale, DRIFT)
+    assert measure_drift(sketch(reference), scores, np.ones(len(scores)), DRIFT).psi < 0.1
+    shifted = measure_drift(sketch(reference), scores + 5 * scale, np.ones(len(scores)), DRIFT)
     assert shifted.psi > 1 and shifted.drifted
 
 
 @pytest.mark.parametrize(("score", "drifted"), [(5.0, False), (7.0, True)])
 def test_a_reference_of_one_value(score, drifted):
-    measured = measure_drift([5.0] * 21, np.full(2000, score), DRIFT)
+    measured = measure_drift([5.0] * 21, np.array([score]), np.array([2000]), DRIFT)
     assert np.isfinite(measured.psi) and measured.drifted is drifted
 
 
 def test_few_flows_never_claim_a_drift():
-    measured = measure_drift(sketch(np.arange(1000.0)), np.full(999, 1e9), DRIFT)
+    measured = measure_drift(sketch(np.arange(1000.0)), np.array([1e9]), np.array([999]), DRIFT)
     assert measured.psi > 1 and not measured.drifted and not measured.flows_enough
 
 

@@ -56,7 +56,7 @@ GOOD = {
     "generator": GENERATOR,
     "logs": LOGS,
     "gate": {"max_rejected_share": 0.05, "drop_duplicates": False, "preview_rows": 5},
-    "transformation": {"slice_hours": 1},
+    "transformation": {"slice_hours": 1, "slice_rows": 1000},
     "training": {"window_days": 14, "row_cap": 1000, "train_share": 0.5},
     "evaluation": {"drift_psi": 0.25, "drift_rows": 1000},
     "registration": {"min_gain": 0.01, "max_age_days": 7, "max_alert_ratio": 1.5, "verdict_days": 30},

@@ -142,6 +142,7 @@ def test_the_first_days_model_is_not_that_of_the_day_after(choices):
         ("gate", "preview_rows", 1, "dddddd"),
         ("logs", "path", "elsewhere", "dddddd"),
         ("transformation", "slice_hours", 3, "dsssss"),
+        ("transformation", "slice_rows", 3, "dddddd"),
         ("training", "row_cap", 5, "ddssss"),
         ("evaluation", "drift_psi", 0.5, "dddsss"),
         ("registration", "min_gain", 0.5, "ddddss"),

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from network_anomalies.errors import explain
 from network_anomalies.pipelines.transformation.nodes import add_silver_columns, transform_slices
+from network_anomalies.records.silver_day import Slice
 
 DURATIONS = st.sampled_from([0.0, 5e-324, 1e-300, 1e300]) | st.floats(0, 1e308)
 SMALL = {"generator__n_events": 60, "transformation__slice_hours": 6}
@@ -64,7 +65,8 @@ def test_the_hour_is_that_of_the_utc_day(make_events):
 
 def test_a_slice_without_events_leaves_no_object(make_events, embedded):
     embedded.run()
-    reads = {"00": make_events, "01": lambda: make_events(0), "02": lambda: make_events(0)}
+    empty = Slice.of(lambda: make_events(0))
+    reads = {"00": Slice.of(make_events), "01": empty, "02": empty}
     receipt = embedded.load("ingestion_events")
     parameters = embedded.load("params:transformation")
     made = transform_slices(reads, receipt, parameters, IN_THREADS, [])

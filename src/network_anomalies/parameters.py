@@ -256,6 +256,7 @@ class TransformationParameters(Strict):
     """How a day is split into slices for modelling."""
 
     slice_hours: Annotated[int, Field(ge=1, le=24)]
+    slice_rows: Annotated[int, Field(ge=1)]
 
 
 class TrainingParameters(Strict):

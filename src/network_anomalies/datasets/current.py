@@ -1,6 +1,6 @@
 """The current objects of a day, in any layer: only the objects that the registry names."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date
 from typing import Any, Literal, TypedDict
 
@@ -10,12 +10,13 @@ from kedro.io import AbstractDataset, DatasetError
 from network_anomalies.datasets import reading
 from network_anomalies.datasets.handles import name_place
 from network_anomalies.datasets.lake import open_lake
-from network_anomalies.datasets.layers import LAYERS, Layer, list_current, list_silver_days
+from network_anomalies.datasets.layers import LAYERS, Layer, NamedObject, list_current, list_silver_days
 from network_anomalies.datasets.objects import CheckedObjects
 from network_anomalies.datasets.places import LakePlace, RegistryPlace
 from network_anomalies.datasets.previews import ROWS, TablePreview, make_preview
+from network_anomalies.datasets.time_slices import DayObjects, read_by_hours
 from network_anomalies.datasets.write_once import LakeFolder, WriteOnceParquetDataset
-from network_anomalies.records.silver_day import SilverDay
+from network_anomalies.records.silver_day import SilverDay, Slices
 from network_anomalies.registry.engine import open_registry
 
 READ_ONLY_FORMS = ("slices", "parts", "days", "folders")
@@ -26,6 +27,7 @@ class LoadArguments(TypedDict, total=False):
     """The values of ``load_args``."""
 
     slice_hours: int
+    slice_rows: int
     days: int
     others: dict[str, LakePlace]
 
@@ -48,11 +50,11 @@ class CurrentObjectsDataset(AbstractDataset[Mapping[str, bytes | Callable[[], by
           registry: {credentials: postgres}
           lake: {path: s3://cybersec-ml-silver/zeek/2024-04-19, credentials: minio}
 
-        raw_slices: # {"00": function that gives a DataFrame, "06": ...}
+        raw_slices: # {"00": a Slice, "06": ...}
           type: network_anomalies.datasets.CurrentObjectsDataset
           layer: raw
           load_as: slices
-          load_args: {slice_hours: 6}
+          load_args: {slice_hours: 6, slice_rows: 500000}
           source: zeek
           logical_date: 2024-04-19
           registry: {credentials: postgres}
@@ -93,12 +95,13 @@ class CurrentObjectsDataset(AbstractDataset[Mapping[str, bytes | Callable[[], by
             registry: ``credentials`` with ``con``, the registry's SQLAlchemy URL.
             lake: ``path`` of the folder that holds the day's objects, and the ``credentials`` of its filesystem. The
                 folders of other days are in the same parent folder.
-            load_as: ``frame`` (one DataFrame); ``summary``; ``parts`` or ``slices`` (a dict from a part's number or a
-                slice's first hour to a function that reads it); ``days`` (silver only, a list of ``SilverDay``, the
-                earliest first); ``folders`` (a list of ``LakeFolder``, which Dask workers write to).
-            load_args: ``slice_hours``, length of a slice of RAW in hours; ``days``, number of days before the date that
-                ``load_as: days`` includes; ``others``, further places of the day by layer, which ``load_as: folders``
-                returns after that of ``layer``.
+            load_as: ``frame`` (one DataFrame); ``summary``; ``parts`` (a dict from a part's number to a function that
+                reads it); ``slices`` (a dict from a slice's first hour to a ``Slice``); ``days`` (silver only, a list
+                of ``SilverDay``, the earliest first); ``folders`` (a list of ``LakeFolder``, which Dask workers write
+                to).
+            load_args: ``slice_hours`` and ``slice_rows``, length of a slice of RAW in hours and events of a piece of it
+                at most; ``days``, number of days before the date that ``load_as: days`` includes; ``others``, further
+                places of the day by layer, which ``load_as: folders`` returns after that of ``layer``.
             metadata: for plug-ins; Kedro ignores it.
 
         Raises:
@@ -147,9 +150,15 @@ class CurrentObjectsDataset(AbstractDataset[Mapping[str, bytes | Callable[[], by
             return reading.read_summary(lake, self._root, objects)
         if self._load_as == "frame":
             return reading.read_frame(lake, self._root, objects, self._layer.columns)
-        if hours := self._load_args.get("slice_hours"):
-            return reading.read_by_hours(lake, self._root, objects, self._logical_date, hours)
-        return reading.read_by_object(lake, self._root, objects)
+        if self._load_as == "parts":
+            return reading.read_by_object(lake, self._root, objects)
+        return self._load_slices(lake, objects)
+
+    def _load_slices(self, lake: CheckedObjects, objects: Sequence[NamedObject]) -> Slices:
+        if not self._load_args:
+            return reading.read_slices(lake, self._root, objects)
+        hours, rows = self._load_args["slice_hours"], self._load_args["slice_rows"]
+        return read_by_hours(DayObjects(lake, self._root, objects), self._logical_date, hours, rows)
 
     def preview(self) -> TablePreview:
         """Return the first rows of the first object, for kedro-viz; no other row is read."""

@@ -220,13 +220,14 @@ class FlowsDataset(AbstractDataset[None, "duckdb.DuckDBPyRelation"]):
 def date_objects(day: date, objects: Sequence[NamedObject]) -> Iterator[FlowObject]:
     """Yield the objects of a day with their times: those of the registry, or a slice's hours up to the next slice."""
     midnight = datetime.combine(day, time(), UTC)
-    following = [*(item.key for item in objects[1:]), "24"]
-    for item, next_key in zip(objects, following, strict=True):
+    keys = sorted({item.key for item in objects})
+    following = dict(zip(keys, [*keys[1:], "24"], strict=True))  # pieces of a slice have its key
+    for item in objects:
         path = f"{day}/{item.file_name}"
         if item.first and item.last:
             yield FlowObject(path, item.first, item.last)
         else:
-            first, end = (midnight + timedelta(hours=int(key)) for key in (item.key, next_key))
+            first, end = (midnight + timedelta(hours=int(key)) for key in (item.key, following[item.key]))
             yield FlowObject(path, first, end - timedelta(microseconds=1))
 
 

@@ -27,6 +27,7 @@ class NamedObject:
         run_id: for rejects, the run that committed them.
         first: for RAW, its earliest timestamp.
         last: for RAW, its latest timestamp.
+        rows: for RAW, the number of its events.
     """
 
     file_name: str
@@ -35,6 +36,7 @@ class NamedObject:
     run_id: str = ""
     first: datetime | None = None
     last: datetime | None = None
+    rows: int = 0
 
 
 @dataclass(frozen=True)
@@ -66,6 +68,7 @@ def _list_raw(engine: Engine, source: str, day: date) -> list[NamedObject] | Non
             key=f"{row['part']:04d}",
             first=row["min_timestamp"],
             last=row["max_timestamp"],
+            rows=row["record_count"],
         )
         for row in read_current_rows(engine, source, day)
     ] or None

@@ -9,12 +9,16 @@ from network_anomalies.detection.alerts.explain import explain_events
 from network_anomalies.detection.alerts.findings import FINDING_COLUMNS, TECHNIQUES
 from network_anomalies.detection.detector import AnomalyDetector
 from network_anomalies.detection.judging import conclude, judge_slice, list_limits, name_attacks, take_hours
+from network_anomalies.detection.judging_pieces import judge_pieces_of_slice, judge_talks
 from network_anomalies.detection.limits import DetectorLimits
 from network_anomalies.detection.rules.anomalies import choose_alerts, find_anomalies, flag_conversations
 from network_anomalies.detection.rules.named import detect
 from network_anomalies.detection.scoring.context import CONTEXT_COLUMNS, add_context
+from network_anomalies.detection.scoring.fitting import fit, fit_reference
 from network_anomalies.detection.scoring.history import History, merge_histories, remember
-from network_anomalies.detection.scoring.model import Model, ModelParameters, fit, fit_reference, score
+from network_anomalies.detection.scoring.model import Model, ModelParameters, score
+from network_anomalies.detection.scoring.piece_scores import score_pieces
+from network_anomalies.detection.scoring.pieces import describe_pieces, summarise_pieces
 from network_anomalies.detection.scoring.storage import (
     FEATURE_SPEC,
     feature_spec_sha256,
@@ -39,6 +43,7 @@ __all__ = [
     "add_context",
     "choose_alerts",
     "conclude",
+    "describe_pieces",
     "describe_slice",
     "detect",
     "explain_events",
@@ -48,7 +53,9 @@ __all__ = [
     "fit_reference",
     "flag_conversations",
     "from_bytes",
+    "judge_pieces_of_slice",
     "judge_slice",
+    "judge_talks",
     "list_limits",
     "merge_histories",
     "merge_summaries",
@@ -56,7 +63,9 @@ __all__ = [
     "pack_summary",
     "remember",
     "score",
+    "score_pieces",
     "summarise",
+    "summarise_pieces",
     "take_hours",
     "to_bytes",
     "unpack_summary",

@@ -10,8 +10,9 @@ from network_anomalies.detection.alerts.raising import raise_scores
 from network_anomalies.detection.judging import name_attacks
 from network_anomalies.detection.limits import DEFAULT_LIMITS, DetectorLimits
 from network_anomalies.detection.scoring.columns import HOUR, to_micros
+from network_anomalies.detection.scoring.fitting import Slice, fit, fit_reference
 from network_anomalies.detection.scoring.history import History, remember
-from network_anomalies.detection.scoring.model import Model, ModelParameters, Slice, fit, fit_reference, score
+from network_anomalies.detection.scoring.model import Model, ModelParameters, score
 from network_anomalies.detection.scoring.summary import Summary, merge_summaries, summarise
 from network_anomalies.errors import ProjectError
 

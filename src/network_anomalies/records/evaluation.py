@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import pandas as pd
 from pydantic import Field
 
@@ -15,8 +16,10 @@ class FlowScores:
     """Scores of the tested flows, by the date's model (``candidate``) and by the champion before the date.
 
     Attributes:
-        flows: frame of ``event_key`` (uint64) and a column of scores for each model, ``candidate`` and ``champion``;
-            a higher score is more anomalous. Without a champion that can score, there is no column ``champion``.
+        flows: frame with a column of scores for each model, ``candidate`` and ``champion``, where a higher score is
+            more anomalous; ``attack``, whether the flows belong to an attack; and ``flows``, how many of a slice are
+            alike in all of that. Without a champion that can score, there is no column ``champion``.
+        attack_keys: event keys of the tested flows that belong to an attack.
         findings: findings of each model, a frame with ``detection.FINDING_COLUMNS``.
         limits: the limits of the detectors for the findings of the date's model.
         slices: first hours of the tested slices, two digits each.
@@ -25,6 +28,7 @@ class FlowScores:
     """
 
     flows: pd.DataFrame
+    attack_keys: np.ndarray
     findings: Mapping[str, pd.DataFrame]
     limits: AppliedLimits
     slices: Sequence[str]

@@ -1,14 +1,12 @@
 """What a model is trained on, the receipt of a training, and the names of a model's files."""
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 
-import pandas as pd
-
 from network_anomalies.records.receipt import JsonRecord, LakeObject, StageReceipt
-from network_anomalies.records.silver_day import SilverDay
+from network_anomalies.records.silver_day import SilverDay, Slice
 
 
 @dataclass(frozen=True)
@@ -21,7 +19,7 @@ class TrainingSlice:
         start: its first instant.
         hours: its length in hours.
         record_count: number of its events.
-        read: function that reads its events.
+        silver: its events.
     """
 
     logical_date: date
@@ -29,7 +27,7 @@ class TrainingSlice:
     start: datetime
     hours: int
     record_count: int
-    read: Callable[[], pd.DataFrame] = field(repr=False)
+    silver: Slice = field(repr=False)
 
     @property
     def end(self) -> datetime:

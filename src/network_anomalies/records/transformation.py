@@ -18,7 +18,7 @@ class RawObject(LakeObject):
 
 
 class SilverObject(LakeObject):
-    """An object of silver: a slice of the day, or the day's summary.
+    """An object of silver: a slice of the day or a piece of it, or the day's summary.
 
     Attributes:
         kind: ``slice`` or ``summary``.
@@ -26,6 +26,7 @@ class SilverObject(LakeObject):
         record_count: number of its events, 0 for a summary.
         hour: first hour of a slice, two digits.
         hours: length of the slice in hours.
+        piece: number of the piece, from 1, in order of time; 0 if the slice is one object.
     """
 
     kind: Literal["slice", "summary"]
@@ -33,6 +34,7 @@ class SilverObject(LakeObject):
     record_count: int
     hour: str = ""
     hours: int = 0
+    piece: int = 0
 
     def to_json(self) -> Json:
         """Return the record as JSON, with the name of the file."""

@@ -6,7 +6,7 @@ records the digest of an earlier stage's facts instead of a digest of its output
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict
 from datetime import date, timedelta
 from typing import Any
@@ -93,8 +93,11 @@ def list_truth_facts(raw_sha256: str) -> Facts:
 
 
 def list_transformation_facts(raw_sha256: str, transformation: TransformationParameters, features: str) -> Facts:
-    """Return the facts that decide a day's silver: batch content, slice length, feature specification."""
-    return _list_common("transformation", transformation, features) | {"raw": raw_sha256}
+    """Return the facts that decide a day's silver: batch content, slice length, feature specification.
+
+    ``slice_rows`` does not count: pieces of a slice have the columns that the whole slice has.
+    """
+    return _list_common("transformation", transformation, features, exclude={"slice_rows"}) | {"raw": raw_sha256}
 
 
 def list_training_facts(silver: Mapping[date, str], day: date, training: TrainingParameters, features: str) -> Facts:
@@ -203,6 +206,6 @@ _WORDS = {
 }
 
 
-def _list_common(stage: str, parameters: Any, features: str) -> Facts:
-    digest = digest_parameters(parameters.model_dump())
+def _list_common(stage: str, parameters: Any, features: str, exclude: Collection[str] = ()) -> Facts:
+    digest = digest_parameters(parameters.model_dump(exclude=set(exclude)))
     return {"method": str(METHODS[stage]), "features": features, "parameters": digest}

@@ -6,7 +6,8 @@ import pandas as pd
 from network_anomalies.detection.alerts.raising import match_findings, raise_scores
 from network_anomalies.detection.limits import DEFAULT_LIMITS, DetectorLimits
 from network_anomalies.detection.scoring.columns import Coded
-from network_anomalies.detection.scoring.features import FACETS, FEATURES, compute_levels, to_value
+from network_anomalies.detection.scoring.features import FACETS, FEATURES, to_value
+from network_anomalies.detection.scoring.levels import compute_levels
 from network_anomalies.detection.scoring.model import Model, combine, compute_facets, prepare
 
 REASONS = 3

@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 
 from network_anomalies.detection.limits import ScoreLimits
-from network_anomalies.detection.scoring.columns import UNKNOWN, Groups
+from network_anomalies.detection.scoring.columns import UNKNOWN
+from network_anomalies.detection.scoring.groups import Groups
 from network_anomalies.events.contract import TIMESTAMP
 
 TECHNIQUES = {

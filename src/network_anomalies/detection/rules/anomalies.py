@@ -14,14 +14,14 @@ from network_anomalies.detection.rules.dialogues import (
     ask_time,
     sum_groups,
 )
-from network_anomalies.detection.scoring.columns import Coded, encode_events
+from network_anomalies.detection.scoring.columns import Keyed, encode_events
 from network_anomalies.detection.scoring.history import History, find_rows, group_by
 from network_anomalies.detection.scoring.model import Model
 from network_anomalies.detection.scoring.summary import CONVERSATION, Summary, stack, summarise_coded
 from network_anomalies.events.contract import COLUMNS, OPTIONAL_COLUMNS
 
 MOST_ALERTS = 50
-_OF_SUMMARY = [*CONVERSATION, "flows", "first", "last", "ported", "service", "service_flows", "size_mean"]
+FLAGGED = [*CONVERSATION, "flows", "first", "last", "ported", "service", "service_flows", "size_mean"]
 _WORDS = {
     "source": "an unfamiliar source",
     "destination": "an unfamiliar destination",
@@ -59,17 +59,17 @@ def flag_conversations(events: pd.DataFrame, scores: pd.DataFrame, model: Model)
     score = scores["score"].to_numpy()[rows]
     return (
         summarise_coded(coded)
-        .conversations[_OF_SUMMARY]
+        .conversations[FLAGGED]
         .assign(
             score=score,
             excess=score - model.alert_score,
             facet=scores["facet_1"].astype("str").to_numpy()[rows],
-            knows=_know_ends(coded, rows, model.history),
+            knows=know_ends(coded, rows, model.history),
         )
     )
 
 
-def _know_ends(coded: Coded, rows: np.ndarray, history: History) -> np.ndarray:
+def know_ends(coded: Keyed, rows: np.ndarray, history: History) -> np.ndarray:
     """Return whether the source or the destination of rows has several flows in the history, at either end."""
     known = np.zeros(len(rows), dtype=bool)
     for codes, names in ((coded.source[rows], coded.sources), (coded.destination[rows], coded.destinations)):

@@ -15,7 +15,8 @@ from network_anomalies.detection.limits import (
     DetectorLimits,
     PastLimits,
 )
-from network_anomalies.detection.scoring.columns import HOUR, MINUTE, SECOND, UNKNOWN, Groups
+from network_anomalies.detection.scoring.columns import HOUR, MINUTE, SECOND, UNKNOWN
+from network_anomalies.detection.scoring.groups import Groups
 from network_anomalies.detection.scoring.history import COUNTS, KEYS, NEVER, History, find_rows, group_by
 from network_anomalies.detection.scoring.summary import Summary
 

@@ -20,7 +20,7 @@ from network_anomalies.detection.rules.dialogues import (
     describe_past,
     sum_groups,
 )
-from network_anomalies.detection.scoring.columns import Groups
+from network_anomalies.detection.scoring.groups import Groups
 from network_anomalies.detection.scoring.history import group_by
 
 _MEGABYTE = 1e6

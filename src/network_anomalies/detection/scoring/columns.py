@@ -1,4 +1,4 @@
-"""The columns of events as integer codes, and groups of rows."""
+"""The columns of events as integer codes."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from network_anomalies.detection.scoring.groups import Groups, group_rows
 from network_anomalies.errors import ProjectError
 from network_anomalies.events.contract import COLUMNS
 
 SECOND = 1_000_000
 MINUTE, HOUR = 60 * SECOND, 3_600 * SECOND
-_DENSE = 8  # up to so many possible keys a row, they are looked up in a table
 SIZE_BINS_PER_E = 4  # a size bin spans a factor of e ** (1 / 4) = 1.28 in bytes
 SIZE_BINS = 4_096  # more than any number of bytes needs
 SERVICES = 65_536  # as many as there are ports
@@ -22,59 +22,8 @@ _WITH_PORTS = ("TCP", "UDP", "SCTP", "DCCP", "UDPLITE")
 
 
 @dataclass(frozen=True)
-class Groups:
-    """A partition of rows: each row's group, numbered from 0, and each group's first row."""
-
-    codes: np.ndarray
-    first: np.ndarray
-
-    def __len__(self) -> int:
-        return len(self.first)
-
-    @cached_property
-    def sizes(self) -> np.ndarray:
-        """Rows per group."""
-        return np.bincount(self.codes, minlength=len(self))
-
-    def refine(self, values: np.ndarray) -> "Groups":
-        """Split every group by ``values`` (whole numbers from 0)."""
-        return group_rows(self.codes * (int(values.max(initial=0)) + 1) + values)
-
-    def count_within(self, coarser: "Groups") -> np.ndarray:
-        """Return how many of these groups each group of a coarser partition holds."""
-        return np.asarray(np.bincount(coarser.codes[self.first], minlength=len(coarser)))
-
-    def mean(self, values: np.ndarray) -> np.ndarray:
-        """Return the mean of ``values`` per group."""
-        return np.asarray(np.bincount(self.codes, weights=values, minlength=len(self)) / self.sizes)
-
-
-def group_rows(keys: np.ndarray) -> Groups:
-    """Return the groups of rows with equal integer keys."""
-    low = int(keys.min(initial=0))
-    span = int(keys.max(initial=0)) - low + 1
-    if span > _DENSE * len(keys):
-        codes, distinct = pd.factorize(keys)
-        first = np.empty(len(distinct), dtype=np.int64)
-        first[codes[::-1]] = np.arange(len(codes) - 1, -1, -1)
-        return Groups(codes, first)
-    # Few keys for many rows: a table of them is several times as fast as hashing.
-    places = keys - low
-    table = np.full(span, -1, dtype=np.int64)
-    table[places[::-1]] = np.arange(len(keys) - 1, -1, -1)
-    used = np.flatnonzero(table >= 0)
-    first = table[used]
-    table[used] = np.arange(len(used))
-    return Groups(table[places], first)
-
-
-@dataclass(frozen=True)
-class Coded:
-    """Events as arrays in row order: codes into the three vocabularies, times in microseconds since 1970.
-
-    ``service`` is the port of the server, ``upload`` the bytes from the source, ``download`` those to it; each is
-    ``UNKNOWN`` where the events do not tell.
-    """
+class Keyed:
+    """Rows with keys as codes into three vocabularies; each row is a flow, or stands for ``flows`` of them."""
 
     source: np.ndarray
     destination: np.ndarray
@@ -82,55 +31,58 @@ class Coded:
     sources: pd.Index
     destinations: pd.Index
     protocols: pd.Index
-    micros: np.ndarray
-    bytes: np.ndarray
-    duration: np.ndarray
-    service: np.ndarray
-    upload: np.ndarray
-    download: np.ndarray
 
     def __len__(self) -> int:
-        return len(self.micros)
+        return len(self.source)
 
-    @cached_property
+    @property
+    def flows(self) -> np.ndarray | None:
+        """Flows that each row stands for; None if each is one."""
+        return None
+
+    @property
     def hour(self) -> np.ndarray:
         """Hours since 1970."""
-        return self.micros // HOUR
+        raise NotImplementedError
 
-    @cached_property
+    @property
     def minute_of_hour(self) -> np.ndarray:
         """Minutes from 0 to 59."""
-        return self.micros // MINUTE % 60
+        raise NotImplementedError
 
-    @cached_property
-    def log_bytes(self) -> np.ndarray:
-        """Return ln(1 + bytes)."""
-        return np.asarray(np.log1p(self.bytes))
-
-    @cached_property
-    def log_duration(self) -> np.ndarray:
-        """Return ln(1 + milliseconds)."""
-        return np.log1p(1000.0 * self.duration)
-
-    @cached_property
+    @property
     def size_bin(self) -> np.ndarray:
-        """Bin of ``log_bytes``, from 0."""
-        return (SIZE_BINS_PER_E * self.log_bytes).astype(np.int64)
+        """Bin of ln(1 + bytes), from 0."""
+        raise NotImplementedError
+
+    def block_of_hour(self, micros: int) -> np.ndarray:
+        """Blocks of time of a length in microseconds, from 0 in each hour."""
+        raise NotImplementedError
+
+    @cached_property
+    def hours(self) -> Groups:
+        """The flows of an hour."""
+        return group_rows(self.hour, self.flows)
 
     @cached_property
     def source_hours(self) -> Groups:
         """The flows of a source in an hour."""
-        return group_rows(self.hour).refine(self.source)
+        return self.hours.refine(self.source)
 
     @cached_property
     def destination_hours(self) -> Groups:
         """The flows to a destination in an hour."""
-        return group_rows(self.hour).refine(self.destination)
+        return self.hours.refine(self.destination)
 
     @cached_property
     def pair_hours(self) -> Groups:
         """The flows from a source to a destination in an hour."""
         return self.source_hours.refine(self.destination)
+
+    @cached_property
+    def pair_minutes(self) -> Groups:
+        """The flows of a pair in a minute."""
+        return self.pair_hours.refine(self.minute_of_hour)
 
     @cached_property
     def conversation_hours(self) -> Groups:
@@ -146,6 +98,51 @@ class Coded:
     def shape(self) -> np.ndarray:
         """Protocol and size bin as one whole number."""
         return np.asarray(self.protocol * (int(self.size_bin.max(initial=0)) + 1) + self.size_bin)
+
+
+@dataclass(frozen=True)
+class Coded(Keyed):
+    """Events as arrays in row order: codes into the three vocabularies, times in microseconds since 1970.
+
+    ``service`` is the port of the server, ``upload`` the bytes from the source, ``download`` those to it; each is
+    ``UNKNOWN`` where the events do not tell.
+    """
+
+    micros: np.ndarray
+    bytes: np.ndarray
+    duration: np.ndarray
+    service: np.ndarray
+    upload: np.ndarray
+    download: np.ndarray
+
+    @cached_property
+    def hour(self) -> np.ndarray:
+        """Hours since 1970."""
+        return self.micros // HOUR
+
+    @cached_property
+    def minute_of_hour(self) -> np.ndarray:
+        """Minutes from 0 to 59."""
+        return self.micros // MINUTE % 60
+
+    def block_of_hour(self, micros: int) -> np.ndarray:
+        """Blocks of time of a length in microseconds, from 0 in each hour."""
+        return np.asarray(self.micros % HOUR // micros)
+
+    @cached_property
+    def log_bytes(self) -> np.ndarray:
+        """Return ln(1 + bytes)."""
+        return np.asarray(np.log1p(self.bytes))
+
+    @cached_property
+    def log_duration(self) -> np.ndarray:
+        """Return ln(1 + milliseconds)."""
+        return np.log1p(1000.0 * self.duration)
+
+    @cached_property
+    def size_bin(self) -> np.ndarray:
+        """Bin of ``log_bytes``, from 0."""
+        return (SIZE_BINS_PER_E * self.log_bytes).astype(np.int64)
 
 
 def encode_events(events: pd.DataFrame) -> Coded:

@@ -3,7 +3,8 @@
 import numpy as np
 import pandas as pd
 
-from network_anomalies.detection.scoring.columns import SECOND, Coded, Groups, encode_events, group_rows
+from network_anomalies.detection.scoring.columns import SECOND, Coded, Keyed, encode_events
+from network_anomalies.detection.scoring.groups import Groups
 
 CONTEXT_COLUMNS = {
     "size_bin": "floor(4 ln(1 + bytes))",
@@ -42,33 +43,48 @@ def add_context(events: pd.DataFrame) -> pd.DataFrame:
 
 def compute_context(coded: Coded) -> dict[str, np.ndarray]:
     """Return the context columns of coded events, in row order."""
-    source, destination = coded.source_hours, coded.destination_hours
-    pair, same_size = coded.pair_hours, coded.size_hours
-    source_minute, destination_minute, pair_minute, same_size_minute = (
-        groups.refine(coded.minute_of_hour) for groups in (source, destination, pair, same_size)
-    )
-    counts = {
-        "size_bin": coded.size_bin,
-        "source_flows_hour": _sizes(source),
-        "source_flows_minute": _sizes(source_minute),
-        "source_destinations_hour": _distinct(pair, source),
-        "source_destinations_minute": _distinct(pair_minute, source_minute),
-        "destination_flows_hour": _sizes(destination),
-        "destination_flows_minute": _sizes(destination_minute),
-        "destination_sources_hour": _distinct(pair, destination),
-        "destination_sources_minute": _distinct(pair_minute, destination_minute),
-        "pair_flows_hour": _sizes(pair),
-        "pair_flows_minute": _sizes(pair_minute),
-        "pair_minutes_hour": _distinct(pair_minute, pair),
-        "conversation_flows_hour": _sizes(coded.conversation_hours),
-        "source_protocol_flows_hour": _sizes(source.refine(coded.protocol)),
-        "protocol_size_flows_hour": _sizes(group_rows(coded.hour).refine(coded.shape)),
-        "source_protocol_size_flows_hour": _sizes(same_size),
-        "same_size_destinations_hour": _distinct(same_size.refine(coded.destination), same_size),
-        "same_size_destinations_minute": _distinct(same_size_minute.refine(coded.destination), same_size_minute),
+    pair = coded.pair_hours
+    context = {
+        "size_bin": coded.size_bin.astype(np.int32),
+        **count_hours(coded),
+        **count_minutes(coded),
+        "pair_minutes_hour": _distinct(coded.pair_minutes, pair),
+        "pair_gap_spread_hour": _gap_spread(coded.micros, pair),
     }
-    context = {name: values.astype(np.int32) for name, values in counts.items()}
-    return context | {"pair_gap_spread_hour": _gap_spread(coded.micros, pair)}
+    return {name: context[name] for name in CONTEXT_COLUMNS}
+
+
+def count_hours(rows: Keyed) -> dict[str, np.ndarray]:
+    """Return what the rows' keys tell of their hours, in row order."""
+    source, destination, pair, same_size = rows.source_hours, rows.destination_hours, rows.pair_hours, rows.size_hours
+    return {
+        "source_flows_hour": _sizes(source),
+        "source_destinations_hour": _distinct(pair, source),
+        "destination_flows_hour": _sizes(destination),
+        "destination_sources_hour": _distinct(pair, destination),
+        "pair_flows_hour": _sizes(pair),
+        "conversation_flows_hour": _sizes(rows.conversation_hours),
+        "source_protocol_flows_hour": _sizes(source.refine(rows.protocol)),
+        "protocol_size_flows_hour": _sizes(rows.hours.refine(rows.shape)),
+        "source_protocol_size_flows_hour": _sizes(same_size),
+        "same_size_destinations_hour": _distinct(same_size.refine(rows.destination), same_size),
+    }
+
+
+def count_minutes(rows: Keyed) -> dict[str, np.ndarray]:
+    """Return what the rows' keys tell of their minutes, in row order."""
+    pair = rows.pair_minutes
+    source, destination, same_size = (
+        groups.refine(rows.minute_of_hour) for groups in (rows.source_hours, rows.destination_hours, rows.size_hours)
+    )
+    return {
+        "source_flows_minute": _sizes(source),
+        "source_destinations_minute": _distinct(pair, source),
+        "destination_flows_minute": _sizes(destination),
+        "destination_sources_minute": _distinct(pair, destination),
+        "pair_flows_minute": _sizes(pair),
+        "same_size_destinations_minute": _distinct(same_size.refine(rows.destination), same_size),
+    }
 
 
 def order_by_group(groups: Groups, micros: np.ndarray) -> np.ndarray:
@@ -94,23 +110,26 @@ def group_moments(values: np.ndarray, codes: np.ndarray, size: int) -> tuple[np.
     counts = np.bincount(codes, minlength=size)
     means = np.bincount(codes, weights=values, minlength=size) / np.maximum(counts, 1)
     squares = np.bincount(codes, weights=(values - means[codes]) ** 2, minlength=size)
-    return counts, means, squares
+    return counts, means, squares.astype(np.float64)  # of no values numpy makes whole numbers
+
+
+def measure_spread(flows: np.ndarray, gaps: np.ndarray, squares: np.ndarray) -> np.ndarray:
+    """Return the standard deviation of gaps, from their number and squared deviations; missing for too few flows."""
+    return np.where(flows < _LEAST_FLOWS_FOR_RHYTHM, np.nan, np.sqrt(squares / np.maximum(gaps, 1)))
 
 
 def _sizes(groups: Groups) -> np.ndarray:
-    sizes: np.ndarray = groups.sizes[groups.codes]
+    sizes: np.ndarray = groups.sizes.astype(np.int32)[groups.codes]
     return sizes
 
 
 def _distinct(finer: Groups, groups: Groups) -> np.ndarray:
-    distinct: np.ndarray = finer.count_within(groups)[groups.codes]
+    distinct: np.ndarray = finer.count_within(groups).astype(np.int32)[groups.codes]
     return distinct
 
 
 def _gap_spread(micros: np.ndarray, pair: Groups) -> np.ndarray:
     order = order_by_group(pair, micros)
     counts, _, squares = group_moments(*log_gaps(pair.codes[order], micros[order]), len(pair))
-    spread = np.sqrt(squares / np.maximum(counts, 1))
-    spread[pair.sizes < _LEAST_FLOWS_FOR_RHYTHM] = np.nan
-    wide: np.ndarray = spread[pair.codes]
-    return wide
+    spread: np.ndarray = measure_spread(pair.sizes, counts, squares)[pair.codes]
+    return spread

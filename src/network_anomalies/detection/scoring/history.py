@@ -8,16 +8,8 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from network_anomalies.detection.scoring.columns import (
-    HOUR,
-    MINUTE,
-    SERVICES,
-    SIZE_BINS,
-    UNKNOWN,
-    Coded,
-    Groups,
-    group_rows,
-)
+from network_anomalies.detection.scoring.columns import HOUR, MINUTE, SERVICES, SIZE_BINS, UNKNOWN, Keyed
+from network_anomalies.detection.scoring.groups import Groups, group_rows
 from network_anomalies.detection.scoring.summary import Summary, sort_by_keys, stack
 
 PROBE_BYTES = 200
@@ -200,24 +192,31 @@ def merge_histories(histories: Iterable[History]) -> History:
 
 
 def look_up(
-    history: History, name: str, coded: Coded, rows: np.ndarray, counts: tuple[str, ...]
+    history: History,
+    name: str,
+    coded: Keyed,
+    rows: np.ndarray,
+    counts: tuple[str, ...],
+    service: np.ndarray | None = None,
 ) -> tuple[np.ndarray, ...]:
     """Return counts of the keys of some rows, 0 where a key is unknown.
 
     Args:
         history: the past.
         name: one of its tables.
-        coded: the events.
-        rows: places of the events to look up.
+        coded: the events, or rows that stand for several.
+        rows: places of those to look up.
         counts: columns of the table.
+        service: of all rows, for a table that has it as a key.
     """
     columns: dict[str, tuple[np.ndarray, pd.Index | None]] = {
         "src_ip": (coded.source[rows], coded.sources),
         "dst_ip": (coded.destination[rows], coded.destinations),
         "protocol": (coded.protocol[rows], coded.protocols),
         "size_bin": (coded.size_bin[rows], None),
-        "service": (coded.service[rows], None),
     }
+    if service is not None:
+        columns["service"] = (service[rows], None)
     place = find_rows(history, name, [columns[key] for key in KEYS[name]])
     return tuple(np.append(history.tables[name][count].to_numpy(), 0)[place] for count in counts)
 

@@ -114,7 +114,7 @@ def _to_pandas(table: pa.Table) -> pd.DataFrame:
         else:
             names = pd.Index(values.chunk(0).dictionary.to_pylist(), dtype="str")
             columns[name] = pd.Categorical.from_codes(values.chunk(0).indices.to_numpy(), names)
-    return pd.DataFrame(columns)
+    return pd.DataFrame(columns, copy=False)  # the summary of a large day is large
 
 
 def _to_ipc(table: pa.Table) -> bytes:

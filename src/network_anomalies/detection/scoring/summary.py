@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from network_anomalies.detection.scoring.columns import SERVICES, UNKNOWN, Coded, Groups, encode_events, group_rows
+from network_anomalies.detection.scoring.columns import SERVICES, UNKNOWN, Coded, encode_events
 from network_anomalies.detection.scoring.context import compute_context, group_moments, log_gaps, order_by_group
+from network_anomalies.detection.scoring.groups import Groups, group_rows
 from network_anomalies.errors import ProjectError
 
 CONVERSATION = ["src_ip", "dst_ip", "protocol", "hour"]
@@ -66,7 +67,7 @@ def _summarise_conversations(coded: Coded) -> pd.DataFrame:
     starts = np.flatnonzero(np.diff(codes, prepend=-1))
     gaps, gap_means, gap_squares = group_moments(*log_gaps(codes, micros), count)
     _, size_means, size_squares = group_moments(sizes, codes, count)
-    active = _mark_minutes(coded, order, starts)
+    active = mark_minutes(coded, order, starts)
     return pd.DataFrame(
         {
             "src_ip": pd.Categorical.from_codes(coded.source[talk.first], coded.sources),
@@ -94,19 +95,30 @@ def _summarise_conversations(coded: Coded) -> pd.DataFrame:
 
 def _summarise_services(talk: Groups, coded: Coded) -> dict[str, np.ndarray]:
     """Return what is known of the ports of each conversation-hour."""
-    columns = {name: np.zeros(len(talk), dtype=np.int64) for name in ("ported", "ports", "service", "service_flows")}
-    columns["service"] += UNKNOWN
-    known = np.flatnonzero(coded.service != UNKNOWN)
-    if len(known) == 0:
-        return columns
-    services = group_rows(talk.codes[known] * SERVICES + coded.service[known])
+    services, known = group_services(talk, coded)
     first = known[services.first]
-    conversation, service = talk.codes[first], coded.service[first]
-    columns["ported"] = np.bincount(conversation, services.sizes, len(talk)).astype(np.int64)
-    columns["ports"] = np.bincount(conversation, minlength=len(talk))
-    rising = np.lexsort((-service, services.sizes))  # what is written last stays
+    return choose_services(talk.codes[first], coded.service[first], services.sizes, len(talk))
+
+
+def group_services(talk: Groups, coded: Coded) -> tuple[Groups, np.ndarray]:
+    """Return the flows of a conversation-hour to one port, and the places of the rows with a port that they are of."""
+    known = np.flatnonzero(coded.service != UNKNOWN)
+    return group_rows(talk.codes[known] * SERVICES + coded.service[known]), known
+
+
+def choose_services(
+    conversation: np.ndarray, service: np.ndarray, flows: np.ndarray, count: int
+) -> dict[str, np.ndarray]:
+    """Return the columns about ports of ``count`` conversation-hours, from the flows of each to each of its ports."""
+    columns = {
+        "ported": np.bincount(conversation, flows, count).astype(np.int64),
+        "ports": np.bincount(conversation, minlength=count),
+        "service": np.full(count, UNKNOWN, dtype=np.int64),
+        "service_flows": np.zeros(count, dtype=np.int64),
+    }
+    rising = np.lexsort((-service, flows))  # what is written last stays
     columns["service"][conversation[rising]] = service[rising]
-    columns["service_flows"][conversation[rising]] = services.sizes[rising]
+    columns["service_flows"][conversation[rising]] = flows[rising]
     return columns
 
 
@@ -129,7 +141,7 @@ def _summarise_sides(codes: np.ndarray, order: np.ndarray, coded: Coded, count: 
     }
 
 
-def _mark_minutes(coded: Coded, order: np.ndarray, starts: np.ndarray) -> np.ndarray:
+def mark_minutes(coded: Coded, order: np.ndarray, starts: np.ndarray) -> np.ndarray:
     """Return the minutes of each group of rows as bits of a whole number.
 
     Args:
@@ -137,8 +149,7 @@ def _mark_minutes(coded: Coded, order: np.ndarray, starts: np.ndarray) -> np.nda
         order: places of the rows, group after group.
         starts: where each group begins.
     """
-    bits = np.left_shift(1, coded.minute_of_hour[order])
-    return np.bitwise_or.reduceat(bits, starts) if len(starts) else bits
+    return np.bitwise_or.reduceat(np.left_shift(1, coded.minute_of_hour[order]), starts)
 
 
 def _summarise_sizes(coded: Coded) -> pd.DataFrame:
@@ -152,7 +163,7 @@ def _summarise_sizes(coded: Coded) -> pd.DataFrame:
             "size_bin": coded.size_bin[same.first],
             "hour": coded.hour[same.first],
             "flows": same.sizes,
-            "active": _mark_minutes(coded, order, starts),
+            "active": mark_minutes(coded, order, starts),
         }
     )
 
@@ -190,8 +201,8 @@ def merge_summaries(summaries: Iterable[Summary]) -> Summary:
     if len(np.unique(hours)) < len(hours):
         raise ProjectError("two slices share an hour: summarise whole hours, each once")
     return Summary(
-        sort_by_keys(stack([part.conversations for part in parts]), CONVERSATION),
-        sort_by_keys(stack([part.sizes for part in parts]), SIZE),
+        _stack_in_order([part.conversations for part in parts], CONVERSATION),
+        _stack_in_order([part.sizes for part in parts], SIZE),
     )
 
 
@@ -207,6 +218,16 @@ def stack(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
     return pd.DataFrame(columns)
 
 
+def _stack_in_order(tables: Sequence[pd.DataFrame], keys: list[str]) -> pd.DataFrame:
+    """Concatenate tables in the order of their keys, column by column: a day's tables are large."""
+    stacked = stack([table[keys] for table in tables])
+    order = _order_by_keys(stacked, keys)
+    columns: dict[str, Any] = {key: stacked[key].array.take(order) for key in keys}
+    for name in tables[0].columns.drop(keys):
+        columns[name] = np.concatenate([table[name].to_numpy() for table in tables])[order]
+    return pd.DataFrame({name: columns[name] for name in tables[0].columns}, copy=False)
+
+
 def stack_categories(values: Sequence[pd.Series]) -> pd.Categorical:
     """Concatenate categorical columns over the sorted union of their categories."""
     names = values[0].cat.categories.append([value.cat.categories for value in values[1:]]).unique().sort_values()
@@ -216,6 +237,9 @@ def stack_categories(values: Sequence[pd.Series]) -> pd.Categorical:
 
 def sort_by_keys(table: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
     """Return the rows in order of their keys, with a fresh index."""
+    return table.take(_order_by_keys(table, keys)).reset_index(drop=True)
+
+
+def _order_by_keys(table: pd.DataFrame, keys: list[str]) -> np.ndarray:
     codes = [table[key].cat.codes if hasattr(table[key], "cat") else table[key] for key in keys]
-    order = np.lexsort([np.asarray(code) for code in reversed(codes)])
-    return table.take(order).reset_index(drop=True)
+    return np.lexsort([np.asarray(code) for code in reversed(codes)])

@@ -24,19 +24,23 @@ STEALTHY = 0.5
 SLACK = pd.Timedelta(hours=1)
 
 
-def measure_model(label: np.ndarray, scores: np.ndarray, alerts: AlertMeasures) -> ModelMeasures:
-    """Return the measures of a model's alerts and of its ranking of flows."""
-    return ModelMeasures.model_validate(measure_ranking(label, scores).to_json() | alerts.to_json())
+def measure_model(label: np.ndarray, scores: np.ndarray, counts: np.ndarray, alerts: AlertMeasures) -> ModelMeasures:
+    """Return the measures of a model's alerts and of its ranking of flows, see ``measure_ranking``."""
+    return ModelMeasures.model_validate(measure_ranking(label, scores, counts).to_json() | alerts.to_json())
 
 
-def measure_ranking(label: np.ndarray, scores: np.ndarray) -> Ranking:
-    """Return ROC-AUC and average precision of scores (higher is more anomalous); None without flows of both kinds."""
+def measure_ranking(label: np.ndarray, scores: np.ndarray, counts: np.ndarray) -> Ranking:
+    """Return ROC-AUC and average precision of scores (higher is more anomalous); None without flows of both kinds.
+
+    Each score and label is that of ``counts`` flows.
+    """
     if not 0 < label.sum() < len(label):
         return Ranking(roc_auc=None, average_precision=None)
     from sklearn.metrics import average_precision_score, roc_auc_score
 
     return Ranking(
-        roc_auc=float(roc_auc_score(label, scores)), average_precision=float(average_precision_score(label, scores))
+        roc_auc=float(roc_auc_score(label, scores, sample_weight=counts)),
+        average_precision=float(average_precision_score(label, scores, sample_weight=counts)),
     )
 
 
@@ -99,17 +103,20 @@ def measure_alerts(
     )
 
 
-def measure_drift(reference: Sequence[float], scores: np.ndarray, evaluation: EvaluationParameters) -> Drift:
+def measure_drift(
+    reference: Sequence[float], scores: np.ndarray, counts: np.ndarray, evaluation: EvaluationParameters
+) -> Drift:
     """Return the population stability index (PSI) of scores against quantiles of the training's scores.
 
-    See ``network_anomalies.detection.drift``.
+    Each score is that of ``counts`` flows. See ``network_anomalies.detection.drift``.
     """
     edges = np.unique(reference[1:-1])
     up_to_edge = (np.searchsorted(reference, edges, side="right") - 1) / (len(reference) - 1)
     expected = np.diff(up_to_edge, prepend=0, append=1)
-    actual = np.bincount(np.searchsorted(edges, scores, side="left"), minlength=len(edges) + 1) / max(len(scores), 1)
+    flows = int(counts.sum())
+    actual = np.bincount(np.searchsorted(edges, scores, side="left"), counts, len(edges) + 1) / max(flows, 1)
     psi = measure_stability(expected, actual)
-    enough = len(scores) >= evaluation.drift_rows
+    enough = flows >= evaluation.drift_rows
     return Drift(psi=psi, drifted=bool(enough and psi >= evaluation.drift_psi), flows_enough=enough)
 
 

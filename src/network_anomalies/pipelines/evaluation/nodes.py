@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from datetime import date
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from network_anomalies.detection import (
@@ -12,14 +13,13 @@ from network_anomalies.detection import (
     Summary,
     conclude,
     feature_spec_sha256,
-    judge_slice,
     list_limits,
     name_attacks,
     take_hours,
 )
 from network_anomalies.errors import NothingToTest, ProjectError
-from network_anomalies.generator.truth import find_keys
 from network_anomalies.parameters import AlertsParameters, EvaluationParameters
+from network_anomalies.pipelines.evaluation.counting import Judge, judge_counted
 from network_anomalies.pipelines.evaluation.metrics import (
     find_instances,
     measure_alerts,
@@ -43,34 +43,31 @@ def score_test_flows(
     training_events: TrainingReceipt,
     anomaly_model: Model,
     previous_champion: Champion | None,
+    ground_truth: pd.DataFrame,
     detectors: DetectorLimits,
-    logical_date: date,
 ) -> FlowScores:
     """Score the flows of the date that neither the model nor the champion before it was trained on, with both.
+
+    Scores are counted slice by slice: a conversation-hour has one, so few numbers tell about many flows.
 
     Raises:
         NothingToTest: the model was trained on every slice of the date.
     """
-    hours = _find_untrained(silver_slices, training_events, logical_date)
+    hours = _find_untrained(silver_slices, training_events)
     champion_model, note = _read_champion(previous_champion)
     models = {"candidate": anomaly_model} | ({"champion": champion_model} if champion_model else {})
     whole = len(hours) == len(silver_slices)
     tested = day_summary if whole else take_hours(day_summary, transformation_events.list_hours(hours))
     # If the model was trained on hours of the same day, its past is too short for the named detectors.
     named = {name: name_attacks(tested, model, whole, detectors) for name, model in models.items()}
-    flows: list[pd.DataFrame] = []
-    flagged: dict[str, list[pd.DataFrame]] = {name: [] for name in models}
-    for hour in hours:
-        events = silver_slices[hour]()
-        judged = {name: judge_slice(events, model, named[name], whole, detectors) for name, model in models.items()}
-        scores = {name: scored["score"].to_numpy() for name, (scored, _) in judged.items()}
-        flows.append(pd.DataFrame({"event_key": find_keys(events), **scores}))
-        for name, (_, conversations) in judged.items():
-            flagged[name].append(conversations)
-    findings = {name: conclude(flagged[name], named[name], tested, detectors) for name in models}
+    judges = {name: Judge(model, named[name], whole, detectors) for name, model in models.items()}
+    attacks = ground_truth[ground_truth["attack"].astype("bool")]
+    judged = [judge_counted(silver_slices[hour], judges, attacks) for hour in hours]
+    flagged = {name: [each.flagged[name] for each in judged] for name in models}
     return FlowScores(
-        flows=pd.concat(flows, ignore_index=True),
-        findings=findings,
+        flows=pd.concat([each.flows for each in judged], ignore_index=True),
+        attack_keys=np.concatenate([each.attack_keys for each in judged]),
+        findings={name: conclude(flagged[name], named[name], tested, detectors) for name in models},
         limits=list_limits(detectors, anomaly_model, whole),
         slices=hours,
         champion_sha256=previous_champion.model_sha256 if previous_champion else None,
@@ -93,22 +90,22 @@ def evaluate_models(
     """
     flows = test_scores.flows
     attacks = ground_truth[ground_truth["attack"].astype("bool")]
-    label = flows["event_key"].isin(attacks["event_key"].astype("uint64")).to_numpy()
-    seen = attacks[attacks["event_key"].astype("uint64").isin(flows["event_key"])]
+    label, counts = flows["attack"].to_numpy(), flows["flows"].to_numpy()
+    seen = attacks[attacks["event_key"].astype("uint64").isin(test_scores.attack_keys)]
     instances = find_instances(seen) if len(seen) else None
     measures = {
         name: measure_model(
-            label, flows[name].to_numpy(), measure_alerts(findings, instances, alerts_policy, logical_date)
+            label, flows[name].to_numpy(), counts, measure_alerts(findings, instances, alerts_policy, logical_date)
         )
         for name, findings in test_scores.findings.items()
     }
     return EvaluationMetrics(
         labelled=instances is not None,
-        test_flows=len(flows),
+        test_flows=int(counts.sum()),
         test_slices=tuple(test_scores.slices),
-        attack_flows=int(label.sum()),
+        attack_flows=int(counts[label].sum()),
         model_sha256=training_events.model.sha256,
-        drift=measure_drift(training_events.reference_scores, flows["candidate"].to_numpy(), evaluation),
+        drift=measure_drift(training_events.reference_scores, flows["candidate"].to_numpy(), counts, evaluation),
         champion=measures.get("champion"),
         champion_sha256=test_scores.champion_sha256,
         champion_note=test_scores.champion_note,
@@ -117,13 +114,12 @@ def evaluate_models(
     ).to_json()
 
 
-def plot_evaluation(test_scores: FlowScores, ground_truth: pd.DataFrame) -> tuple[Any, Any]:
+def plot_evaluation(test_scores: FlowScores) -> tuple[Any, Any]:
     """Plot the scores of attack and other flows, and precision against recall."""
     flows = test_scores.flows
-    attacks = ground_truth.loc[ground_truth["attack"].astype("bool"), "event_key"].astype("uint64")
-    label = flows["event_key"].isin(attacks).to_numpy()
+    label, counts = flows["attack"].to_numpy(), flows["flows"].to_numpy()
     scores = {name: flows[name].to_numpy() for name in test_scores.findings}
-    return draw_distribution(scores["candidate"], label), draw_precision_recall(scores, label)
+    return draw_distribution(scores["candidate"], label, counts), draw_precision_recall(scores, label, counts)
 
 
 def assemble_evaluation(
@@ -160,8 +156,9 @@ def _read_champion(champion: Champion | None) -> tuple[Model | None, str]:
         return None, str(error)
 
 
-def _find_untrained(silver_slices: Iterable[str], training_events: TrainingReceipt, logical_date: date) -> list[str]:
+def _find_untrained(silver_slices: Iterable[str], training_events: TrainingReceipt) -> list[str]:
     """Return the first hours of the slices of the date that the model was not trained on."""
+    logical_date = training_events.logical_date
     trained = training_events.list_trained(logical_date)
     if hours := [hour for hour in silver_slices if hour not in trained]:
         return hours

@@ -25,7 +25,7 @@ def create_pipeline() -> Pipeline:
                 score_test_flows,
                 inputs=[
                     *("silver_slices", "day_summary", "transformation_events", "training_events", "anomaly_model"),
-                    *("previous_champion", "params:detectors", "params:logical_date"),
+                    *("previous_champion", "ground_truth", "params:detectors"),
                 ],
                 outputs="test_scores",
                 name="score_test_flows",
@@ -41,7 +41,7 @@ def create_pipeline() -> Pipeline:
             ),
             Node(
                 plot_evaluation,
-                inputs=["test_scores", "ground_truth"],
+                inputs="test_scores",
                 outputs=["score_distribution", "precision_recall"],
                 name="plot_evaluation",
             ),

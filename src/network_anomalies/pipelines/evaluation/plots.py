@@ -11,19 +11,20 @@ BINS = 60
 MOST_POINTS = 300
 
 
-def draw_distribution(scores: np.ndarray, label: np.ndarray) -> "Figure":
-    """Draw the distribution of the scores of attack flows and of other flows."""
+def draw_distribution(scores: np.ndarray, label: np.ndarray, counts: np.ndarray) -> "Figure":
+    """Draw the distribution of the scores of attack flows and of other flows; each score is that of ``counts``."""
     import plotly.graph_objects as go
 
     edges = np.linspace(scores.min(), max(scores.max(), scores.min() + 1), BINS + 1)
     middles = ((edges[1:] + edges[:-1]) / 2).round(3).tolist()
-    groups = {"other flows": scores[~label]} | ({"attack flows": scores[label]} if label.any() else {})
-    bars = [go.Bar(x=middles, y=np.histogram(group, edges)[0].tolist(), name=name) for name, group in groups.items()]
+    groups = {"other flows": ~label} | ({"attack flows": label} if label.any() else {})
+    flows = {name: np.histogram(scores[rows], edges, weights=counts[rows])[0] for name, rows in groups.items()}
+    bars = [go.Bar(x=middles, y=values.tolist(), name=name) for name, values in flows.items()]
     layout = _make_layout("Scores of test flows", "score (higher is more anomalous)", "flows")
     return go.Figure(bars, layout=layout).update_layout(barmode="overlay", bargap=0).update_yaxes(type="log")
 
 
-def draw_precision_recall(scores: dict[str, np.ndarray], label: np.ndarray) -> "Figure":
+def draw_precision_recall(scores: dict[str, np.ndarray], label: np.ndarray, counts: np.ndarray) -> "Figure":
     """Draw precision against recall of each model; without ground truth an empty plot with a note."""
     import plotly.graph_objects as go
 
@@ -34,7 +35,7 @@ def draw_precision_recall(scores: dict[str, np.ndarray], label: np.ndarray) -> "
     from sklearn.metrics import precision_recall_curve
 
     for name, values in scores.items():
-        precision, recall, _ = precision_recall_curve(label, values)
+        precision, recall, _ = precision_recall_curve(label, values, sample_weight=counts)
         chosen = np.unique(np.linspace(0, len(recall) - 1, MOST_POINTS).astype(np.int64))
         points = {"x": recall[chosen].tolist(), "y": precision[chosen].tolist()}
         figure.add_scatter(**points, name=name, mode="lines", line={"shape": "vh"})

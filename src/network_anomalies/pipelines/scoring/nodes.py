@@ -1,10 +1,11 @@
 """Nodes that score a day with the champion and raise its alerts."""
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
+from itertools import chain, repeat
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from network_anomalies.detection import (
     Summary,
     conclude,
     feature_spec_sha256,
+    judge_pieces_of_slice,
     judge_slice,
     list_limits,
     name_attacks,
@@ -25,6 +27,7 @@ from network_anomalies.detection.alerts.facts import find_facts
 from network_anomalies.detection.alerts.triage import allow_findings, rate_severity, take_budget
 from network_anomalies.events.contract import COLUMNS, OPTIONAL_COLUMNS
 from network_anomalies.events.parts import encode_part
+from network_anomalies.formats.spool import EventSpool, SpooledBlock
 from network_anomalies.parameters import AlertsParameters, EvaluationParameters, WorkersParameters
 from network_anomalies.pipelines.scoring.activity import trace_hosts
 from network_anomalies.pipelines.scoring.comparison import (
@@ -43,7 +46,7 @@ from network_anomalies.records.day_profile import DayProfile
 from network_anomalies.records.day_report import HABIT_DAYS, Activities, DayChanges
 from network_anomalies.records.receipt import Json, LakeObject
 from network_anomalies.records.scoring import DayAlerts, ScoringReceipt
-from network_anomalies.records.silver_day import Slices
+from network_anomalies.records.silver_day import Slice, Slices, name_piece, number_pieces
 from network_anomalies.records.transformation import TransformationReceipt
 from network_anomalies.records.verdicts import (
     Verdict,
@@ -65,8 +68,8 @@ ALERT_COLUMNS = [
 
 
 @dataclass(frozen=True)
-class _ScoredSlice:
-    """The record of a slice's scores, the conversation-hours that it flags, and its histograms."""
+class _PieceReport:
+    """The record of a piece's scores, the conversation-hours that its slice flags, and its histograms."""
 
     record: LakeObject
     flagged: pd.DataFrame
@@ -93,10 +96,10 @@ def score_slices(
     workers: WorkersParameters,
     score_folders: Sequence[Folder],
 ) -> Iterator[tuple[Objects, pd.DataFrame, LakeObject, DayProfile]]:
-    """Score a day's silver with the champion, slice by slice.
+    """Score a day's silver with the champion, a slice at a time, and a large slice piece by piece.
 
     Args:
-        silver_slices: first hour to a function that reads the slice.
+        silver_slices: the events by the slice's first hour.
         champion_model: the champion for the day.
         transformation_events: the receipt of the silver.
         named_findings: of the day, which raise the scores of their flows.
@@ -105,11 +108,11 @@ def score_slices(
         score_folders: the folder where Dask workers save them.
 
     Yields:
-        An object, name to a function that returns Parquet bytes until the next slice is asked for (none if a Dask
-        worker has saved it): the slice's flows with ``score`` (higher is more anomalous), the three strongest facets
+        An object, name to a function that returns Parquet bytes until the next piece is asked for (none if a Dask
+        worker has saved it): the piece's flows with ``score`` (higher is more anomalous), the three strongest facets
         and their surprise, the kind of the ``finding`` that raised the score, and ``model_sha256``; the
-        conversation-hours of the slice that reach the model's alert score; a record of the object; and the histograms
-        of the slice.
+        conversation-hours of the slice that reach the model's alert score, with the first piece; a record of the
+        object; and the histograms of the piece.
     """
     score = partial(
         _encode_scores,
@@ -118,29 +121,45 @@ def score_slices(
         named=named_findings,
         limits=detectors,
     )
-    calls = [partial(score, read, hour) for hour, read in silver_slices.items()]
+    calls = [partial(score, silver, hour) for hour, silver in silver_slices.items()]
     for (scores,), report in make_objects(calls, workers, score_folders):
         yield scores, report.flagged, report.record, report.profile
 
 
 def _encode_scores(
-    read: Callable[[], pd.DataFrame],
+    silver: Slice,
     hour: str,
     champion: Champion,
     about: TransformationReceipt,
     named: pd.DataFrame,
     limits: DetectorLimits,
-) -> list[Made[_ScoredSlice]]:
-    """Make the object of a slice's scores."""
+) -> Iterable[Made[_PieceReport]]:
+    """Make the objects of a slice's scores, one for each piece; the first has what the slice flags with it.
+
+    A slice in one piece is made before this returns, other pieces when their turn comes.
+    """
     has_past = _has_past(champion, about.logical_date)
-    flows, flagged = _judge_part(read, champion.model, champion.model_sha256, named, has_past, limits)
+    scored = _judge_part(silver, champion.model, champion.model_sha256, named, has_past, limits)
+    encode = partial(_encode_piece, hour=hour, about=about, model_sha256=champion.model_sha256)
+    flagged = chain([scored.flagged], repeat(scored.flagged.iloc[:0]))
+    objects = map(encode, number_pieces(scored.pieces, scored.is_whole), flagged)
+    return list(objects) if scored.is_whole else objects
+
+
+def _encode_piece(
+    numbered: tuple[int, pd.DataFrame],
+    flagged: pd.DataFrame,
+    hour: str,
+    about: TransformationReceipt,
+    model_sha256: str,
+) -> Made[_PieceReport]:
+    piece, flows = numbered
     table = pa.Table.from_pandas(flows, preserve_index=False)
     data = encode_part(table, {"silver": about.inputs_sha256}, REPEATING)
     digest = hashlib.sha256(data).hexdigest()
-    name = f"scores_{hour}_{digest[:12]}"
-    profile = profile_flows(flows, about, champion.model_sha256)
+    name = f"scores_{name_piece(hour, piece)}_{digest[:12]}"
     record = LakeObject(uri=f"{name}.parquet", sha256=digest)
-    return [Made(_ScoredSlice(record, flagged, profile), [{name: data}])]
+    return Made(_PieceReport(record, flagged, profile_flows(flows, about, model_sha256)), [{name: data}])
 
 
 def gather_findings(
@@ -409,17 +428,52 @@ def _has_past(champion: Champion, day: date) -> bool:
     return champion.train_end <= datetime(day.year, day.month, day.day, tzinfo=UTC)
 
 
+@dataclass(frozen=True)
+class ScoredSlice:
+    """The flows of a slice with their scores.
+
+    Attributes:
+        pieces: flows; a slice in several pieces makes each when its turn comes.
+        is_whole: whether the slice is one piece.
+        flagged: its conversation-hours that reach the alert score.
+    """
+
+    pieces: Iterable[pd.DataFrame]
+    is_whole: bool
+    flagged: pd.DataFrame
+
+
 def _judge_part(
-    read: Callable[[], pd.DataFrame],
+    silver: Slice,
     model: Model,
     model_sha256: str,
     named: pd.DataFrame,
     has_past: bool,
     limits: DetectorLimits,
-) -> tuple[pd.DataFrame, pd.DataFrame]:
-    events = read()
+) -> ScoredSlice:
+    pieces = silver.find_pieces()
+    if len(pieces) > 1:
+        judged, flagged = judge_pieces_of_slice(pieces, model, named, has_past, limits, _keep_in(EventSpool()))
+        return ScoredSlice((_add_scores(*each, model_sha256) for each in judged), False, flagged)
+    events = pieces[0]()
     scores, flagged = judge_slice(events, model, named, has_past, limits)
+    return ScoredSlice([_add_scores(events, scores, model_sha256)], True, flagged)
+
+
+def _add_scores(events: pd.DataFrame, scores: pd.DataFrame, model_sha256: str) -> pd.DataFrame:
     # One value in all rows: as a category it is neither held nor written once per flow.
     sha256 = pd.Categorical.from_codes(np.zeros(len(events), dtype=np.int8), [model_sha256])
     kept = [name for name in (*COLUMNS, *OPTIONAL_COLUMNS) if name in events.columns]
-    return pd.concat([events[kept], scores], axis=1).assign(model_sha256=sha256), flagged
+    return pd.concat([events[kept], scores], axis=1).assign(model_sha256=sha256)
+
+
+def _keep_in(spool: EventSpool) -> Callable[[pd.DataFrame], Callable[[], pd.DataFrame]]:
+    def keep(frame: pd.DataFrame) -> Callable[[], pd.DataFrame]:
+        return partial(_read_kept, spool, spool.append(pa.Table.from_pandas(frame, preserve_index=False)))
+
+    return keep
+
+
+def _read_kept(spool: EventSpool, block: SpooledBlock) -> pd.DataFrame:
+    frame: pd.DataFrame = spool.read(block).to_pandas()
+    return frame

@@ -1,21 +1,25 @@
 """Nodes that split the silver of a window of days in time, and fit a model to the earlier part."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Sequence
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
+from itertools import groupby
+from operator import attrgetter
 
 import numpy as np
-import pandas as pd
 
 from network_anomalies.detection import (
     History,
     Model,
+    Summary,
     fit,
     merge_histories,
     merge_summaries,
     remember,
     score,
+    score_pieces,
     summarise,
+    summarise_pieces,
     to_bytes,
     unpack_summary,
 )
@@ -23,7 +27,7 @@ from network_anomalies.detection.scoring.storage import feature_spec_sha256
 from network_anomalies.errors import ContractError
 from network_anomalies.parameters import TrainingParameters, WorkersParameters
 from network_anomalies.records.receipt import LakeObject
-from network_anomalies.records.silver_day import SilverDay
+from network_anomalies.records.silver_day import ReadEvents, SilverDay
 from network_anomalies.records.training import (
     TrainedSlice,
     TrainingDay,
@@ -86,7 +90,7 @@ def train_model(
     """
     slices = training_split.slices
     histories = [partial(_remember_day, silver, training_split) for silver in training_split.days]
-    fit_model = partial(_fit_model, reads=[day_slice.read for day_slice in slices])
+    fit_model = partial(_fit_model, slices=[day_slice.silver.find_pieces() for day_slice in slices])
     model, reference_scores = reduce_calls(histories, fit_model, workers)
     data = to_bytes(model)
     receipt = TrainingReceipt(
@@ -108,24 +112,24 @@ def train_model(
     return model, receipt
 
 
-def _fit_model(histories: Iterable[History], reads: list[Callable[[], pd.DataFrame]]) -> tuple[Model, list[float]]:
-    """Return a model of the slices that ``reads`` read, and quantiles of its scores of the latest ones."""
-    model = fit(reads, merge_histories(histories))
-    return model, _sketch_scores(reads, model)
+def _fit_model(histories: Iterable[History], slices: Sequence[Sequence[ReadEvents]]) -> tuple[Model, list[float]]:
+    """Return a model of slices, each given by its pieces, and quantiles of its scores of the latest ones."""
+    model = fit(slices, merge_histories(histories))
+    return model, _sketch_scores(slices, model)
 
 
 def _list_slices(silver: SilverDay) -> list[TrainingSlice]:
+    objects = [item for item in silver.objects if item.kind == "slice"]
     return [
         TrainingSlice(
             logical_date=silver.logical_date,
-            hour=item.hour,
-            start=_start_of(silver.logical_date) + timedelta(hours=int(item.hour)),
-            hours=item.hours,
-            record_count=item.record_count,
-            read=silver.slices[item.hour],
+            hour=hour,
+            start=_start_of(silver.logical_date) + timedelta(hours=int(hour)),
+            hours=pieces[0].hours,
+            record_count=sum(item.record_count for item in pieces),
+            silver=silver.slices[hour],
         )
-        for item in silver.objects
-        if item.kind == "slice"
+        for hour, pieces in ((hour, list(items)) for hour, items in groupby(objects, key=attrgetter("hour")))
     ]
 
 
@@ -147,7 +151,11 @@ def _remember_day(silver: SilverDay, training_split: TrainingSplit) -> History:
     chosen = training_split.list_slices(silver.logical_date)
     if len(chosen) == len(silver.slices):
         return remember(unpack_summary(silver.read_summary()))
-    return remember(merge_summaries(summarise(day_slice.read()) for day_slice in chosen))
+    return remember(merge_summaries(_summarise(day_slice.silver.find_pieces()) for day_slice in chosen))
+
+
+def _summarise(pieces: Sequence[ReadEvents]) -> Summary:
+    return summarise_pieces(pieces) if len(pieces) > 1 else summarise(pieces[0]())
 
 
 def _describe_day(silver: SilverDay, training_split: TrainingSplit) -> TrainingDay:
@@ -163,14 +171,29 @@ def _describe_day(silver: SilverDay, training_split: TrainingSplit) -> TrainingD
     )
 
 
-def _sketch_scores(reads: list[Callable[[], pd.DataFrame]], model: Model) -> list[float]:
+def _sketch_scores(slices: Sequence[Sequence[ReadEvents]], model: Model) -> list[float]:
     """Return quantiles of the scores of the latest training slices; drift of later scores is measured against them."""
     scores: list[np.ndarray] = []
-    for read in reads[::-1]:
-        scores.append(score(read(), model)["score"].to_numpy())
-        if sum(map(len, scores)) >= DRIFT_ROWS:
+    flows: list[np.ndarray] = []
+    for pieces in slices[::-1]:
+        if len(pieces) == 1:
+            scores.append(score(pieces[0](), model)["score"].to_numpy())
+            flows.append(np.ones(len(scores[-1]), dtype=np.int64))
+        else:
+            for arrays, values in zip((scores, flows), score_pieces(pieces, model), strict=True):
+                arrays.append(values)
+        if sum(int(counts.sum()) for counts in flows) >= DRIFT_ROWS:
             break
-    return [float(value) for value in np.quantile(np.concatenate(scores), np.linspace(0, 1, QUANTILES + 1))]
+    return [float(value) for value in _find_quantiles(np.concatenate(scores), np.concatenate(flows))]
+
+
+def _find_quantiles(values: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """Return quantiles of values that occur ``counts`` times each, at equal steps from 0 to 1, as numpy does."""
+    order = np.argsort(values)
+    ordered, last = values[order], np.cumsum(counts[order])
+    at = np.linspace(0, 1, QUANTILES + 1) * (last[-1] - 1)
+    below, above = (ordered[np.searchsorted(last, place(at), side="right")] for place in (np.floor, np.ceil))
+    return np.asarray(below + (above - below) * (at - np.floor(at)))
 
 
 def _start_of(day: date) -> datetime:

@@ -1,20 +1,22 @@
 """Nodes that make silver and the day's summary from committed RAW, slice by slice."""
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import date
 from functools import partial
+from itertools import chain, repeat
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from network_anomalies.detection import Summary, describe_slice, merge_summaries, pack_summary
+from network_anomalies.detection import Summary, describe_pieces, describe_slice, merge_summaries, pack_summary
 from network_anomalies.detection.scoring.storage import feature_spec_sha256
 from network_anomalies.errors import ContractError
 from network_anomalies.events.parts import digest_contents, encode_part
 from network_anomalies.parameters import TransformationParameters, WorkersParameters
-from network_anomalies.records.silver_day import Slices
+from network_anomalies.records.silver_day import ReadEvents, Slice, Slices, name_piece, number_pieces
 from network_anomalies.records.transformation import RawObject, SilverObject, TransformationReceipt
 from network_anomalies.runs.inputs import list_transformation_facts
 from network_anomalies.work.calls import Folder, Made, Objects, make_objects
@@ -30,10 +32,10 @@ def transform_slices(
     workers: WorkersParameters,
     silver_folders: Sequence[Folder],
 ) -> Iterator[tuple[Objects, Objects, SilverObject]]:
-    """Add the silver columns to a day's slices, and summarise the day.
+    """Add the silver columns to a day's slices, piece by piece, and summarise the day.
 
     Args:
-        raw_slices: functions that read the events of a slice, by the slice's first hour.
+        raw_slices: the events by the slice's first hour.
         ingestion_events: the commit's receipt; its revision is written into the objects' footers.
         transformation: the length of a slice.
         workers: who works on the slices.
@@ -50,29 +52,54 @@ def transform_slices(
         yield silver, summary, record
 
 
-def _encode_slice(
-    read: Callable[[], pd.DataFrame], hour: str, hours: int, provenance: Mapping[str, str]
-) -> list[Made[SilverObject]]:
-    """Make the object of a slice; a slice without events has none."""
-    silver, summary = _make_slice(read)
-    if silver.empty:
-        return []
+def _encode_slice(raw: Slice, hour: str, hours: int, provenance: Mapping[str, str]) -> Iterable[Made[SilverObject]]:
+    """Make the objects of a slice, one for each piece; the first has the summary of the slice with it.
+
+    A slice in one piece is made before this returns, other pieces when their turn comes.
+    """
+    made = _make_slice(raw)
+    encode = partial(_encode_piece, hour=hour, hours=hours, provenance=provenance)
+    objects = map(encode, number_pieces(made.pieces, made.is_whole), chain([made.summary], repeat(None)))
+    return list(objects) if made.is_whole else objects
+
+
+def _encode_piece(
+    numbered: tuple[int, pd.DataFrame], summary: Summary | None, hour: str, hours: int, provenance: Mapping[str, str]
+) -> Made[SilverObject]:
+    piece, silver = numbered
     data = encode_part(pa.Table.from_pandas(silver, preserve_index=False), provenance)
-    name, record = _describe_slice(data, hour, hours, len(silver))
-    return [Made(record, [{name: data}, {}], summary)]
+    name, record = _describe_piece(data, (hour, piece), hours, len(silver))
+    return Made(record, [{name: data}, {}], summary)
 
 
-def _encode_summary(summaries: Sequence[Summary]) -> list[Made[SilverObject]]:
+def _encode_summary(summaries: Sequence[Summary | None]) -> list[Made[SilverObject]]:
     """Make the object of the day's summary."""
-    data = pack_summary(merge_summaries(summaries))
+    data = pack_summary(merge_summaries(summary for summary in summaries if summary))
     name, record = _describe_summary(data)
     return [Made(record, [{}, {name: data}])]
 
 
-def _describe_slice(data: bytes, hour: str, hours: int, record_count: int) -> tuple[str, SilverObject]:
-    sha256 = hashlib.sha256(data).hexdigest()
-    name = f"silver_events_{hour}_{sha256[:12]}"
-    slice_object = SilverObject(
+@dataclass(frozen=True)
+class SilverSlice:
+    """A slice with its silver columns, and its summary.
+
+    Attributes:
+        pieces: the events, without empty pieces; a slice in several pieces makes each when its turn comes.
+        is_whole: whether the slice is one piece.
+        summary: of the slice.
+    """
+
+    pieces: Iterable[pd.DataFrame]
+    is_whole: bool
+    summary: Summary
+
+
+def _describe_piece(data: bytes, place: tuple[str, int], hours: int, record_count: int) -> tuple[str, SilverObject]:
+    """Return the name and the record of an object; ``place`` is the slice's first hour and the number of the piece."""
+    (hour, piece), sha256 = place, hashlib.sha256(data).hexdigest()
+    name = f"silver_events_{name_piece(hour, piece)}_{sha256[:12]}"
+    numbered = {"piece": piece} if piece else {}  # what is not set is not stored: rows of before stay equal
+    piece_object = SilverObject(
         uri=f"{name}.parquet",
         sha256=sha256,
         kind="slice",
@@ -80,8 +107,9 @@ def _describe_slice(data: bytes, hour: str, hours: int, record_count: int) -> tu
         record_count=record_count,
         hour=hour,
         hours=hours,
+        **numbered,
     )
-    return name, slice_object
+    return name, piece_object
 
 
 def _describe_summary(data: bytes) -> tuple[str, SilverObject]:
@@ -143,5 +171,14 @@ def assemble_transformation(
     )
 
 
-def _make_slice(read: Callable[[], pd.DataFrame]) -> tuple[pd.DataFrame, Summary]:
-    return describe_slice(add_silver_columns(read()))
+def _make_slice(raw: Slice) -> SilverSlice:
+    pieces = [partial(_read_piece, read) for read in raw.find_pieces()]
+    if len(pieces) > 1:
+        made, summary = describe_pieces(pieces)
+        return SilverSlice(made, False, summary)
+    silver, summary = describe_slice(pieces[0]())
+    return SilverSlice([] if silver.empty else [silver], True, summary)
+
+
+def _read_piece(read: ReadEvents) -> pd.DataFrame:
+    return add_silver_columns(read())
