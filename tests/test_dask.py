@@ -12,6 +12,7 @@ from contextlib import closing, contextmanager
 from datetime import date
 from functools import partial
 from pathlib import Path
+from threading import Timer
 
 import cloudpickle
 import dask
@@ -23,6 +24,7 @@ from conftest import DAY, DAY_BEFORE, IN_THREADS, ROOT, SMALL_DAY
 from distributed import Client, LocalCluster
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from servers import find_free_ports
 from test_ingestion import HEADER, zeek_line
 
 from network_anomalies.datasets.handles import StoreName, read_credentials
@@ -203,6 +205,34 @@ def test_a_piece_that_ends_every_worker_is_an_error_and_nothing_is_committed(on_
     said, _ = fails(on_dask, "ingestion")
     assert said.startswith("a piece of the day ended 2 Dask workers one after another")
     assert "give workers more memory, or make pieces smaller (transformation.slice_hours" in said
+
+
+@contextmanager
+def start_dask(*words):
+    """Start a program of Dask, and kill it at the end."""
+    command = [sys.executable, "-m", *words, "--no-dashboard"]
+    process = subprocess.Popen(command, stderr=subprocess.DEVNULL, start_new_session=True)
+    try:
+        yield process
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+@pytest.mark.slow(reason="a scheduler and a worker start as programs of their own")
+def test_a_scheduler_that_is_lost_during_the_work_is_an_error(monkeypatch):
+    (port,) = find_free_ports(1)
+    address = f"tcp://127.0.0.1:{port}"
+    monkeypatch.setenv(ADDRESS, address)
+    with (
+        start_dask("distributed.cli.dask_scheduler", "--port", str(port)) as scheduler,
+        start_dask("distributed.cli.dask_worker", address, "--nthreads", "1"),
+    ):
+        with Client(address, timeout=60, set_as_default=False) as client:
+            client.wait_for_workers(1, timeout=60)
+        watch_calls(monkeypatch, lambda call: Timer(1, scheduler.kill).start() or call)
+        with pytest.raises(ProjectError, match=r"^the Dask scheduler was lost during the run: start it again"):
+            list(map_calls([partial(time.sleep, 60)], ON_DASK))
 
 
 @contextmanager

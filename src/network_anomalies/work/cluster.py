@@ -16,7 +16,7 @@ from network_anomalies.work.versions import find_differences
 
 ADDRESS = "DASK_SCHEDULER_ADDRESS"
 ANSWER_SECONDS = 5
-"""How long a scheduler may take to answer, and how long it may be without workers."""
+"""How long a scheduler may take to answer, and how long it may be without workers before the work."""
 
 
 @contextmanager
@@ -42,14 +42,14 @@ def connect_workers(workers: WorkersParameters) -> Iterator[Client]:
         yield _check_workers(client)
 
 
-def require_workers(client: Client) -> None:
-    """Wait a short time until there is a worker.
+def require_workers(client: Client, seconds: int = ANSWER_SECONDS) -> None:
+    """Wait until there is a worker, at most some seconds.
 
     Raises:
         ProjectError: there is none.
     """
     try:
-        client.wait_for_workers(1, timeout=ANSWER_SECONDS)
+        client.wait_for_workers(1, timeout=seconds)
     except TimeoutError:
         address = os.environ.get(ADDRESS, "of the local cluster")
         raise ProjectError(

@@ -14,6 +14,8 @@ from network_anomalies.work.cluster import ANSWER_SECONDS, connect_workers, requ
 Result = TypeVar("Result")
 Combined = TypeVar("Combined")
 Shown = TypeVar("Shown")
+RESTART_SECONDS = 60
+"""How long all workers may be away during the work: those that were lost are started again."""
 LOST = "the Dask scheduler was lost during the run: start it again, then run again"
 
 
@@ -71,7 +73,7 @@ def _wait(client: Client, future: "Future[Result]") -> Result:
     done = Event()
     future.add_done_callback(lambda _: done.set())
     while not done.wait(ANSWER_SECONDS):
-        require_workers(client)
+        require_workers(client, RESTART_SECONDS)
     try:
         result: Result = future.result()
     except KilledWorker as error:
