@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from network_anomalies.detection import Summary, describe_pieces, describe_slice, merge_summaries, pack_summary
+from network_anomalies.detection import describe_pieces, describe_slice, merge_packed, pack_summary
 from network_anomalies.detection.scoring.storage import feature_spec_sha256
 from network_anomalies.errors import ContractError
 from network_anomalies.events.ahead import work_ahead
@@ -56,7 +56,7 @@ def transform_slices(
             data = encode_part(pa.Table.from_pandas(silver, preserve_index=False), provenance)
             name, piece_object = _describe_piece(data, (hour, piece), transformation.slice_hours, len(silver))
             yield {name: read}, {}, piece_object
-    data = pack_summary(merge_summaries(summaries))
+    data = merge_packed(summaries)
     name, summary_object = _describe_summary(data)
     yield {}, {name: data}, summary_object
 
@@ -68,12 +68,12 @@ class SilverSlice:
     Attributes:
         pieces: the events, without empty pieces; a slice in several pieces makes each when its turn comes.
         is_whole: whether the slice is one piece.
-        summary: of the slice.
+        summary: of the slice, packed: those of a large day are large.
     """
 
     pieces: Iterable[pd.DataFrame]
     is_whole: bool
-    summary: Summary
+    summary: bytes
 
 
 def _describe_piece(data: bytes, place: tuple[str, int], hours: int, record_count: int) -> tuple[str, SilverObject]:
@@ -157,9 +157,9 @@ def _make_slice(raw: Slice) -> SilverSlice:
     pieces = [partial(_read_piece, read) for read in raw.find_pieces()]
     if len(pieces) > 1:
         made, summary = describe_pieces(pieces)
-        return SilverSlice(made, False, summary)
+        return SilverSlice(made, False, pack_summary(summary))
     silver, summary = describe_slice(pieces[0]())
-    return SilverSlice([] if silver.empty else [silver], True, summary)
+    return SilverSlice([] if silver.empty else [silver], True, pack_summary(summary))
 
 
 def _read_piece(read: ReadEvents) -> pd.DataFrame:
