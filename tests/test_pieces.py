@@ -29,6 +29,9 @@ from network_anomalies.detection import (
     judge_pieces_of_slice,
     judge_slice,
     judge_talks,
+    merge_packed,
+    merge_summaries,
+    pack_summary,
     remember,
     score,
     summarise,
@@ -38,6 +41,7 @@ from network_anomalies.detection.scoring import cells
 from network_anomalies.detection.scoring.piece_scores import average_pieces
 from network_anomalies.detection.scoring.pieces import describe_pieces
 from network_anomalies.detection.scoring.survey import survey_pieces
+from network_anomalies.errors import ProjectError
 from network_anomalies.events.parts import encode_part
 
 START = pd.Timestamp("2026-11-18 10:00", tz="UTC")
@@ -320,6 +324,17 @@ def assert_alike(found, expected):
         assert found == pytest.approx(expected, rel=1e-9)
     else:
         assert found == expected
+
+
+@given(st.lists(cut_slices(), min_size=1, max_size=4))
+@settings(max_examples=25, deadline=None)
+def test_packed_summaries_merge_to_the_bytes_of_the_merged_summary(cases):
+    shift = pd.Timedelta(hours=3)
+    days = [case[0].assign(timestamp=case[0]["timestamp"] + place * shift) for place, case in enumerate(cases)]
+    parts = [summarise(events) for events in [days[0].iloc[:0], *days]]
+    assert merge_packed([pack_summary(part) for part in parts]) == pack_summary(merge_summaries(parts))
+    with pytest.raises(ProjectError, match="share an hour"):
+        merge_packed([pack_summary(part) for part in [*parts, parts[1]]])
 
 
 def measure_peak(work):

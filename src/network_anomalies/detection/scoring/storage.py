@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -14,7 +15,14 @@ from network_anomalies.detection.scoring.context import CONTEXT_COLUMNS
 from network_anomalies.detection.scoring.features import FEATURES, LEVELS, LEVELS_PER_E, ZERO
 from network_anomalies.detection.scoring.history import COUNTS, KEYS, LEAST_BLOCKS, History
 from network_anomalies.detection.scoring.model import Model, ModelParameters
-from network_anomalies.detection.scoring.summary import Summary
+from network_anomalies.detection.scoring.summary import (
+    CONVERSATION,
+    SIZE,
+    Summary,
+    order_by_keys,
+    require_apart,
+    stack,
+)
 from network_anomalies.detection.scoring.surprise import MASS_UNIT
 from network_anomalies.errors import ProjectError
 
@@ -30,6 +38,8 @@ FEATURE_SPEC: dict[str, Any] = {
     "size_bins_per_e": SIZE_BINS_PER_E,
     "zero": ZERO,
 }
+SUMMARY_KEYS = {"conversations": CONVERSATION, "sizes": SIZE}
+"""The tables of a summary, and the columns that they are in the order of."""
 _HEADER = b"network_anomalies.model"
 
 
@@ -77,16 +87,49 @@ def from_bytes(data: bytes) -> Model:
 
 def pack_summary(summary: Summary) -> bytes:
     """Return a summary as an Arrow IPC stream, the same bytes for equal summaries."""
-    tables = {"conversations": summary.conversations, "sizes": summary.sizes}
-    return _to_ipc(
-        pa.table({name: pa.array([_to_ipc(_to_arrow(each))], pa.large_binary()) for name, each in tables.items()})
-    )
+    return _nest({name: _to_ipc(_to_arrow(getattr(summary, name))) for name in SUMMARY_KEYS})
 
 
 def unpack_summary(data: bytes) -> Summary:
     """Return the summary that ``pack_summary`` wrote."""
     tables = _from_ipc(data)
-    return Summary(**{name: _to_pandas(_from_ipc(tables[name][0].as_py())) for name in ("conversations", "sizes")})
+    return Summary(**{name: _to_pandas(_from_ipc(tables[name][0].as_py())) for name in SUMMARY_KEYS})
+
+
+def merge_packed(parts: Sequence[bytes]) -> bytes:
+    """Return ``pack_summary`` of the merged summaries of different hours; only a column of them is unpacked at a time.
+
+    Raises:
+        ProjectError: nothing to merge, or two summaries share an hour.
+    """
+    tables = [_from_ipc(part) for part in parts]
+    streams = {name: [table[name][0].as_buffer() for table in tables] for name in SUMMARY_KEYS}
+    require_apart([_read_columns(stream, ["hour"])["hour"].to_numpy() for stream in streams["conversations"]])
+    return _nest({name: _to_ipc(_merge_streams(streams[name], keys)) for name, keys in SUMMARY_KEYS.items()})
+
+
+def _merge_streams(streams: Sequence[pa.Buffer], keys: list[str]) -> pa.Table:
+    stacked = stack([_read_columns(stream, keys) for stream in streams])
+    order = order_by_keys(stacked, keys)
+    columns = {}
+    for name in pa.ipc.open_stream(streams[0]).schema.names:
+        if name in keys:
+            columns[name] = _to_arrow(stacked[[name]].take(order))[name]
+        else:
+            values = [_read_columns(stream, [name])[name].to_numpy() for stream in streams]
+            columns[name] = pa.array(np.concatenate(values)[order])
+    return pa.table(columns)
+
+
+def _read_columns(stream: pa.Buffer, names: list[str]) -> pd.DataFrame:
+    schema = pa.ipc.open_stream(stream).schema
+    options = pa.ipc.IpcReadOptions(included_fields=[schema.get_field_index(name) for name in names])
+    with pa.ipc.open_stream(stream, options=options) as reader:
+        return _to_pandas(reader.read_all().select(names))
+
+
+def _nest(streams: dict[str, bytes]) -> bytes:
+    return _to_ipc(pa.table({name: pa.array([data], pa.large_binary()) for name, data in streams.items()}))
 
 
 def _to_arrow(table: pd.DataFrame) -> pa.Table:

@@ -195,15 +195,20 @@ def merge_summaries(summaries: Iterable[Summary]) -> Summary:
         ProjectError: nothing to merge, or two summaries share an hour.
     """
     parts = list(summaries)
-    if not parts:
-        raise ProjectError("no summary to merge: summarise at least one slice, if only of zero rows")
-    hours = np.concatenate([part.hours for part in parts])
-    if len(np.unique(hours)) < len(hours):
-        raise ProjectError("two slices share an hour: summarise whole hours, each once")
+    require_apart([part.hours for part in parts])
     return Summary(
         _stack_in_order([part.conversations for part in parts], CONVERSATION),
         _stack_in_order([part.sizes for part in parts], SIZE),
     )
+
+
+def require_apart(hours: Sequence[np.ndarray]) -> None:
+    """Refuse to merge summaries of given hours (of their rows) if there is none, or if two have an hour in common."""
+    if not hours:
+        raise ProjectError("no summary to merge: summarise at least one slice, if only of zero rows")
+    each_once = np.concatenate([np.unique(of_part) for of_part in hours])
+    if len(np.unique(each_once)) < len(each_once):
+        raise ProjectError("two slices share an hour: summarise whole hours, each once")
 
 
 def stack(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
@@ -221,7 +226,7 @@ def stack(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
 def _stack_in_order(tables: Sequence[pd.DataFrame], keys: list[str]) -> pd.DataFrame:
     """Concatenate tables in the order of their keys, column by column: a day's tables are large."""
     stacked = stack([table[keys] for table in tables])
-    order = _order_by_keys(stacked, keys)
+    order = order_by_keys(stacked, keys)
     columns: dict[str, Any] = {key: stacked[key].array.take(order) for key in keys}
     for name in tables[0].columns.drop(keys):
         columns[name] = np.concatenate([table[name].to_numpy() for table in tables])[order]
@@ -237,9 +242,10 @@ def stack_categories(values: Sequence[pd.Series]) -> pd.Categorical:
 
 def sort_by_keys(table: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
     """Return the rows in order of their keys, with a fresh index."""
-    return table.take(_order_by_keys(table, keys)).reset_index(drop=True)
+    return table.take(order_by_keys(table, keys)).reset_index(drop=True)
 
 
-def _order_by_keys(table: pd.DataFrame, keys: list[str]) -> np.ndarray:
+def order_by_keys(table: pd.DataFrame, keys: list[str]) -> np.ndarray:
+    """Return the places of rows in order of their keys."""
     codes = [table[key].cat.codes if hasattr(table[key], "cat") else table[key] for key in keys]
     return np.lexsort([np.asarray(code) for code in reversed(codes)])

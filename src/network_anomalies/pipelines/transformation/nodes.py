@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from network_anomalies.detection import Summary, describe_pieces, describe_slice, merge_summaries, pack_summary
+from network_anomalies.detection import describe_pieces, describe_slice, merge_packed, pack_summary
 from network_anomalies.detection.scoring.storage import feature_spec_sha256
 from network_anomalies.errors import ContractError
 from network_anomalies.events.parts import digest_contents, encode_part
@@ -64,7 +64,7 @@ def _encode_slice(raw: Slice, hour: str, hours: int, provenance: Mapping[str, st
 
 
 def _encode_piece(
-    numbered: tuple[int, pd.DataFrame], summary: Summary | None, hour: str, hours: int, provenance: Mapping[str, str]
+    numbered: tuple[int, pd.DataFrame], summary: bytes | None, hour: str, hours: int, provenance: Mapping[str, str]
 ) -> Made[SilverObject]:
     piece, silver = numbered
     data = encode_part(pa.Table.from_pandas(silver, preserve_index=False), provenance)
@@ -72,9 +72,9 @@ def _encode_piece(
     return Made(record, [{name: data}, {}], summary)
 
 
-def _encode_summary(summaries: Sequence[Summary | None]) -> list[Made[SilverObject]]:
+def _encode_summary(summaries: Sequence[bytes | None]) -> list[Made[SilverObject]]:
     """Make the object of the day's summary."""
-    data = pack_summary(merge_summaries(summary for summary in summaries if summary))
+    data = merge_packed([summary for summary in summaries if summary])
     name, record = _describe_summary(data)
     return [Made(record, [{}, {name: data}])]
 
@@ -86,12 +86,12 @@ class SilverSlice:
     Attributes:
         pieces: the events, without empty pieces; a slice in several pieces makes each when its turn comes.
         is_whole: whether the slice is one piece.
-        summary: of the slice.
+        summary: of the slice, packed: those of a large day are large.
     """
 
     pieces: Iterable[pd.DataFrame]
     is_whole: bool
-    summary: Summary
+    summary: bytes
 
 
 def _describe_piece(data: bytes, place: tuple[str, int], hours: int, record_count: int) -> tuple[str, SilverObject]:
@@ -175,9 +175,9 @@ def _make_slice(raw: Slice) -> SilverSlice:
     pieces = [partial(_read_piece, read) for read in raw.find_pieces()]
     if len(pieces) > 1:
         made, summary = describe_pieces(pieces)
-        return SilverSlice(made, False, summary)
+        return SilverSlice(made, False, pack_summary(summary))
     silver, summary = describe_slice(pieces[0]())
-    return SilverSlice([] if silver.empty else [silver], True, summary)
+    return SilverSlice([] if silver.empty else [silver], True, pack_summary(summary))
 
 
 def _read_piece(read: ReadEvents) -> pd.DataFrame:
