@@ -43,6 +43,8 @@ from network_anomalies.detection.scoring.pieces import describe_pieces
 from network_anomalies.detection.scoring.survey import survey_pieces
 from network_anomalies.errors import ProjectError
 from network_anomalies.events.parts import encode_part
+from network_anomalies.records import silver_day
+from network_anomalies.records.silver_day import Slice, join_slices
 
 START = pd.Timestamp("2026-11-18 10:00", tz="UTC")
 HOSTS = np.array([f"10.0.0.{number}" for number in range(1, 9)])
@@ -157,6 +159,49 @@ def test_flows_and_conversations_are_judged_as_in_whole_hours(case, seed, has_pa
     assert_same_scores(judged, scores.astype({"finding": "str"}))
     text = {"facet": "str"}  # of no rows pandas makes objects
     pd.testing.assert_frame_equal(same.astype(text), flagged.astype(text), rtol=1e-9, atol=1e-9)
+
+
+@given(
+    st.lists(st.integers(0, 30), min_size=1, max_size=24), st.sets(st.integers(0, 23)), st.sampled_from([1, 40, 200])
+)
+@settings(max_examples=60, deadline=None)
+def test_joined_slices_are_their_neighbours_in_order_and_have_few_events(counts, cut_hours, few):
+    """Slices in pieces stay alone, and so does one with many events."""
+    hours = [f"{hour:02d}" for hour in range(len(counts))]
+    frames = [draw_events(hour, count, 600).assign(hour=hour) for hour, count in enumerate(counts)]
+    pieces = [cut(frame, [len(frame) // 2] if hour in cut_hours else []) for hour, frame in enumerate(frames)]
+    slices = {hour: Slice.of(*reads) for hour, reads in zip(hours, pieces, strict=True)}
+    with patch.object(silver_day, "FEW_EVENTS", few):
+        joined = join_slices(slices, dict(zip(hours, counts, strict=True)))
+    read = [each() for each in joined.values()]
+    text = dict.fromkeys(("src_ip", "dst_ip", "protocol"), "str")
+    found, expected = (pd.concat([each.astype(text) for each in some], ignore_index=True) for some in (read, frames))
+    assert_same(found, expected)
+    assert all(isinstance(frame["src_ip"].dtype, pd.CategoricalDtype) for frame in read)
+    for hour, each in joined.items():
+        following = next(other for other in [*joined, "24"] if other > hour)
+        members = range(int(hour), min(int(following), len(counts)))
+        assert len(members) == 1 or (sum(counts[place] for place in members) <= few and not cut_hours & set(members))
+        if len(members) == 1 and int(hour) in cut_hours:
+            assert each is slices[hour]
+
+
+@given(st.integers(0, 2**31), st.lists(st.integers(1, 60), min_size=2, max_size=5))
+@settings(max_examples=20, deadline=None)
+def test_a_model_of_joined_slices_is_that_of_each(seed, counts):
+    hours = [draw_events(seed + place, count, 3_000) for place, count in enumerate(counts)]
+    parts = [
+        add_context(part.assign(timestamp=part["timestamp"] + timedelta(hours=place)))
+        for place, part in enumerate(hours)
+    ]
+    slices = {f"{place:02d}": Slice.of(partial(lambda part: part, part)) for place, part in enumerate(parts)}
+    history = remember(summarise(pd.concat([part.astype({"src_ip": "str", "dst_ip": "str"}) for part in parts])))
+    (joined,) = join_slices(slices, dict(zip(slices, counts, strict=True))).values()
+    one = fit([joined.find_pieces()], history)
+    each = fit([some.find_pieces() for some in slices.values()], history)
+    for name, masses in each.masses.items():
+        assert np.array_equal(one.masses[name], masses), name
+    assert one.alert_score == pytest.approx(each.alert_score, rel=1e-9)
 
 
 def make_findings(events, seed):

@@ -7,11 +7,11 @@ import numpy as np
 import pandas as pd
 
 from network_anomalies.detection.alerts.findings import rank_findings
-from network_anomalies.detection.alerts.raising import raise_scores
+from network_anomalies.detection.alerts.raising import match_findings, raise_matched
 from network_anomalies.detection.limits import DEFAULT_LIMITS, AppliedLimits, DetectorLimits
 from network_anomalies.detection.rules.anomalies import choose_alerts, find_anomalies, flag_conversations
 from network_anomalies.detection.rules.named import find_attacks
-from network_anomalies.detection.scoring.model import Model, score
+from network_anomalies.detection.scoring.model import Model, prepare, score_coded
 from network_anomalies.detection.scoring.summary import Summary
 
 HOURS_A_DAY = 24
@@ -50,9 +50,10 @@ def judge_slice(
         Scores as ``raise_scores`` gives them, and of ``flag_conversations`` the conversation-hours whose score reaches
         the model's alert score by itself, not raised by a finding, which is an alert already.
     """
-    scores = score(events, model)
-    history = model.history if has_past else None
-    return raise_scores(events, scores, named, history, limits), flag_conversations(events, scores, model)
+    coded, context = prepare(events)
+    scores = score_coded(coded, context, model).set_axis(events.index)
+    strongest = match_findings(coded, named, model.history if has_past else None)
+    return raise_matched(scores, strongest, named, limits), flag_conversations(events, scores, model)
 
 
 def conclude(

@@ -6,6 +6,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
 Result = TypeVar("Result")
+THREADS = 2
+"""More threads would need more memory, and gain little: most of the work holds Python's lock."""
 
 
 def work_ahead(calls: Iterable[Callable[[], Result]], ahead: int = 1) -> Iterator[Result]:

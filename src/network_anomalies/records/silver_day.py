@@ -1,6 +1,6 @@
 """A day's silver, as later stages load it."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from functools import partial
@@ -61,6 +61,30 @@ def _join(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
 
 Slices = dict[str, Slice]
 """From the first hour of a slice, two digits, to the slice."""
+FEW_EVENTS = 100_000
+"""Neighbours with up to so many events in all are joined. A slice with fewer takes most of its time for itself."""
+
+
+def join_slices(slices: Slices, events: Mapping[str, int]) -> Slices:
+    """Return the slices, neighbours with few events joined; the first hour of the first names them.
+
+    Args:
+        slices: in order of time; what is in pieces stays alone.
+        events: number of events of each.
+    """
+    joined: dict[str, list[Slice]] = {}
+    first, total = "", FEW_EVENTS + 1
+    for hour, each in slices.items():
+        count = events[hour] if len(each.find_pieces()) == 1 else FEW_EVENTS + 1
+        if total + count > FEW_EVENTS:
+            first, total = hour, 0
+        total += count
+        joined.setdefault(first, []).append(each)
+    return {hour: some[0] if len(some) == 1 else Slice.of(partial(_read_all, some)) for hour, some in joined.items()}
+
+
+def _read_all(slices: Sequence[Slice]) -> pd.DataFrame:
+    return _join([each() for each in slices])
 
 
 @dataclass(frozen=True)

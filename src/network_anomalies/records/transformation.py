@@ -61,6 +61,14 @@ class TransformationReceipt(StageReceipt):
     input_objects: Sequence[RawObject]
     outputs: Sequence[SilverObject] = ()
 
+    def count_events(self) -> dict[str, int]:
+        """Return the number of events of each slice, by the slice's first hour."""
+        events: dict[str, int] = {}
+        for output in self.outputs:
+            if output.kind == "slice":
+                events[output.hour] = events.get(output.hour, 0) + output.record_count
+        return events
+
     def list_hours(self, slices: Sequence[str]) -> list[int]:
         """Return the hours of the day that some slices cover; ``slices`` are the slices' first hours."""
         lengths = {output.hour: output.hours for output in self.outputs if output.kind == "slice"}

@@ -10,7 +10,7 @@ from functools import partial
 from itertools import chain
 from typing import Any, Generic, Protocol, TypeVar
 
-from network_anomalies.events.ahead import work_ahead
+from network_anomalies.events.ahead import THREADS, work_ahead
 from network_anomalies.parameters import WorkersParameters
 
 Result = TypeVar("Result")
@@ -18,7 +18,6 @@ Report = TypeVar("Report")
 Combined = TypeVar("Combined")
 Objects = dict[str, Callable[[], bytes]]
 """Names of objects, without a suffix, to functions that return their bytes."""
-THREADS = 2
 
 
 class Folder(Protocol):

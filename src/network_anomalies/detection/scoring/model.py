@@ -90,10 +90,13 @@ def score(events: pd.DataFrame, model: Model, inside: bool = False) -> pd.DataFr
         (``facet_1`` to ``facet_3``, categories) and their surprise (``surprise_1`` to ``surprise_3``, -ln of a share,
         float32).
     """
-    coded, context = prepare(events)
+    return score_coded(*prepare(events), model, inside).set_axis(events.index)
+
+
+def score_coded(coded: Coded, context: Mapping[str, np.ndarray], model: Model, inside: bool = False) -> pd.DataFrame:
+    """Score whole hours of events that ``prepare`` returned; as ``score`` does, in row order."""
     facets = compute_facets(coded, context, model, inside)
-    columns = {"score": combine(coded, facets, model.parameters)} | rank_facets(facets)
-    return pd.DataFrame(columns, index=events.index)
+    return pd.DataFrame({"score": combine(coded, facets, model.parameters)} | rank_facets(facets))
 
 
 def rank_facets(facets: np.ndarray) -> dict[str, Any]:

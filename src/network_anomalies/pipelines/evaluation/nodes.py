@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from datetime import date
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from network_anomalies.detection import (
     take_hours,
 )
 from network_anomalies.errors import NothingToTest, ProjectError
+from network_anomalies.events.ahead import THREADS, work_ahead
 from network_anomalies.parameters import AlertsParameters, EvaluationParameters
 from network_anomalies.pipelines.evaluation.counting import Judge, judge_counted
 from network_anomalies.pipelines.evaluation.metrics import (
@@ -30,7 +32,7 @@ from network_anomalies.pipelines.evaluation.plots import draw_distribution, draw
 from network_anomalies.records.champion import Champion
 from network_anomalies.records.evaluation import EvaluationMetrics, EvaluationReceipt, FlowScores
 from network_anomalies.records.receipt import Json, StageReceipt
-from network_anomalies.records.silver_day import Slices
+from network_anomalies.records.silver_day import Slices, join_slices
 from network_anomalies.records.training import TrainingReceipt
 from network_anomalies.records.transformation import TransformationReceipt
 from network_anomalies.runs.inputs import list_evaluation_facts
@@ -62,7 +64,9 @@ def score_test_flows(
     named = {name: name_attacks(tested, model, whole, detectors) for name, model in models.items()}
     judges = {name: Judge(model, named[name], whole, detectors) for name, model in models.items()}
     attacks = ground_truth[ground_truth["attack"].astype("bool")]
-    judged = [judge_counted(silver_slices[hour], judges, attacks) for hour in hours]
+    slices = join_slices({hour: silver_slices[hour] for hour in hours}, transformation_events.count_events())
+    calls = [partial(judge_counted, silver, judges, attacks) for silver in slices.values()]
+    judged = list(work_ahead(calls, ahead=THREADS))
     flagged = {name: [each.flagged[name] for each in judged] for name in models}
     return FlowScores(
         flows=pd.concat([each.flows for each in judged], ignore_index=True),

@@ -46,7 +46,7 @@ from network_anomalies.records.day_profile import DayProfile
 from network_anomalies.records.day_report import HABIT_DAYS, Activities, DayChanges
 from network_anomalies.records.receipt import Json, LakeObject
 from network_anomalies.records.scoring import DayAlerts, ScoringReceipt
-from network_anomalies.records.silver_day import Slice, Slices, name_piece, number_pieces
+from network_anomalies.records.silver_day import Slice, Slices, join_slices, name_piece, number_pieces
 from network_anomalies.records.transformation import TransformationReceipt
 from network_anomalies.records.verdicts import (
     Verdict,
@@ -121,7 +121,8 @@ def score_slices(
         named=named_findings,
         limits=detectors,
     )
-    calls = [partial(score, silver, hour) for hour, silver in silver_slices.items()]
+    slices = join_slices(silver_slices, transformation_events.count_events())
+    calls = [partial(score, silver, hour) for hour, silver in slices.items()]
     for (scores,), report in make_objects(calls, workers, score_folders):
         yield scores, report.flagged, report.record, report.profile
 

@@ -27,7 +27,7 @@ from network_anomalies.detection.scoring.storage import feature_spec_sha256
 from network_anomalies.errors import ContractError
 from network_anomalies.parameters import TrainingParameters, WorkersParameters
 from network_anomalies.records.receipt import LakeObject
-from network_anomalies.records.silver_day import ReadEvents, SilverDay
+from network_anomalies.records.silver_day import ReadEvents, SilverDay, join_slices
 from network_anomalies.records.training import (
     TrainedSlice,
     TrainingDay,
@@ -90,7 +90,7 @@ def train_model(
     """
     slices = training_split.slices
     histories = [partial(_remember_day, silver, training_split) for silver in training_split.days]
-    fit_model = partial(_fit_model, slices=[day_slice.silver.find_pieces() for day_slice in slices])
+    fit_model = partial(_fit_model, slices=_list_pieces(slices))
     model, reference_scores = reduce_calls(histories, fit_model, workers)
     data = to_bytes(model)
     receipt = TrainingReceipt(
@@ -116,6 +116,13 @@ def _fit_model(histories: Iterable[History], slices: Sequence[Sequence[ReadEvent
     """Return a model of slices, each given by its pieces, and quantiles of its scores of the latest ones."""
     model = fit(slices, merge_histories(histories))
     return model, _sketch_scores(slices, model)
+
+
+def _list_pieces(slices: Sequence[TrainingSlice]) -> list[Sequence[ReadEvents]]:
+    """Return the pieces of each slice; slices with few events are joined."""
+    named = {f"{each.logical_date} {each.hour}": each for each in slices}
+    events = {name: each.record_count for name, each in named.items()}
+    return [each.find_pieces() for each in join_slices({name: named[name].silver for name in named}, events).values()]
 
 
 def _list_slices(silver: SilverDay) -> list[TrainingSlice]:
