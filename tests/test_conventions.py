@@ -226,7 +226,7 @@ def test_a_session_outside_the_working_directory_uses_its_own_registry(embedded,
 
 def test_no_node_but_evaluations_reaches_the_truth():
     readers = {node.name for pipeline in pipelines.values() for node in pipeline.nodes if "ground_truth" in node.inputs}
-    assert readers == {"evaluate_models", "plot_evaluation"}
+    assert readers == {"evaluate_models", "score_test_flows"}
 
 
 def test_nothing_made_of_the_truth_reaches_what_learns():

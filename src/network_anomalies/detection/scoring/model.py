@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -99,10 +98,10 @@ def score_coded(coded: Coded, context: Mapping[str, np.ndarray], model: Model, i
     return pd.DataFrame({"score": combine(coded, facets, model.parameters)} | rank_facets(facets))
 
 
-def rank_facets(facets: np.ndarray) -> dict[str, Any]:
+def rank_facets(facets: np.ndarray) -> dict[str, pd.Categorical | np.ndarray]:
     """Return the columns about the three strongest facets of each row."""
     order = np.argsort(-facets, axis=0, kind="stable")[:3]
-    columns: dict[str, Any] = {}
+    columns: dict[str, pd.Categorical | np.ndarray] = {}
     for place, strongest in enumerate(order, start=1):
         columns[f"facet_{place}"] = pd.Categorical.from_codes(strongest, list(FACETS))
         columns[f"surprise_{place}"] = np.take_along_axis(facets, strongest[None], axis=0)[0].astype(np.float32)

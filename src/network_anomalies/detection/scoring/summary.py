@@ -227,7 +227,7 @@ def _stack_in_order(tables: Sequence[pd.DataFrame], keys: list[str]) -> pd.DataF
     """Concatenate tables in the order of their keys, column by column: a day's tables are large."""
     stacked = stack([table[keys] for table in tables])
     order = order_by_keys(stacked, keys)
-    columns: dict[str, Any] = {key: stacked[key].array.take(order) for key in keys}
+    columns = {key: stacked[key].array.take(order) for key in keys}
     for name in tables[0].columns.drop(keys):
         columns[name] = np.concatenate([table[name].to_numpy() for table in tables])[order]
     return pd.DataFrame({name: columns[name] for name in tables[0].columns}, copy=False)
