@@ -30,13 +30,14 @@ from test_ingestion import HEADER, zeek_line
 from network_anomalies.datasets.handles import StoreName, read_credentials
 from network_anomalies.datasets.layers import NamedObject
 from network_anomalies.datasets.objects import CheckedObjects
-from network_anomalies.datasets.reading import read_by_hours
+from network_anomalies.datasets.time_slices import DayObjects, read_by_hours
 from network_anomalies.datasets.write_once import LakeFolder
 from network_anomalies.errors import ProjectError, explain
 from network_anomalies.events.parts import encode_part, to_canonical_table
 from network_anomalies.parameters import TransformationParameters, WorkersParameters
 from network_anomalies.pipelines.ingestion.encoding import describe_part
 from network_anomalies.pipelines.transformation.nodes import transform_slices
+from network_anomalies.records.silver_day import Slice
 from network_anomalies.work.calls import map_calls
 
 ADDRESS = "DASK_SCHEDULER_ADDRESS"
@@ -204,7 +205,7 @@ def test_a_piece_that_ends_every_worker_is_an_error_and_nothing_is_committed(on_
     watch_calls(monkeypatch, lambda call: die)
     said, _ = fails(on_dask, "ingestion")
     assert said.startswith("a piece of the day ended 2 Dask workers one after another")
-    assert "give workers more memory, or make pieces smaller (transformation.slice_hours" in said
+    assert "give workers more memory, or make pieces smaller (transformation.slice_rows" in said
 
 
 @contextmanager
@@ -330,22 +331,24 @@ def write_parts(folder: Path, seed: int) -> list[NamedObject]:
         data = encode_part(table, {})
         made = describe_part(table, data, part, 0)
         (folder / made.file_name).write_bytes(data)
-        times = {"first": made.min_timestamp, "last": made.max_timestamp}
-        objects.append(NamedObject(made.file_name, made.object_sha256, **times))
+        facts = {"first": made.min_timestamp, "last": made.max_timestamp, "rows": rows}
+        objects.append(NamedObject(made.file_name, made.object_sha256, **facts))
     return objects
 
 
 @settings(max_examples=4)
-@given(seed=st.integers(0, 2**32), hours=st.sampled_from([1, 6]))
-def test_skewed_slices_of_unordered_parts_are_equal(cluster, tmp_path_factory, seed, hours):
+@given(seed=st.integers(0, 2**32), hours=st.sampled_from([1, 6]), rows=st.sampled_from([200, 500_000]))
+def test_skewed_slices_of_unordered_parts_are_equal(cluster, tmp_path_factory, seed, hours, rows):
     folder = tmp_path_factory.mktemp("raw")
     lake = CheckedObjects(fsspec.filesystem("file"), store=StoreName("file"))
-    slices = read_by_hours(lake, str(folder), write_parts(folder, seed), date.fromisoformat(DAY), hours)
-    slices["none"] = partial(pd.DataFrame.head, next(iter(slices.values()))(), 0)
+    objects = DayObjects(lake, str(folder), write_parts(folder, seed))
+    slices = read_by_hours(objects, date.fromisoformat(DAY), hours, rows)
+    slices["none"] = Slice.of(partial(pd.DataFrame.head, next(iter(slices.values()))(), 0))
     folders = [
         LakeFolder(StoreName("file"), str(folder / "silver"), suffix, False) for suffix in (".parquet", ".arrow")
     ]
-    given_day = (slices, pd.DataFrame({"revision": [1]}), TransformationParameters(slice_hours=hours))
+    parameters = TransformationParameters(slice_hours=hours, slice_rows=rows)
+    given_day = (slices, pd.DataFrame({"revision": [1]}), parameters)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(ADDRESS, cluster.scheduler_address)
         on_workers = list(transform_slices(*given_day, ON_DASK, folders))

@@ -80,7 +80,7 @@ def _wait(client: Client, future: "Future[Result]") -> Result:
         raise ProjectError(
             f"a piece of the day ended {error.allowed_failures + 1} Dask workers one after another, most likely it "
             "does not fit into their memory: give workers more memory, or make pieces smaller "
-            "(transformation.slice_hours, logs.part_events, generator.part_events)"
+            "(transformation.slice_rows, logs.part_events, generator.part_events)"
         ) from None
     except CancelledError as error:
         raise ProjectError(LOST) from error
