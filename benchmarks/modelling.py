@@ -133,8 +133,8 @@ def make_silver(folder: Path) -> Callable[[], None]:
         parameters = TransformationParameters(slice_hours=1, slice_rows=500_000)
         workers = WorkersParameters(dask=False, local_processes=0)
         for number, yielded in enumerate(transform_slices(slices, receipt, parameters, workers, [])):
-            for data in (*(read() for read in yielded[0].values()), *yielded[1].values()):
-                (folder / "silver" / f"{number:02d}.parquet").write_bytes(data)
+            for read in (*yielded[0].values(), *yielded[1].values()):
+                (folder / "silver" / f"{number:02d}.parquet").write_bytes(read())
 
     return work
 
@@ -162,7 +162,7 @@ def score_silver(folder: Path) -> Callable[[], None]:
     from network_anomalies.pipelines.scoring.nodes import name_day_attacks, score_slices
     from network_anomalies.records.champion import Champion
     from network_anomalies.records.silver_day import Slice
-    from network_anomalies.records.transformation import TransformationReceipt
+    from network_anomalies.records.transformation import SilverObject, TransformationReceipt
 
     files = sorted((folder / "silver").glob("*.parquet"))
     slices = {file.stem: Slice.of(partial(pd.read_parquet, file)) for file in files[:HOURS]}
@@ -173,10 +173,15 @@ def score_silver(folder: Path) -> Callable[[], None]:
     known = {"read": partial(to_bytes, model), "model_sha256": "0" * 64, "train_end": datetime.max.replace(tzinfo=UTC)}
     champion = Champion(**unused | known)
     silver = TransformationReceipt(**dict.fromkeys(field.name for field in fields(TransformationReceipt)))
+    nameless = SilverObject(uri="", sha256="", kind="slice", size_bytes=0, record_count=0, hours=1)
+    rows = {file.stem: pq.read_metadata(file).num_rows for file in files[:HOURS]}
+    objects = [nameless.model_copy(update={"hour": hour, "record_count": count}) for hour, count in rows.items()]
 
     def work() -> None:
         flagged: list[pd.DataFrame] = []
-        day = replace(silver, inputs_sha256="0" * 64, source="lab", run_id="r", revision=1, logical_date=DAY)
+        day = replace(
+            silver, inputs_sha256="0" * 64, source="lab", run_id="r", revision=1, logical_date=DAY, outputs=objects
+        )
         summary = unpack_summary(files[-1].read_bytes())
         named = name_day_attacks(summary, champion, day, limits)
         workers = WorkersParameters(dask=False, local_processes=0)
