@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable
 from datetime import date
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -19,7 +18,6 @@ from network_anomalies.detection import (
     take_hours,
 )
 from network_anomalies.errors import NothingToTest, ProjectError
-from network_anomalies.events.ahead import THREADS, work_ahead
 from network_anomalies.parameters import AlertsParameters, EvaluationParameters
 from network_anomalies.pipelines.evaluation.counting import Judge, judge_counted
 from network_anomalies.pipelines.evaluation.metrics import (
@@ -65,8 +63,7 @@ def score_test_flows(
     judges = {name: Judge(model, named[name], whole, detectors) for name, model in models.items()}
     attacks = ground_truth[ground_truth["attack"].astype("bool")]
     slices = join_slices({hour: silver_slices[hour] for hour in hours}, transformation_events.count_events())
-    calls = [partial(judge_counted, silver, judges, attacks) for silver in slices.values()]
-    judged = list(work_ahead(calls, ahead=THREADS))
+    judged = [judge_counted(silver, judges, attacks) for silver in slices.values()]
     flagged = {name: [each.flagged[name] for each in judged] for name in models}
     return FlowScores(
         flows=pd.concat([each.flows for each in judged], ignore_index=True),
