@@ -1,5 +1,6 @@
 """The columns of events as integer codes."""
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -22,7 +23,7 @@ _WITH_PORTS = ("TCP", "UDP", "SCTP", "DCCP", "UDPLITE")
 
 
 @dataclass(frozen=True)
-class Keyed:
+class Keyed(ABC):
     """Rows with keys as codes into three vocabularies; each row is a flow, or stands for ``flows`` of them."""
 
     source: np.ndarray
@@ -41,23 +42,23 @@ class Keyed:
         return None
 
     @property
+    @abstractmethod
     def hour(self) -> np.ndarray:
         """Hours since 1970."""
-        raise NotImplementedError
 
     @property
+    @abstractmethod
     def minute_of_hour(self) -> np.ndarray:
         """Minutes from 0 to 59."""
-        raise NotImplementedError
 
     @property
+    @abstractmethod
     def size_bin(self) -> np.ndarray:
         """Bin of ln(1 + bytes), from 0."""
-        raise NotImplementedError
 
+    @abstractmethod
     def block_of_hour(self, micros: int) -> np.ndarray:
         """Blocks of time of a length in microseconds, from 0 in each hour."""
-        raise NotImplementedError
 
     @cached_property
     def hours(self) -> Groups:
