@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from conftest import DAY
+from kedro.framework.project import pipelines
 
 from network_anomalies.records.run_start import RunStart
 from network_anomalies.registry.run_rows import Run
@@ -135,7 +136,9 @@ def run_on_terminal(project, *arguments: str) -> str:
 def test_a_terminal_has_a_bar_and_a_table_and_a_pipe_has_plain_lines(embedded):
     params = "logical_date=2024-04-19,generator.n_events=60"
     shown = run_on_terminal(embedded, "run", "--pipelines", "ingestion", "--params", params)
-    assert "━" in shown and "validate_events" in shown
+    assert "━" in shown
+    nodes = pipelines["ingestion"].nodes
+    assert [node.name for node in nodes if node.name not in shown] == []  # however short a node is
     closing = shown[shown.rindex("run ") :]
     assert "60 lines in, 60 accepted, 0 rejected" in " ".join(closing.split())
     assert "INFO" not in shown

@@ -75,7 +75,8 @@ class ProgressHooks:
             self._progress = Progress(*columns, transient=True)
             self._progress.add_task(text, total=self._total)
             self._progress.start()
-        self._progress.update(self._progress.task_ids[0], description=text)
+        # At once: a node may be done before the bar is drawn again on its own, ten times a second.
+        self._progress.update(self._progress.task_ids[0], description=text, refresh=self._pieces == 0)
 
     def _stop(self) -> None:
         if self._progress:
