@@ -130,7 +130,7 @@ def make_silver(folder: Path) -> Callable[[], None]:
 
     def work() -> None:
         (folder / "silver").mkdir(exist_ok=True)
-        parameters = TransformationParameters(slice_hours=1, slice_rows=500_000)
+        parameters = TransformationParameters(slice_hours=1, slice_rows=250_000)
         workers = WorkersParameters(dask=False, local_processes=0)
         for number, yielded in enumerate(transform_slices(slices, receipt, parameters, workers, [])):
             for read in (*yielded[0].values(), *yielded[1].values()):

@@ -1,4 +1,9 @@
 """Kedro's settings of this project."""
+# ruff: noqa: E402
+
+from network_anomalies.runs.memory import return_memory
+
+return_memory()  # before NumPy and Arrow are imported, which read their options once
 
 from network_anomalies.hooks import RunHooks
 from network_anomalies.runs.catalog import ProjectCatalog, ProjectContext

@@ -54,7 +54,7 @@ class CurrentObjectsDataset(AbstractDataset[Mapping[str, bytes | Callable[[], by
           type: network_anomalies.datasets.CurrentObjectsDataset
           layer: raw
           load_as: slices
-          load_args: {slice_hours: 6, slice_rows: 500000}
+          load_args: {slice_hours: 6, slice_rows: 250000}
           source: zeek
           logical_date: 2024-04-19
           registry: {credentials: postgres}

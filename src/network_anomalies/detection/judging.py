@@ -89,6 +89,8 @@ def list_limits(limits: DetectorLimits, model: Model, has_past: bool) -> Applied
 
 def take_hours(summary: Summary, hours: Collection[int]) -> Summary:
     """Return what a summary tells of some hours of its day."""
+    if set(summary.hours % HOURS_A_DAY) <= set(hours):
+        return summary  # that of a large day is large
     return _take_rows(summary, lambda hour: np.isin(hour % HOURS_A_DAY, list(hours)))
 
 

@@ -10,13 +10,16 @@ THREADS = 2
 """More threads would need more memory, and gain little: most of the work holds Python's lock."""
 
 
-def work_ahead(calls: Iterable[Callable[[], Result]], ahead: int = 1) -> Iterator[Result]:
-    """Yield the calls' results in order; ``ahead`` of them run in threads, so one more is in memory at most."""
-    with ThreadPoolExecutor(max_workers=ahead) as workers:
+def work_ahead(calls: Iterable[Callable[[], Result]]) -> Iterator[Result]:
+    """Yield the calls' results in order; ``THREADS`` of them are in memory at most.
+
+    While a result is used, which may be work too, one call less is made.
+    """
+    with ThreadPoolExecutor(max_workers=THREADS) as workers:
         pending: deque[Future[Result]] = deque()
         for call in calls:
             pending.append(workers.submit(call))
-            if len(pending) > ahead:
+            if len(pending) == THREADS:
                 yield pending.popleft().result()
         while pending:
             yield pending.popleft().result()

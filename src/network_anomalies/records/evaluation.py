@@ -12,28 +12,41 @@ from network_anomalies.records.receipt import JsonRecord, StageReceipt
 
 
 @dataclass(frozen=True)
-class FlowScores:
-    """Scores of the tested flows, by the date's model (``candidate``) and by the champion before the date.
+class TestBasis:
+    """What of the date is tested, with which models, and what the named detectors find in it.
 
     Attributes:
-        flows: frame with a column of scores for each model, ``candidate`` and ``champion``, where a higher score is
-            more anomalous; ``attack``, whether the flows belong to an attack; and ``flows``, how many of a slice are
-            alike in all of that. Without a champion that can score, there is no column ``champion``.
-        attack_keys: event keys of the tested flows that belong to an attack.
-        findings: findings of each model, a frame with ``detection.FINDING_COLUMNS``.
-        limits: the limits of the detectors for the findings of the date's model.
         slices: first hours of the tested slices, two digits each.
+        has_past: whether no slice of the date was trained on; else the models' past is too short for the detectors.
+        named: per model, ``candidate`` (the date's) and ``champion`` (before the date, if it can score), all findings
+            of the named detectors, a frame with ``detection.FINDING_COLUMNS``.
+        limits: the limits of the detectors for the findings of the date's model.
         champion_sha256: sha256 of the champion, None if there was none before the date.
         champion_note: why the champion cannot score, or "".
     """
 
-    flows: pd.DataFrame
-    attack_keys: np.ndarray
-    findings: Mapping[str, pd.DataFrame]
-    limits: AppliedLimits
     slices: Sequence[str]
+    has_past: bool
+    named: Mapping[str, pd.DataFrame]
+    limits: AppliedLimits
     champion_sha256: str | None
     champion_note: str
+
+
+@dataclass(frozen=True)
+class FlowScores:
+    """Scores of the tested flows, by each model of the basis.
+
+    Attributes:
+        flows: frame with a column of scores for each model, where a higher score is more anomalous; ``attack``, whether
+            the flows belong to an attack; and ``flows``, how many of a slice are alike in all of that.
+        attack_keys: event keys of the tested flows that belong to an attack.
+        flagged: per model, the conversation-hours that each slice flags.
+    """
+
+    flows: pd.DataFrame
+    attack_keys: np.ndarray
+    flagged: Mapping[str, Sequence[pd.DataFrame]]
 
 
 class Ranking(JsonRecord):

@@ -10,7 +10,7 @@ from functools import partial
 from itertools import chain
 from typing import Any, Generic, Protocol, TypeVar
 
-from network_anomalies.events.ahead import THREADS, work_ahead
+from network_anomalies.events.ahead import work_ahead
 from network_anomalies.parameters import WorkersParameters
 
 Result = TypeVar("Result")
@@ -57,7 +57,7 @@ def map_calls(calls: Iterable[Callable[[], Result]], workers: WorkersParameters)
             does not fit into a worker's memory.
     """
     if not workers.dask:
-        yield from work_ahead(calls, ahead=THREADS)
+        yield from work_ahead(calls)
         return
     from network_anomalies.work.dask_calls import map_on_dask
 

@@ -1,6 +1,6 @@
 """A day beside the past: conversation-hours and whole-day dialogues, with what the history knows of each."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from ipaddress import ip_address, ip_network
@@ -17,7 +17,7 @@ from network_anomalies.detection.limits import (
 )
 from network_anomalies.detection.scoring.columns import HOUR, MINUTE, SECOND, UNKNOWN
 from network_anomalies.detection.scoring.groups import Groups
-from network_anomalies.detection.scoring.history import COUNTS, KEYS, NEVER, History, find_rows, group_by
+from network_anomalies.detection.scoring.history import KEYS, NEVER, History, find_rows, group_by
 from network_anomalies.detection.scoring.summary import Summary
 
 # RFC 1918, RFC 3927, RFC 4193, RFC 4291. Not all that Python calls private: nobody's own hosts are in 198.18.0.0/15.
@@ -27,6 +27,26 @@ PRIVATE_NETWORKS = tuple(
 _GROUP_MAC = r"[0-9a-f][13579bdf](:[0-9a-f]{2}){5}"
 _NEVER = np.iinfo(np.int64).max
 DIALOGUE = ["src_ip", "dst_ip", "protocol"]
+_SIDES = ("source", "destination", "pair")
+HOUR_PAST = (
+    *("past_source_flows", "past_source_hours", "past_source_peak_probes", "past_source_day_probes"),
+    *("past_source_peak_ports", "young_source"),
+    *("past_destination_peak_flows", "past_destination_peak_sources", "past_pair_flows", "past_pair_peak_flows"),
+)
+"""Columns about the past that the detectors need of conversation-hours, of which a day has many."""
+DIALOGUE_PAST = (
+    *("past_source_hours", "past_source_day_probes", "past_source_peak_bytes", "past_source_peak_upload"),
+    *("past_destination_flows", "past_pair_flows", "past_pair_peak_flows", "past_pair_day_bytes"),
+    *("past_pair_day_upload", "young_pair_flows", "young_pair_days", "young_pair_hours", "young_pair_total_bytes"),
+    "young_pair_total_upload",
+)
+"""Columns about the past that the detectors need of dialogues."""
+_AGED_WITH = {
+    "past_source_peak_probes": "probes",
+    "past_source_day_probes": "probes",
+    "past_source_peak_ports": "pair",
+}
+"""What has to be young for a count of a source to be 0; its other counts always stand."""
 
 
 @dataclass(frozen=True)
@@ -50,13 +70,21 @@ class ObservedDay:
 
     @cached_property
     def conversations(self) -> pd.DataFrame:
-        """Conversation-hours, with bytes and seconds per flow, spread of ln(bytes), and their past."""
-        return self.add_past(_describe(self.summary.conversations))
+        """Conversation-hours, with bytes and seconds per flow, spread of ln(bytes), and their past (``HOUR_PAST``)."""
+        return self.add_past(_describe(self.summary.conversations), HOUR_PAST)
 
     @cached_property
     def dialogues(self) -> pd.DataFrame:
-        """Conversations over the whole day, with ``hours``, and gaps across hours counted in."""
-        return self.add_past(_describe(merge_hours(self.summary.conversations)))
+        """Conversations over the whole day, with ``hours`` and their past (``DIALOGUE_PAST``).
+
+        ``period`` (seconds) and ``gap_spread`` are about all gaps between flows, also those across hours.
+        """
+        merged = merge_hours(self.summary.conversations)
+        gaps = merged.assign(
+            period=np.expm1(merged["gap_mean"]) / 1000,
+            gap_spread=np.sqrt(merged["gap_squares"] / merged["gaps"].clip(lower=1)),
+        )
+        return self.add_past(_describe(gaps), DIALOGUE_PAST)
 
     @cached_property
     def _first_words(self) -> tuple[np.ndarray, np.ndarray]:
@@ -86,49 +114,62 @@ class ObservedDay:
         spoke = (codes[0] >= 0) & (codes[1] >= 0) & (np.append(known, 0)[place] == sought)
         return np.where(spoke, np.append(first, _NEVER)[place], _NEVER)
 
-    def add_past(self, table: pd.DataFrame) -> pd.DataFrame:
-        """Add ``past_<key>_<count>`` columns for source, destination and pair; all 0 without a past.
+    def add_past(self, table: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
+        """Add what the history knows of the source, destination and pair of each row; all 0 without a past.
 
         What began after the first hours of the past (``past.settling_hours``) is no habit: so that an attack does not
         become normal while it goes on, 0 is what a pair did that is as young, a destination that few sources talk to,
-        and a source as far as it probes. ``young_pair_<count>`` has the counts of such pairs, and ``young_source`` says
-        which sources are as young.
-        """
-        columns = {}
-        for name in ("source", "destination", "pair"):
-            place = None if self.history is None else find_rows(self.history, name, _codes(table, KEYS[name]))
-            for count in COUNTS[name]:
-                columns[f"past_{name}_{count}"] = np.zeros(len(table))
-                if self.history is not None and place is not None:
-                    values = self.history.tables[name][count].to_numpy(dtype="float64")
-                    columns[f"past_{name}_{count}"][place >= 0] = values[place[place >= 0]]
-        return table.assign(**self._forget_young(columns))
+        and a source as far as it probes.
 
-    def _forget_young(self, columns: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        Args:
+            table: rows with addresses of the day.
+            names: columns to add, since each takes the memory of a column of the day: ``past_<key>_<count>``;
+                ``young_pair_<count>``, the counts of pairs that are as young, 0 for others; and ``young_source``,
+                which sources are as young.
+        """
         if self.history is None:
-            young = dict.fromkeys(
-                ("pair", "destination", "probes", "begin"), np.zeros(len(columns["past_pair_begin"]), dtype=bool)
-            )
-        else:
-            settled = self.history.first + self.limits.past.settling_hours * HOUR
-            few = columns["past_destination_peak_sources"] <= self.limits.beaconing.sources.with_past
-            probes = columns["past_source_begin_probes"]
-            young = {
-                "pair": columns["past_pair_begin"] > settled,
-                "destination": (columns["past_destination_begin"] > settled) & few,
-                "probes": (probes > settled) & (probes < NEVER),
-                "begin": columns["past_source_begin"] > settled,
-            }
-        kept = {
-            f"young_pair_{name}": np.where(young["pair"], columns[f"past_pair_{name}"], 0) for name in COUNTS["pair"]
+            types = {name: bool if name == "young_source" else float for name in names}
+            return table.assign(**{name: np.zeros(len(table), dtype=kind) for name, kind in types.items()})
+        past = _Past(self.history, {name: find_rows(self.history, name, _codes(table, KEYS[name])) for name in _SIDES})
+        young = self._find_young(past)
+        return table.assign(**{name: _read_past(past, young, name) for name in names})
+
+    def _find_young(self, past: "_Past") -> dict[str, np.ndarray]:
+        """Return which rows have a pair, a destination, a source that probes, and a source, that began lately."""
+        settled = past.history.first + self.limits.past.settling_hours * HOUR
+        few = past.read("destination", "peak_sources") <= self.limits.beaconing.sources.with_past
+        probes = past.read("source", "begin_probes")
+        return {
+            "pair": past.read("pair", "begin") > settled,
+            "destination": (past.read("destination", "begin") > settled) & few,
+            "probes": (probes > settled) & (probes < NEVER),
+            "begin": past.read("source", "begin") > settled,
         }
-        kept["young_source"] = young["begin"]
-        reasons = dict.fromkeys(("past_source_peak_probes", "past_source_day_probes"), "probes")
-        reasons["past_source_peak_ports"] = "pair"
-        for name, values in columns.items():
-            forgotten = young.get(reasons.get(name, name.split("_")[1]), np.zeros(len(values), dtype=bool))
-            kept[name] = np.where(forgotten, 0, values)
-        return kept
+
+
+@dataclass(frozen=True)
+class _Past:
+    """Places of the rows of a table in the tables of a history, -1 for what it does not know."""
+
+    history: History
+    places: Mapping[str, np.ndarray]
+
+    def read(self, name: str, count: str) -> np.ndarray:
+        """Return a count of each row, 0 for what the history does not know."""
+        known = self.history.tables[name][count].to_numpy(dtype="float64")
+        return np.asarray(np.append(known, 0.0)[self.places[name]])
+
+
+def _read_past(past: _Past, young: Mapping[str, np.ndarray], column: str) -> np.ndarray:
+    """Return a column that ``ObservedDay.add_past`` adds."""
+    if column == "young_source":
+        return young["begin"]
+    age, name, count = column.split("_", 2)
+    values = past.read(name, count)
+    if age == "young":
+        return np.where(young[name], values, 0)
+    forgotten = young.get(_AGED_WITH.get(column, name))
+    return values if forgotten is None else np.where(forgotten, 0, values)
 
 
 def merge_hours(conversations: pd.DataFrame) -> pd.DataFrame:
@@ -267,8 +308,6 @@ def _describe(table: pd.DataFrame) -> pd.DataFrame:
         size_spread=np.sqrt(table["size_squares"] / flows),
         flow_seconds=table["seconds"] / flows,
         pace=flows / table["minutes"],
-        period=np.expm1(table["gap_mean"]) / 1000,
-        gap_spread=np.sqrt(table["gap_squares"] / table["gaps"].clip(lower=1)),
     )
 
 

@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import asdict
+from io import BytesIO
 from typing import Any
 
 import numpy as np
@@ -162,13 +163,12 @@ def _to_pandas(table: pa.Table) -> pd.DataFrame:
 
 def _to_ipc(table: pa.Table) -> bytes:
     """Return a table as a stream; what holds streams is not compressed once more."""
-    sink = pa.BufferOutputStream()
+    sink = BytesIO()
     nested = all(pa.types.is_large_binary(field.type) for field in table.schema)
     options = pa.ipc.IpcWriteOptions(compression=None if nested else "zstd")
     with pa.ipc.new_stream(sink, table.schema, options=options) as writer:
         writer.write_table(table)
-    data: bytes = sink.getvalue().to_pybytes()
-    return data
+    return sink.getvalue()  # without a copy, which Arrow's own buffer would take
 
 
 def _from_ipc(data: bytes) -> pa.Table:

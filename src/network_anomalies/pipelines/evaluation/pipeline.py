@@ -5,6 +5,8 @@ from kedro.pipeline import Node, Pipeline
 from network_anomalies.pipelines.evaluation.nodes import (
     assemble_evaluation,
     evaluate_models,
+    gather_test_findings,
+    name_test_attacks,
     plot_evaluation,
     score_test_flows,
 )
@@ -22,18 +24,33 @@ def create_pipeline() -> Pipeline:
                 name="choose_alerts_policy",
             ),
             Node(
-                score_test_flows,
+                name_test_attacks,
                 inputs=[
                     *("silver_slices", "day_summary", "transformation_events", "training_events", "anomaly_model"),
+                    *("previous_champion", "params:detectors"),
+                ],
+                outputs="test_basis",
+                name="name_test_attacks",
+            ),
+            Node(
+                score_test_flows,
+                inputs=[
+                    *("silver_slices", "test_basis", "transformation_events", "anomaly_model"),
                     *("previous_champion", "ground_truth", "params:detectors"),
                 ],
                 outputs="test_scores",
                 name="score_test_flows",
             ),
             Node(
+                gather_test_findings,
+                inputs=["test_scores", "test_basis", "day_summary", "transformation_events", "params:detectors"],
+                outputs="test_findings",
+                name="gather_test_findings",
+            ),
+            Node(
                 evaluate_models,
                 inputs=[
-                    *("test_scores", "ground_truth", "training_events"),
+                    *("test_scores", "test_findings", "test_basis", "ground_truth", "training_events"),
                     *("params:evaluation", "alerts_policy", "params:logical_date"),
                 ],
                 outputs="evaluation_metrics",
