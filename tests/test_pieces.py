@@ -37,7 +37,7 @@ from network_anomalies.detection import (
     summarise,
     summarise_pieces,
 )
-from network_anomalies.detection.scoring import cells
+from network_anomalies.detection.scoring import cells, storage
 from network_anomalies.detection.scoring.piece_scores import average_pieces
 from network_anomalies.detection.scoring.pieces import describe_pieces
 from network_anomalies.detection.scoring.survey import survey_pieces
@@ -371,15 +371,16 @@ def assert_alike(found, expected):
         assert found == expected
 
 
-@given(st.lists(cut_slices(), min_size=1, max_size=4))
+@given(st.lists(cut_slices(), min_size=1, max_size=4), st.sampled_from([0, storage.FEW_BYTES]))
 @settings(max_examples=25, deadline=None)
-def test_packed_summaries_merge_to_the_bytes_of_the_merged_summary(cases):
+def test_packed_summaries_merge_to_the_bytes_of_the_merged_summary(cases, few_bytes):
     shift = pd.Timedelta(hours=3)
     days = [case[0].assign(timestamp=case[0]["timestamp"] + place * shift) for place, case in enumerate(cases)]
     parts = [summarise(events) for events in [days[0].iloc[:0], *days]]
-    assert merge_packed([pack_summary(part) for part in parts]) == pack_summary(merge_summaries(parts))
-    with pytest.raises(ProjectError, match="share an hour"):
-        merge_packed([pack_summary(part) for part in [*parts, parts[1]]])
+    with patch.object(storage, "FEW_BYTES", few_bytes):
+        assert merge_packed([pack_summary(part) for part in parts]) == pack_summary(merge_summaries(parts))
+        with pytest.raises(ProjectError, match="share an hour"):
+            merge_packed([pack_summary(part) for part in [*parts, parts[1]]])
 
 
 def measure_peak(work):

@@ -20,6 +20,7 @@ from network_anomalies.detection.scoring.summary import (
     CONVERSATION,
     SIZE,
     Summary,
+    merge_summaries,
     order_by_keys,
     require_apart,
     stack,
@@ -41,6 +42,8 @@ FEATURE_SPEC: dict[str, Any] = {
 }
 SUMMARY_KEYS = {"conversations": CONVERSATION, "sizes": SIZE}
 """The tables of a summary, and the columns that they are in the order of."""
+FEW_BYTES = 16_000_000
+"""Packed summaries of so many bytes in all take some 100 MB when they are merged at once: those of 1.3 M events."""
 _HEADER = b"network_anomalies.model"
 
 
@@ -98,11 +101,15 @@ def unpack_summary(data: bytes) -> Summary:
 
 
 def merge_packed(parts: Sequence[bytes]) -> bytes:
-    """Return ``pack_summary`` of the merged summaries of different hours; only a column of them is unpacked at a time.
+    """Return ``pack_summary`` of the merged summaries of different hours.
+
+    Of large ones only a column is unpacked at a time. Small ones are merged at once, in half the time or less.
 
     Raises:
         ProjectError: nothing to merge, or two summaries share an hour.
     """
+    if sum(map(len, parts)) <= FEW_BYTES:
+        return pack_summary(merge_summaries(map(unpack_summary, parts)))
     tables = [_from_ipc(part) for part in parts]
     streams = {name: [table[name][0].as_buffer() for table in tables] for name in SUMMARY_KEYS}
     require_apart([_read_columns(stream, ["hour"])["hour"].to_numpy() for stream in streams["conversations"]])
