@@ -12,7 +12,7 @@ from test_transformation import fails
 
 from network_anomalies.detection.alerts.triage import allow_findings, rate_severity, take_budget
 from network_anomalies.parameters import AllowedParameters
-from network_anomalies.pipelines.scoring.nodes import format_alerts
+from network_anomalies.pipelines.scoring.ecs import format_alerts
 
 TODAY = date.fromisoformat(DAY)
 ECS = {

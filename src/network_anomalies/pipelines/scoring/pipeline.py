@@ -2,20 +2,22 @@
 
 from kedro.pipeline import Node, Pipeline
 
-from network_anomalies.pipelines.scoring.nodes import (
-    assemble_scoring,
+from network_anomalies.pipelines.scoring.day_nodes import (
     compare_days,
     count_days,
     draw_day,
-    format_alerts,
+    profile_day,
+    write_index,
+    write_report,
+)
+from network_anomalies.pipelines.scoring.ecs import format_alerts
+from network_anomalies.pipelines.scoring.nodes import (
+    assemble_scoring,
     gather_findings,
     group_alerts,
     name_day_attacks,
-    profile_day,
     raise_alerts,
     score_slices,
-    write_index,
-    write_report,
 )
 from network_anomalies.pipelines.scoring.ocsf import format_findings
 from network_anomalies.runs.inputs import choose_alerts_policy
@@ -23,6 +25,11 @@ from network_anomalies.runs.inputs import choose_alerts_policy
 
 def create_pipeline() -> Pipeline:
     """Score a day with the champion, raise its alerts and report on it."""
+    return raise_day() + report_day()
+
+
+def raise_day() -> Pipeline:
+    """Score a day with the champion, raise its alerts, group them, and make the receipt, which waits for the report."""
     return Pipeline(
         [
             Node(
@@ -80,6 +87,24 @@ def create_pipeline() -> Pipeline:
                 name="format_findings",
             ),
             Node(
+                assemble_scoring,
+                inputs=[
+                    *("score_reports", "transformation_events", "champion_model", "known_alerts", "verdicts"),
+                    *("alerts_policy", "params:detectors", "params:run_id"),
+                    *("incidents", "alert_lines", "alert_findings", "daily_report"),
+                ],
+                outputs="scoring_events",
+                name="assemble_scoring",
+            ),
+        ]
+    )
+
+
+def report_day() -> Pipeline:
+    """Compare a day with those before it, and write its figures and its report."""
+    return Pipeline(
+        [
+            Node(
                 profile_day,
                 inputs="slice_profiles",
                 outputs=["day_profile", "day_profiles"],
@@ -123,16 +148,6 @@ def create_pipeline() -> Pipeline:
                 inputs=["counted_days", "daily_report", "params:source"],
                 outputs="report_index",
                 name="write_index",
-            ),
-            Node(
-                assemble_scoring,
-                inputs=[
-                    *("score_reports", "transformation_events", "champion_model", "known_alerts", "verdicts"),
-                    *("alerts_policy", "params:detectors", "params:run_id"),
-                    *("incidents", "alert_lines", "alert_findings", "daily_report"),
-                ],
-                outputs="scoring_events",
-                name="assemble_scoring",
             ),
         ]
     )
