@@ -13,17 +13,17 @@ import tempfile
 from collections.abc import Callable
 from contextlib import chdir
 from dataclasses import dataclass, field
-from functools import cache, cached_property
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import omegaconf.base
 import pandas as pd
 import psycopg2
 import pytest
 import sqlalchemy
 import yaml
 from click.testing import CliRunner
+from fast_sessions import speed_up
 from filelock import FileLock
 from hypothesis import HealthCheck, settings
 from kedro.framework.context import KedroContext
@@ -38,10 +38,7 @@ from network_anomalies.registry.tables import metadata
 from network_anomalies.upkeep import Stores, load_stores, setup_stores
 
 os.environ["DO_NOT_TRACK"] = "1"
-# The tests open some thousand sessions, and most of a small run is reading its configuration. This takes a third off:
-yaml.SafeLoader = yaml.CSafeLoader  # libyaml instead of Python
-omegaconf.base.parse = cache(omegaconf.base.parse)  # the text of an interpolation is parsed once
-sys.modules.setdefault("ibis", None)  # Kedro looks for it once per parameter
+speed_up()
 
 ROOT = Path(__file__).parent.parent
 SHARED = ROOT.parent / "shared"
