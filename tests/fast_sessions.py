@@ -5,7 +5,9 @@ Kedro and OmegaConf stay what they are and give equal results. What they do agai
 
 import importlib.metadata
 import io
+import json
 import pickle
+import re
 import sys
 from functools import cache
 from pathlib import Path
@@ -21,6 +23,9 @@ from omegaconf import OmegaConf
 
 PLAIN = frozenset({str, int, float, bool, type(None), dict, list, tuple})
 """Types of what YAML holds, none of which is a dataclass."""
+CALL = re.compile(r"\$\{([\w.]+):([^}]*)\}")
+PROJECTS_OWN = {"parameter", "globals", "store"}
+"""Resolvers whose answers a catalog depends on besides its text; one that uses others is resolved each time."""
 
 
 def speed_up() -> None:
@@ -33,6 +38,7 @@ def speed_up() -> None:
     skip_plain("is_dataclass")
     read_once()
     skip_empty_merge()
+    resolve_once()
     skip_git()
     read_entry_points_once()
 
@@ -66,6 +72,32 @@ def skip_empty_merge() -> None:
         return merge(config, more, *rest) if more else config
 
     OmegaConfigLoader._soft_merge = staticmethod(merge_values)
+
+
+def resolve_once() -> None:
+    """Resolve a catalog of equal files once for equal answers of its resolvers; only the run id may differ."""
+    resolve, known = OmegaConfigLoader._resolve_from_raw_config, {}
+
+    def resolve_catalog(self: Any, key: str, base: dict, env: dict, *rest: Any) -> Any:
+        texts = tuple(sorted((str(path.relative_to(self.conf_source)), path.read_text()) for path in (*base, *env)))
+        calls = {call for _, text in texts for call in CALL.findall(text)}
+        resolvers = getattr(self, "resolvers", {})
+        if key != "catalog" or not calls or not {name for name, _ in calls} <= PROJECTS_OWN & resolvers.keys():
+            return resolve(self, key, base, env, *rest)
+        run_id = json.dumps(resolvers["parameter"]("run_id"))[1:-1]
+        try:
+            answers = tuple(repr(resolvers[name](word)) for name, word in sorted(calls - {("parameter", "run_id")}))
+        except Exception:  # Kedro says what is wrong
+            return resolve(self, key, base, env, *rest)
+        if (texts, answers) in known:
+            made_for, made = known[texts, answers]
+            return json.loads(made.replace(made_for, run_id))
+        catalog = resolve(self, key, base, env, *rest)
+        if len(run_id) > 20 and json.loads(made := json.dumps(catalog)) == catalog:
+            known[texts, answers] = run_id, made
+        return catalog
+
+    OmegaConfigLoader._resolve_from_raw_config = resolve_catalog
 
 
 def skip_git() -> None:

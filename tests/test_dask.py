@@ -374,7 +374,9 @@ def test_without_the_setting_nothing_of_dask_is_imported(embedded):
         "import sys; from pathlib import Path; from kedro.framework.project import configure_project\n"
         "configure_project('network_anomalies')\n"
         "from network_anomalies.runs.session import start_session\n"
-        f"with start_session(Path('.'), None, {{'logical_date': '{DAY}', 'generator': {{'n_events': 3000}}}}) as run:\n"
+        f"given = {{'logical_date': '{DAY}', 'generator': {{'n_events': 100}}}}\n"
+        "given['transformation'] = {'slice_hours': 12}\n"
+        "with start_session(Path('.'), None, given) as run:\n"
         "    run.run(pipeline_names=['full'])\n"
         "print([name for name in sys.modules if name.partition('.')[0] in ('dask', 'distributed')])\n"
     )

@@ -107,10 +107,10 @@ def test_a_sqlite_registry_of_ones_own_is_used_by_runs_commands_and_doctor(embed
     write_local(embedded, credentials={"postgres": {"con": f"sqlite:///{tmp_path}/mine.db"}})
     assert embedded.run() == "SUCCESS"
     assert (tmp_path / "mine.db").exists() and not (embedded.root / "data/registry.db").exists()
-    shown = embedded.cli("doctor")
+    shown = embedded.invoke("doctor")
     assert shown.returncode == 0, shown.stdout
     (tmp_path / "mine.db").write_bytes(b"no database")
-    assert f"{tmp_path}/mine.db" in embedded.cli("doctor").stdout
+    assert f"{tmp_path}/mine.db" in embedded.invoke("doctor").stdout
 
 
 def test_local_parameters_need_no_credentials_with_the_default_environment(embedded):
@@ -129,10 +129,10 @@ def test_a_profile_of_ones_own_decides_the_day_and_stays_done(embedded):
         with embedded.session(logical_date=DAY) as session:
             session.run(pipeline_names=["ingestion"])
         assert embedded.rows("pipeline_runs")["status"].iloc[-1] == status
-    assert f"{DAY}  done" in embedded.cli("status").stdout
+    assert f"{DAY}  done" in embedded.invoke("status").stdout
     write_local(embedded, parameters_profile_mine={"generator": own | {"profiles": {"mine": mine | {"clients": 151}}}})
-    assert f"{DAY}  stale" in embedded.cli("status").stdout
-    refused = embedded.cli("run", "--params", "generator.profile=other")
+    assert f"{DAY}  stale" in embedded.invoke("status").stdout
+    refused = embedded.invoke("run", "--params", "generator.profile=other")
     assert refused.stderr.splitlines() == [
         "Error: parameter generator: there is no profile other: there are campus, enterprise, mine, provider"
     ]
