@@ -237,7 +237,6 @@ def generator_parameters(**changes: Any) -> GeneratorParameters:
 @pytest.fixture(scope="session", autouse=True)
 def _configured() -> None:
     configure_project("network_anomalies")
-    gc.set_threshold(50_000, 20, 20)
 
 
 @pytest.fixture(scope="module", autouse=True)

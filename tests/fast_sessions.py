@@ -6,9 +6,11 @@ Kedro and OmegaConf stay what they are and give equal results. What they do agai
 import importlib.metadata
 import io
 import json
+import os
 import pickle
 import re
 import sys
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -21,6 +23,7 @@ import yaml
 from kedro.config import OmegaConfigLoader
 from omegaconf import OmegaConf
 
+Texts = tuple[tuple[str, str], ...]
 PLAIN = frozenset({str, int, float, bool, type(None), dict, list, tuple})
 """Types of what YAML holds, none of which is a dataclass."""
 CALL = re.compile(r"\$\{([\w.]+):([^}]*)\}")
@@ -37,6 +40,7 @@ def speed_up() -> None:
     skip_plain("is_attr_class")
     skip_plain("is_dataclass")
     read_once()
+    check_once()
     skip_empty_merge()
     resolve_once()
     skip_git()
@@ -74,15 +78,47 @@ def skip_empty_merge() -> None:
     OmegaConfigLoader._soft_merge = staticmethod(merge_values)
 
 
+def read_texts(loader: OmegaConfigLoader, paths: Iterable[Path]) -> Texts:
+    """Return the files of a configuration, by their places in its folder; nothing for one in an archive."""
+    if loader._protocol != "file":
+        return ()
+    return tuple(sorted((os.path.relpath(path, loader.conf_source), path.read_text()) for path in paths))
+
+
+def check_once() -> None:
+    """Look for keys that two files share once for equal files."""
+    check, good = OmegaConfigLoader._check_duplicates, set()
+
+    def check_duplicates(self: Any, key: str, files: dict[Path, Any]) -> None:
+        place = key == "parameters", read_texts(self, files)
+        if place not in good or not place[1]:
+            check(self, key, files)
+            good.add(place)
+
+    OmegaConfigLoader._check_duplicates = check_duplicates
+
+
 def resolve_once() -> None:
-    """Resolve a catalog of equal files once for equal answers of its resolvers; only the run id may differ."""
+    """Resolve equal files once for equal parameters and equal answers of resolvers; only the run id may differ."""
     resolve, known = OmegaConfigLoader._resolve_from_raw_config, {}
 
+    def resolve_again(self: Any, key: str, base: dict, env: dict, *rest: Any) -> Any:
+        texts = read_texts(self, (*base, *env))
+        given = dict(self.runtime_params or {})
+        run_id = given.pop("run_id", None)
+        if key != "parameters" or not texts or "${" in repr((texts, given)) or not isinstance(run_id, str):
+            ask = resolve_catalog if key == "catalog" else resolve
+            return ask(self, key, base, env, *rest)
+        place = texts, repr(given), repr(self.merge_strategy)
+        if place not in known:
+            known[place] = pickle.dumps(resolve(self, key, base, env, *rest))
+        return pickle.loads(known[place]) | {"run_id": run_id}
+
     def resolve_catalog(self: Any, key: str, base: dict, env: dict, *rest: Any) -> Any:
-        texts = tuple(sorted((str(path.relative_to(self.conf_source)), path.read_text()) for path in (*base, *env)))
+        texts = read_texts(self, (*base, *env))
         calls = {call for _, text in texts for call in CALL.findall(text)}
         resolvers = getattr(self, "resolvers", {})
-        if key != "catalog" or not calls or not {name for name, _ in calls} <= PROJECTS_OWN & resolvers.keys():
+        if not calls or not {name for name, _ in calls} <= PROJECTS_OWN & resolvers.keys():
             return resolve(self, key, base, env, *rest)
         run_id = json.dumps(resolvers["parameter"]("run_id"))[1:-1]
         try:
@@ -97,7 +133,7 @@ def resolve_once() -> None:
             known[texts, answers] = run_id, made
         return catalog
 
-    OmegaConfigLoader._resolve_from_raw_config = resolve_catalog
+    OmegaConfigLoader._resolve_from_raw_config = resolve_again
 
 
 def skip_git() -> None:

@@ -1,5 +1,6 @@
 """A day on Dask workers: separate processes, the real store and the real registry; the results of a run in threads."""
 
+import gc
 import os
 import pickle
 import shutil
@@ -48,6 +49,13 @@ MOST_PICKLED = 300_000
 """Bytes of a call that is sent to a worker."""
 
 cloudpickle.register_pickle_by_value(sys.modules[__name__])  # workers cannot import tests
+
+
+@pytest.fixture(autouse=True)
+def _collected():
+    """Drop what a test leaves to the collector: a future that is still held is made again when a worker is lost."""
+    yield
+    gc.collect()
 
 
 @pytest.fixture(scope="module")
