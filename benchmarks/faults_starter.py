@@ -36,10 +36,10 @@ POLL_SECONDS = 0.05
 class Starter:
     """Starts commands, one at a time, and waits for them."""
 
-    def __init__(self) -> None:
-        """Start the process that forks."""
+    def __init__(self, *quicker: str) -> None:
+        """Start the process that forks; it calls ``speed_up`` of the modules that are named."""
         self._server = subprocess.Popen(
-            [sys.executable, __file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            [sys.executable, __file__, *quicker], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
         self._lines: queue.Queue[str] = queue.Queue()
         self._process = 0
@@ -122,6 +122,8 @@ def serve() -> None:
         with suppress(ImportError):  # then a command imports it, if it needs it
             importlib.import_module(name)
     configure_project("network_anomalies")
+    for name in sys.argv[1:]:
+        importlib.import_module(name).speed_up()
     gc.freeze()  # what is shared with the processes to come stays as it is
     for line in sys.stdin:
         process = os.fork()

@@ -1,9 +1,6 @@
 """Bad input: one line that names the cause and the way out, exit code 1, nothing committed, no secret shown."""
 
-import os
 import sqlite3
-import subprocess
-import sys
 from pathlib import Path
 from urllib.parse import quote
 
@@ -114,18 +111,6 @@ def test_an_option_that_cannot_work_is_one_line(embedded, monkeypatch, options, 
     result = invoke(embedded, monkeypatch, *RUN, *options)
     assert said in last_line(result)
     assert "Traceback" not in result.stderr
-
-
-@pytest.mark.parametrize("command", ["describe-datasets", "list-patterns", "resolve-patterns"])
-def test_a_command_of_kedros_own_says_in_one_line_which_variable_is_not_set(embedded, command):
-    (embedded.root / "src").mkdir()
-    kedro = [sys.executable, "-m", "kedro", "catalog", command, "--env", "minio"]
-    variables = {name: value for name, value in os.environ.items() if not name.startswith(("MINIO_", "PG_"))}
-    done = subprocess.run(kedro, cwd=embedded.root, env=variables, capture_output=True, text=True, check=False)
-    assert done.returncode == 1
-    assert done.stderr == (
-        "Error: the environment variable MINIO_ACCESS_KEY is not set: set it, or choose another --env\n"
-    )
 
 
 @pytest.mark.parametrize(

@@ -343,12 +343,8 @@ def find_foreign_names(package: Path) -> list[str]:
 
     found = []
     for path, tree in trees.items():
-        owned = {
-            id(part): list_names(owner)
-            for owner in ast.walk(tree)
-            if isinstance(owner, ast.ClassDef)
-            for part in ast.walk(owner)
-        }
+        owners = [(owner, list_names(owner)) for owner in ast.walk(tree) if isinstance(owner, ast.ClassDef)]
+        owned = {id(part): names for owner, names in owners for part in ast.walk(owner)}
         for part in ast.walk(tree):
             if isinstance(part, ast.ImportFrom) and not (part.module or "").startswith("network_anomalies"):
                 found += [f"{path.stem}: {name.name}" for name in part.names if is_private(name.name)]

@@ -104,6 +104,7 @@ def add_parameter(words: list[str], value: str) -> list[str]:
     return [*words[:place], f"{words[place]},{value}", *words[place + 1 :]]
 
 
+@pytest.mark.slow(reason="every command of every page runs")
 def test_the_commands_of_the_pages_run(project):
     commands = [*BEFORE, *list_commands()]
     assert [fault for command in commands if (fault := run(project, command))] == []

@@ -305,7 +305,7 @@ def test_a_selection_is_said_in_one_line(run_params, said):
 
 
 def test_a_runner_of_processes_is_refused_before_a_row_opens(embedded):
-    done = embedded.cli("run", "--pipeline", "ingestion", "--runner", "ParallelRunner")
+    done = embedded.invoke("run", "--pipeline", "ingestion", "--runner", "ParallelRunner")
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1].startswith("Error: ParallelRunner cannot run these pipelines")
     assert not (embedded.root / "data").exists()

@@ -1,5 +1,6 @@
 """A short fault campaign, and what its checks say of stores that break a promise."""
 
+import os
 import shutil
 import sqlite3
 import time
@@ -50,9 +51,10 @@ def settled(settled_once: Project, tmp_path: Path) -> Project:
 
 
 @pytest.mark.slow(reason="each kill is a process, and so is each command after it")
-def test_six_kills_of_ingestion_break_no_promise(tmp_path):
+def test_six_kills_of_ingestion_break_no_promise(tmp_path, monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent), prepend=os.pathsep)
     kinds = {name: kind for name, kind in find_kinds().items() if name in ("ingestion", "log_ingestion")}
-    with closing(Starter()) as starter:
+    with closing(Starter("fast_sessions")) as starter:
         campaign = Campaign("embedded", {}, 1, tmp_path, kinds, starter)
         tally = run_campaign(campaign, 6, time.monotonic() + 600)
     assert tally.violations == []

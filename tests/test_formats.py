@@ -88,12 +88,12 @@ def test_every_damaged_line_is_accounted_for(name, data):
 def test_a_line_is_read_alike_whatever_stands_beside_it(name, data):
     """Blocks of good lines are read a quicker way than blocks with a bad one: both must give the same."""
     lines = [line for line in data.draw(mutated_logs(name)) if not line.startswith((b"#", b"Summary"))]
-    beside = merge_parsed([parse(name, line) for line in lines]) if lines else None
-    if beside:
+    if lines:
+        alone = [parse(name, line) for line in lines]
         together = parse(name, *lines)
-        assert together.events.equals(beside.events)
+        assert together.events.equals(merge_parsed(alone).events)
         assert together.unparsable.drop_columns("line").equals(
-            pa.concat_tables([parse(name, line).unparsable for line in lines]).drop_columns("line")
+            pa.concat_tables([parsed.unparsable for parsed in alone]).drop_columns("line")
         )
 
 

@@ -9,7 +9,9 @@ import sys
 import pandas as pd
 import pytest
 import yaml
+from click.testing import CliRunner
 from conftest import DAY, ROOT, Project, copy_project
+from kedro.framework.cli.cli import KedroCLI
 
 from network_anomalies.errors import ProjectError
 from network_anomalies.runs.configuration import ProjectConfigLoader
@@ -107,10 +109,10 @@ def test_a_sqlite_registry_of_ones_own_is_used_by_runs_commands_and_doctor(embed
     write_local(embedded, credentials={"postgres": {"con": f"sqlite:///{tmp_path}/mine.db"}})
     assert embedded.run() == "SUCCESS"
     assert (tmp_path / "mine.db").exists() and not (embedded.root / "data/registry.db").exists()
-    shown = embedded.cli("doctor")
+    shown = embedded.invoke("doctor")
     assert shown.returncode == 0, shown.stdout
     (tmp_path / "mine.db").write_bytes(b"no database")
-    assert f"{tmp_path}/mine.db" in embedded.cli("doctor").stdout
+    assert f"{tmp_path}/mine.db" in embedded.invoke("doctor").stdout
 
 
 def test_local_parameters_need_no_credentials_with_the_default_environment(embedded):
@@ -129,10 +131,10 @@ def test_a_profile_of_ones_own_decides_the_day_and_stays_done(embedded):
         with embedded.session(logical_date=DAY) as session:
             session.run(pipeline_names=["ingestion"])
         assert embedded.rows("pipeline_runs")["status"].iloc[-1] == status
-    assert f"{DAY}  done" in embedded.cli("status").stdout
+    assert f"{DAY}  done" in embedded.invoke("status").stdout
     write_local(embedded, parameters_profile_mine={"generator": own | {"profiles": {"mine": mine | {"clients": 151}}}})
-    assert f"{DAY}  stale" in embedded.cli("status").stdout
-    refused = embedded.cli("run", "--params", "generator.profile=other")
+    assert f"{DAY}  stale" in embedded.invoke("status").stdout
+    refused = embedded.invoke("run", "--params", "generator.profile=other")
     assert refused.stderr.splitlines() == [
         "Error: parameter generator: there is no profile other: there are campus, enterprise, mine, provider"
     ]
@@ -182,19 +184,30 @@ def test_every_entry_is_listed_ones_own_too(extended):
     assert set(read(extended, "catalog")) | {"top_talkers", "raw_network_events"} <= listed
 
 
+NO_CREDENTIALS = [
+    ("minio", "Error: the environment variable MINIO_ACCESS_KEY is not set: set it, or choose another --env"),
+    ("base", "Error: environment base has no credentials minio and postgres: use --env embedded or --env minio"),
+]
+
+
 @pytest.mark.parametrize(
-    "command",
-    ["catalog resolve-patterns", "catalog describe-datasets", "catalog list-patterns", "run", "viz run --no-browser"],
+    "command", ["catalog resolve-patterns", "catalog describe-datasets", "catalog list-patterns", "run"]
 )
-@pytest.mark.parametrize(
-    ("env", "said"),
-    [
-        ("minio", "Error: the environment variable MINIO_ACCESS_KEY is not set: set it, or choose another --env"),
-        ("base", "Error: environment base has no credentials minio and postgres: use --env embedded or --env minio"),
-    ],
-)
-def test_an_environment_without_credentials_is_one_line(embedded, command, env, said):
-    done = kedro(embedded, *command.split(), "--env", env)
+@pytest.mark.parametrize(("env", "said"), NO_CREDENTIALS)
+def test_an_environment_without_credentials_is_one_line(embedded, monkeypatch, command, env, said):
+    (embedded.root / "src").mkdir()
+    monkeypatch.chdir(embedded.root)
+    monkeypatch.setattr(sys, "path", [*sys.path])  # Kedro's command line adds to both
+    monkeypatch.setenv("PYTHONPATH", os.environ.get("PYTHONPATH", ""))
+    done = CliRunner().invoke(KedroCLI(embedded.root), [*command.split(), "--env", env])
+    assert done.exit_code == 1
+    (line,) = done.stderr.splitlines()
+    assert line.startswith(said)
+
+
+@pytest.mark.parametrize(("env", "said"), NO_CREDENTIALS)
+def test_a_viewer_without_credentials_is_one_line(embedded, env, said):
+    done = kedro(embedded, "viz", "run", "--no-browser", "--env", env)
     assert done.returncode == 1
     (line,) = done.stderr.splitlines()
     assert line.startswith(said)

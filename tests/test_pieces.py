@@ -334,7 +334,7 @@ def test_models_measures_scores_and_alerts_of_days_in_pieces_are_those_of_whole_
     plot = whole.pop("score_distribution").to_dict()
     trained = modelled.records("training_events")[-1]
     for day in (DAY_BEFORE, DAY):
-        modelled.run("modelling", logical_date=day, transformation__slice_rows=50, **SMALL_DAY)
+        modelled.run("modelling", logical_date=day, transformation__slice_rows=150, **SMALL_DAY)
     latest = [row for row in modelled.records("transformation_events") if row["status"] == "SUCCESS"]
     assert all(max(item.get("piece", 0) for item in row["output_objects"]) > 2 for row in latest)
     again = modelled.records("training_events")[-1]

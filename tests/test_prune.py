@@ -309,14 +309,14 @@ def test_the_command_says_what_it_would_delete_and_deletes_on_demand(embedded):
     with embedded.stores.engine.begin() as connection:
         failed = update(pipeline_runs).where(pipeline_runs.c.status == "FAILED")
         connection.execute(failed.values(started_at=datetime(2020, 1, 1, tzinfo=UTC)))
-    done = embedded.cli("verify", "--prune")
+    done = embedded.invoke("verify", "--prune")
     assert (done.returncode, f"would delete: orphan {path}" in done.stdout, Path(path).exists()) == (0, True, True)
-    done = embedded.cli("verify", "--prune", "--delete")
+    done = embedded.invoke("verify", "--prune", "--delete")
     assert (done.returncode, done.stdout.splitlines()[-1], Path(path).exists()) == (0, "deleted 1 files", False)
 
 
 @pytest.mark.parametrize("options", [["--delete"], ["--force"], ["--prune", "--force"]], ids=" ".join)
 def test_the_command_refuses_half_of_a_wish(embedded, options):
-    done = embedded.cli("verify", *options)
+    done = embedded.invoke("verify", *options)
     assert done.returncode == 2
     assert re.search("--delete needs --prune, and --force needs --delete", done.stderr)

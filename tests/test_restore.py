@@ -135,7 +135,7 @@ def test_restoring_twice_changes_nothing(anywhere):
 
 def test_a_listing_changes_nothing(two_days):
     lose(two_days)
-    done = two_days.cli("restore", "--list")
+    done = two_days.invoke("restore", "--list")
     assert (done.returncode, done.stdout.splitlines()[-1]) == (
         0,
         "would restore 2 revisions; 0 known already, 0 days refused",
@@ -148,13 +148,13 @@ def test_a_served_registry_without_schema_names_setup(ready):
     with ready.stores.engine.begin() as connection:
         connection.execute(text("DROP SCHEMA public CASCADE"))
         connection.execute(text("CREATE SCHEMA public"))
-    done = ready.cli("restore", "--env", ready.env)
+    done = ready.invoke("restore", "--env", ready.env)
     assert (done.returncode, "run `kedro setup` for this environment" in done.stderr) == (1, True)
 
 
 def test_a_file_that_is_no_database_is_one_line(two_days):
     (two_days.root / "data/registry.db").write_bytes(b"no database" * 100)
-    done = two_days.cli("restore")
+    done = two_days.invoke("restore")
     assert done.returncode == 1 and "Traceback" not in done.stderr
     assert re.search(r"registry\.db is damaged: move it away, then run `kedro restore`", done.stderr)
 
@@ -230,7 +230,7 @@ def test_a_manifest_that_cannot_be_trusted_refuses_its_day_and_no_other(two_days
 def test_the_command_ends_with_1_if_a_day_is_refused(two_days):
     lose(two_days)
     two_days.damage(two_days.manifests()[0])
-    done = two_days.cli("restore")
+    done = two_days.invoke("restore")
     assert (done.returncode, done.stderr) == (1, "")
     assert done.stdout.startswith(f"REFUSED synthetic on {DAY}: manifest _manifests/synthetic/{DAY}/batch_0001_")
     assert done.stdout.splitlines()[-1] == "restored 1 revisions; 0 known already, 1 days refused"
@@ -325,8 +325,8 @@ def test_a_registry_that_went_on_before_the_restore_gets_the_lost_days_back(anyw
 def test_a_lake_of_before_there_were_manifests_cannot_be_restored_and_verify_says_so(two_days):
     shutil.rmtree(Path(two_days.manifests()[0]).parents[2])
     lose(two_days)
-    assert "the registry knows no batch" in two_days.cli("verify").stdout
-    done = two_days.cli("restore")
+    assert "the registry knows no batch" in two_days.invoke("verify").stdout
+    done = two_days.invoke("restore")
     assert done.returncode == 1 and "only a copy of the registry can tell what they are" in done.stderr
 
 

@@ -549,7 +549,7 @@ def test_another_feature_specification_is_one_command(modelled, tmp_path):
     assert process.returncode == 0, output
     report = modelled.cli("status", **elsewhere).stdout
     assert read_states(report) == {"18": "dddddd", "19": "dddddd"}
-    assert read_states(modelled.cli("status").stdout) == {"18": "dsssss", "19": "dsssss"}
+    assert read_states(modelled.invoke("status").stdout) == {"18": "dsssss", "19": "dsssss"}
 
 
 def test_a_registry_from_before_inputs_were_recorded_is_stale_and_heals(modelled):

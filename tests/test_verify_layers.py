@@ -54,7 +54,7 @@ def verify(project: Project) -> list[str]:
 
 
 def test_an_unaltered_project_has_no_mismatch(layered):
-    done = layered.cli("verify")
+    done = layered.invoke("verify")
     assert done.returncode == 0, done.stdout
     assert re.fullmatch(r"\d+ objects, \d+ other files, \d+ rows verified; 0 mismatches, 0 orphans\n", done.stdout)
 
