@@ -5,10 +5,8 @@ Kedro and OmegaConf stay what they are and give equal results. What they do agai
 
 import importlib.metadata
 import io
-import json
 import os
 import pickle
-import re
 import sys
 from collections.abc import Iterable
 from functools import cache
@@ -26,9 +24,6 @@ from omegaconf import OmegaConf
 Texts = tuple[tuple[str, str], ...]
 PLAIN = frozenset({str, int, float, bool, type(None), dict, list, tuple})
 """Types of what YAML holds, none of which is a dataclass."""
-CALL = re.compile(r"\$\{([\w.]+):([^}]*)\}")
-PROJECTS_OWN = {"parameter", "globals", "store"}
-"""Resolvers whose answers a catalog depends on besides its text; one that uses others is resolved each time."""
 
 
 def speed_up() -> None:
@@ -42,7 +37,6 @@ def speed_up() -> None:
     read_once()
     check_once()
     skip_empty_merge()
-    resolve_once()
     skip_git()
     read_entry_points_once()
 
@@ -96,44 +90,6 @@ def check_once() -> None:
             good.add(place)
 
     OmegaConfigLoader._check_duplicates = check_duplicates
-
-
-def resolve_once() -> None:
-    """Resolve equal files once for equal parameters and equal answers of resolvers; only the run id may differ."""
-    resolve, known = OmegaConfigLoader._resolve_from_raw_config, {}
-
-    def resolve_again(self: Any, key: str, base: dict, env: dict, *rest: Any) -> Any:
-        texts = read_texts(self, (*base, *env))
-        given = dict(self.runtime_params or {})
-        run_id = given.pop("run_id", None)
-        if key != "parameters" or not texts or "${" in repr((texts, given)) or not isinstance(run_id, str):
-            ask = resolve_catalog if key == "catalog" else resolve
-            return ask(self, key, base, env, *rest)
-        place = texts, repr(given), repr(self.merge_strategy)
-        if place not in known:
-            known[place] = pickle.dumps(resolve(self, key, base, env, *rest))
-        return pickle.loads(known[place]) | {"run_id": run_id}
-
-    def resolve_catalog(self: Any, key: str, base: dict, env: dict, *rest: Any) -> Any:
-        texts = read_texts(self, (*base, *env))
-        calls = {call for _, text in texts for call in CALL.findall(text)}
-        resolvers = getattr(self, "resolvers", {})
-        if not calls or not {name for name, _ in calls} <= PROJECTS_OWN & resolvers.keys():
-            return resolve(self, key, base, env, *rest)
-        run_id = json.dumps(resolvers["parameter"]("run_id"))[1:-1]
-        try:
-            answers = tuple(repr(resolvers[name](word)) for name, word in sorted(calls - {("parameter", "run_id")}))
-        except Exception:  # Kedro says what is wrong
-            return resolve(self, key, base, env, *rest)
-        if (texts, answers) in known:
-            made_for, made = known[texts, answers]
-            return json.loads(made.replace(made_for, run_id))
-        catalog = resolve(self, key, base, env, *rest)
-        if len(run_id) > 20 and json.loads(made := json.dumps(catalog)) == catalog:
-            known[texts, answers] = run_id, made
-        return catalog
-
-    OmegaConfigLoader._resolve_from_raw_config = resolve_again
 
 
 def skip_git() -> None:
