@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 import pandas as pd
@@ -25,6 +26,25 @@ class Judge:
 
 
 @dataclass(frozen=True)
+class KnownAttacks:
+    """Flows of attacks, made to be looked up piece by piece.
+
+    Attributes:
+        sources: their distinct addresses.
+        keys: their distinct event keys; an index is hashed once.
+    """
+
+    sources: np.ndarray
+    keys: pd.Index
+
+    @classmethod
+    def of(cls, ground_truth: pd.DataFrame) -> Self:
+        """Return the attacks of a ground truth."""
+        attacks = ground_truth[ground_truth["attack"].astype("bool")]
+        return cls(attacks["src_ip"].unique(), pd.Index(attacks["event_key"].astype("uint64")).unique())
+
+
+@dataclass(frozen=True)
 class CountedSlice:
     """Scores of the flows of a slice.
 
@@ -39,23 +59,23 @@ class CountedSlice:
     flagged: Mapping[str, pd.DataFrame]
 
 
-def judge_counted(silver: Slice, judges: Mapping[str, Judge], attacks: pd.DataFrame) -> CountedSlice:
-    """Judge a slice by each of some models, and count the scores; ``attacks`` are those of the ground truth."""
+def judge_counted(silver: Slice, judges: Mapping[str, Judge], attacks: KnownAttacks) -> CountedSlice:
+    """Judge a slice by each of some models, and count the scores."""
     pieces = silver.find_pieces()
     return _judge_pieces(pieces, judges, attacks) if len(pieces) > 1 else _judge_whole(pieces[0], judges, attacks)
 
 
-def find_attacks(events: pd.DataFrame, attacks: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+def find_attacks(events: pd.DataFrame, attacks: KnownAttacks) -> tuple[np.ndarray, np.ndarray]:
     """Return which events belong to an attack, and the keys of these. Only sources of attacks are looked at."""
-    is_attack = events["src_ip"].isin(attacks["src_ip"].unique()).to_numpy().copy()
+    is_attack = events["src_ip"].isin(attacks.sources).to_numpy().copy()
     rows = np.flatnonzero(is_attack)
     keys = find_keys(events.iloc[rows])
-    found = np.isin(keys, attacks["event_key"].to_numpy().astype("uint64"))
+    found = attacks.keys.get_indexer(keys) >= 0
     is_attack[rows[~found]] = False
     return is_attack, keys[found]
 
 
-def _judge_whole(read: ReadEvents, judges: Mapping[str, Judge], attacks: pd.DataFrame) -> CountedSlice:
+def _judge_whole(read: ReadEvents, judges: Mapping[str, Judge], attacks: KnownAttacks) -> CountedSlice:
     events = read()
     judged = {
         name: judge_slice(events, each.model, each.named, each.has_past, each.limits) for name, each in judges.items()
@@ -66,7 +86,7 @@ def _judge_whole(read: ReadEvents, judges: Mapping[str, Judge], attacks: pd.Data
     return CountedSlice(flows, keys, {name: flagged for name, (_, flagged) in judged.items()})
 
 
-def _judge_pieces(pieces: Sequence[ReadEvents], judges: Mapping[str, Judge], attacks: pd.DataFrame) -> CountedSlice:
+def _judge_pieces(pieces: Sequence[ReadEvents], judges: Mapping[str, Judge], attacks: KnownAttacks) -> CountedSlice:
     """Judge by conversation-hours; every model has them in the same order."""
     keys: list[np.ndarray] = []
     talks_of_attacks: list[np.ndarray] = []

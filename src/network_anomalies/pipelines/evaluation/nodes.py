@@ -19,7 +19,7 @@ from network_anomalies.detection import (
 )
 from network_anomalies.errors import NothingToTest, ProjectError
 from network_anomalies.parameters import AlertsParameters, EvaluationParameters
-from network_anomalies.pipelines.evaluation.counting import Judge, judge_counted
+from network_anomalies.pipelines.evaluation.counting import Judge, KnownAttacks, judge_counted
 from network_anomalies.pipelines.evaluation.metrics import (
     find_instances,
     measure_alerts,
@@ -81,7 +81,7 @@ def score_test_flows(
     models = _list_models(anomaly_model, _read_champion(previous_champion)[0])
     named, has_past = test_basis.named, test_basis.has_past
     judges = {name: Judge(model, named[name], has_past, detectors) for name, model in models.items()}
-    attacks = ground_truth[ground_truth["attack"].astype("bool")]
+    attacks = KnownAttacks.of(ground_truth)
     tested = {hour: silver_slices[hour] for hour in test_basis.slices}
     slices = join_slices(tested, transformation_events.count_events())
     judged = [judge_counted(silver, judges, attacks) for silver in slices.values()]
