@@ -1,6 +1,5 @@
 """A day on Dask workers: separate processes, the real store and the real registry; the results of a run in threads."""
 
-import gc
 import os
 import pickle
 import shutil
@@ -51,21 +50,25 @@ MOST_PICKLED = 300_000
 cloudpickle.register_pickle_by_value(sys.modules[__name__])  # workers cannot import tests
 
 
-@pytest.fixture(autouse=True)
-def _collected():
-    """Drop what a test leaves to the collector: a future that is still held is made again when a worker is lost."""
-    yield
-    gc.collect()
-
-
 @pytest.fixture(scope="module")
 def cluster(servers):
     """Two worker processes that know the store, and not the registry."""
+    with start_workers(2, list_store_variables(servers)) as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def mortal_cluster(servers):
+    """Two more, which a test may kill: other tests would find no workers if one of them did not start again."""
     with (
         dask.config.set({"distributed.scheduler.allowed-failures": 1}),
-        start_workers(2, {name: value for name, value in servers.items() if name.startswith("MINIO")}) as cluster,
+        start_workers(2, list_store_variables(servers)) as cluster,
     ):
         yield cluster
+
+
+def list_store_variables(servers):
+    return {name: value for name, value in servers.items() if name.startswith("MINIO")}
 
 
 @contextmanager
@@ -78,6 +81,14 @@ def start_workers(count, variables):
 def on_dask(ready, cluster, monkeypatch):
     """A project on the real servers whose runs use the workers."""
     monkeypatch.setenv(ADDRESS, cluster.scheduler_address)
+    use_dask(ready)
+    return ready
+
+
+@pytest.fixture
+def on_mortal(ready, mortal_cluster, monkeypatch):
+    """A project on the real servers whose runs use workers that a test may kill."""
+    monkeypatch.setenv(ADDRESS, mortal_cluster.scheduler_address)
     use_dask(ready)
     return ready
 
@@ -174,28 +185,29 @@ def die_once(marker, call, *rest):
         os.close(os.open(marker, os.O_CREAT | os.O_EXCL))
     except FileExistsError:
         return made
-    os.kill(os.getpid(), signal.SIGKILL)
+    die()
     return made
 
 
 def die(*_):
+    time.sleep(1)  # what watches over a worker gives it up if it dies while it starts
     os.kill(os.getpid(), signal.SIGKILL)
 
 
 @pytest.mark.slow(reason="the workers of five phases are killed, and start again")
-def test_a_worker_that_is_killed_in_each_phase_does_no_harm(on_dask, modelled_days, tmp_path, monkeypatch):
+def test_a_worker_that_is_killed_in_each_phase_does_no_harm(on_mortal, modelled_days, tmp_path, monkeypatch):
     is_work = PHASES.__contains__
     watch_calls(
         monkeypatch,
         lambda call: partial(die_once, tmp_path / name, call) if is_work(name := name_call(call)) else call,
     )
-    assert on_dask.run("full", logical_date=DAY_BEFORE, **SMALL_DAY) == "SUCCESS"
+    assert on_mortal.run("full", logical_date=DAY_BEFORE, **SMALL_DAY) == "SUCCESS"
     assert {path.name for path in tmp_path.iterdir()} >= PHASES
-    assert list_digests(on_dask) == list_digests(modelled_days, DAY_BEFORE)
-    assert list_alerts(on_dask) == list_alerts(modelled_days, DAY_BEFORE)
-    events = on_dask.rows("ingestion_events")
-    assert (events["revision"] == 1).all() and len(on_dask.rows("ingestion_batches")) == 1
-    assert sorted(on_dask.objects("raw")) == sorted(uri.removeprefix("s3://") for uri in events["object_uri"])
+    assert list_digests(on_mortal) == list_digests(modelled_days, DAY_BEFORE)
+    assert list_alerts(on_mortal) == list_alerts(modelled_days, DAY_BEFORE)
+    events = on_mortal.rows("ingestion_events")
+    assert (events["revision"] == 1).all() and len(on_mortal.rows("ingestion_batches")) == 1
+    assert sorted(on_mortal.objects("raw")) == sorted(uri.removeprefix("s3://") for uri in events["object_uri"])
 
 
 def fails(project, pipeline, **params):
@@ -209,9 +221,9 @@ def fails(project, pipeline, **params):
     return said, time.monotonic() - started
 
 
-def test_a_piece_that_ends_every_worker_is_an_error_and_nothing_is_committed(on_dask, monkeypatch):
+def test_a_piece_that_ends_every_worker_is_an_error_and_nothing_is_committed(on_mortal, monkeypatch):
     watch_calls(monkeypatch, lambda call: die)
-    said, _ = fails(on_dask, "ingestion")
+    said, _ = fails(on_mortal, "ingestion")
     assert said.startswith("a piece of the day ended 2 Dask workers one after another")
     assert "give workers more memory, or make pieces smaller (transformation.slice_rows" in said
 
