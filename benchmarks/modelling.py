@@ -26,6 +26,7 @@ from functools import partial
 from pathlib import Path
 
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 ROOT = Path(__file__).parent.parent
@@ -123,10 +124,13 @@ def make_silver(folder: Path) -> Callable[[], None]:
     """Return the work of the transformation."""
     from network_anomalies.parameters import TransformationParameters, WorkersParameters
     from network_anomalies.pipelines.transformation.nodes import transform_slices
-    from network_anomalies.records.silver_day import Slice
+    from network_anomalies.records.silver_day import Slice, StoredEvents
 
     receipt = pd.DataFrame({"revision": [1]})
-    slices = {f"{hour:02d}": Slice.of(partial(read_hour, folder / "events.parquet", hour)) for hour in range(HOURS)}
+    slices = {
+        f"{hour:02d}": Slice.of(StoredEvents(partial(read_hour, folder / "events.parquet", hour)))
+        for hour in range(HOURS)
+    }
 
     def work() -> None:
         (folder / "silver").mkdir(exist_ok=True)
@@ -161,11 +165,11 @@ def score_silver(folder: Path) -> Callable[[], None]:
     from network_anomalies.parameters import WorkersParameters
     from network_anomalies.pipelines.scoring.nodes import name_day_attacks, score_slices
     from network_anomalies.records.champion import Champion
-    from network_anomalies.records.silver_day import Slice
+    from network_anomalies.records.silver_day import Slice, StoredEvents
     from network_anomalies.records.transformation import SilverObject, TransformationReceipt
 
     files = sorted((folder / "silver").glob("*.parquet"))
-    slices = {file.stem: Slice.of(partial(pd.read_parquet, file)) for file in files[:HOURS]}
+    slices = {file.stem: Slice.of(StoredEvents(partial(read_file, file))) for file in files[:HOURS]}
     past = list(slices.values())[: HOURS // 2]
     model = fit(past, remember(merge_summaries(summarise(read()) for read in past)))
     limits = DetectorLimits()
@@ -194,11 +198,16 @@ def score_silver(folder: Path) -> Callable[[], None]:
     return work
 
 
-def read_hour(path: Path, hour: int) -> pd.DataFrame:
+def read_hour(path: Path, hour: int) -> list[pa.Table]:
     """Return the events of an hour."""
     first = pd.Timestamp(DAY, tz="UTC") + pd.Timedelta(hours=hour)
     within = [("timestamp", ">=", first), ("timestamp", "<", first + pd.Timedelta(hours=1))]
-    return pq.read_table(path, filters=within).to_pandas()
+    return [pq.read_table(path, filters=within)]
+
+
+def read_file(path: Path) -> list[pa.Table]:
+    """Return what a Parquet file holds."""
+    return [pq.read_table(path)]
 
 
 if __name__ == "__main__":

@@ -14,12 +14,13 @@ import tempfile
 from collections.abc import Callable
 from contextlib import chdir
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import psycopg2
+import pyarrow as pa
 import pytest
 import sqlalchemy
 import yaml
@@ -34,6 +35,7 @@ from servers import make_room, start_shared_servers, stop_shared_servers
 
 from network_anomalies.cli import cli
 from network_anomalies.parameters import GeneratorParameters, WorkersParameters
+from network_anomalies.records.silver_day import StoredEvents
 from network_anomalies.registry.engine import connect, migrate
 from network_anomalies.registry.tables import metadata
 from network_anomalies.upkeep import Stores, load_stores, setup_stores
@@ -222,6 +224,11 @@ class Project:
             stderr=subprocess.STDOUT,
             text=True,
         )
+
+
+def hold_events(frame: pd.DataFrame) -> StoredEvents:
+    """Return events of a slice that are in memory, not in the store."""
+    return StoredEvents(partial(list, [pa.Table.from_pandas(frame, preserve_index=False)]))
 
 
 def generator_parameters(**changes: Any) -> GeneratorParameters:

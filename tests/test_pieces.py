@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
-from conftest import DAY, DAY_BEFORE, SMALL_DAY
+from conftest import DAY, DAY_BEFORE, SMALL_DAY, hold_events
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -76,11 +76,8 @@ def draw_events(seed, count, seconds, ports=True):
 
 
 def cut(events, edges):
-    """Return functions that read the events between edges, places of rows from 0; they may be equal."""
-    places = [0, *sorted(edges), len(events)]
-    return [
-        lambda first=first, end=end: events.iloc[first:end].reset_index(drop=True) for first, end in pairwise(places)
-    ]
+    """Return the events between edges, places of rows from 0; they may be equal."""
+    return [hold_events(events.iloc[first:end]) for first, end in pairwise([0, *sorted(edges), len(events)])]
 
 
 @st.composite
@@ -194,7 +191,7 @@ def test_a_model_of_joined_slices_is_that_of_each(seed, counts):
         add_context(part.assign(timestamp=part["timestamp"] + timedelta(hours=place)))
         for place, part in enumerate(hours)
     ]
-    slices = {f"{place:02d}": Slice.of(partial(lambda part: part, part)) for place, part in enumerate(parts)}
+    slices = {f"{place:02d}": Slice.of(hold_events(part)) for place, part in enumerate(parts)}
     history = remember(summarise(pd.concat([part.astype({"src_ip": "str", "dst_ip": "str"}) for part in parts])))
     (joined,) = join_slices(slices, dict(zip(slices, counts, strict=True))).values()
     one = fit([joined.find_pieces()], history)

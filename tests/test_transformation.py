@@ -5,7 +5,7 @@ import hashlib
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import DAY, IN_THREADS
+from conftest import DAY, IN_THREADS, hold_events
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -65,8 +65,8 @@ def test_the_hour_is_that_of_the_utc_day(make_events):
 
 def test_a_slice_without_events_leaves_no_object(make_events, embedded):
     embedded.run()
-    empty = Slice.of(lambda: make_events(0))
-    reads = {"00": Slice.of(make_events), "01": empty, "02": empty}
+    empty = Slice.of(hold_events(make_events(0)))
+    reads = {"00": Slice.of(hold_events(make_events())), "01": empty, "02": empty}
     receipt = embedded.load("ingestion_events")
     parameters = embedded.load("params:transformation")
     made = transform_slices(reads, receipt, parameters, IN_THREADS, [])
@@ -87,6 +87,14 @@ def test_slices_hold_every_event_once_and_none_of_another_hour(embedded, part_ev
             assert events["timestamp"].dt.hour.between(hour, min(hour + hours, 24) - 1).all()
         together = pd.concat([events.astype(whole.dtypes) for events in read.values()], ignore_index=True)
         pd.testing.assert_frame_equal(together, whole)
+
+
+def test_silver_of_many_small_parts_is_one_frame(embedded):
+    """The slices have few addresses each, so pandas writes codes of one byte; all together do not fit into one."""
+    size = {"generator__n_events": 1_000, "generator__part_events": 50}
+    embedded.run(**size)
+    embedded.run("transformation", **size)
+    assert len(embedded.load("silver_events", **size)) == 1_000
 
 
 def test_silver_has_the_rows_that_were_accepted_and_its_row_the_hashes_of_the_bytes(ready):

@@ -12,7 +12,8 @@ import pyarrow.parquet as pq
 
 from network_anomalies.datasets.layers import NamedObject, name_silver
 from network_anomalies.datasets.objects import CheckedObjects
-from network_anomalies.records.silver_day import ReadEvents, SilverDay, Slice, Slices
+from network_anomalies.events.joining import to_frame
+from network_anomalies.records.silver_day import SilverDay, Slice, Slices, StoredEvents
 from network_anomalies.records.transformation import TransformationReceipt
 
 
@@ -22,8 +23,8 @@ def read_frame(
     """Return all rows as one frame. Without objects, return a frame without rows and with ``empty_columns``."""
     if not objects:
         return pd.DataFrame(columns=list(empty_columns), dtype="str")
-    tables = [pq.read_table(_fetch(lake, folder, item)) for item in objects]
-    frame = pa.concat_tables(tables, promote_options="permissive").unify_dictionaries().to_pandas()
+    tables = [_read_table(lake, folder, item) for item in objects]
+    frame = to_frame(tables)
     run_ids = [item.run_id for item in objects]
     return frame.assign(run_id=np.repeat(run_ids, [table.num_rows for table in tables])) if all(run_ids) else frame
 
@@ -39,14 +40,14 @@ def read_by_object(
     lake: CheckedObjects, folder: str, objects: Sequence[NamedObject]
 ) -> dict[str, Callable[[], pd.DataFrame]]:
     """Return a function that reads each object, by its key: the number of a part."""
-    return {item.key: partial(_read_object, lake, folder, item) for item in objects}
+    return {item.key: StoredEvents(partial(_read_tables, lake, folder, item)) for item in objects}
 
 
 def read_slices(lake: CheckedObjects, folder: str, objects: Sequence[NamedObject]) -> Slices:
     """Return the slices that objects hold, by the first hour; the objects of a slice are its pieces."""
-    slices: dict[str, list[ReadEvents]] = {}
+    slices: dict[str, list[StoredEvents]] = {}
     for item in objects:
-        slices.setdefault(item.key, []).append(partial(_read_object, lake, folder, item))
+        slices.setdefault(item.key, []).append(StoredEvents(partial(_read_tables, lake, folder, item)))
     return {hour: Slice.of(*pieces) for hour, pieces in slices.items()}
 
 
@@ -72,9 +73,10 @@ def read_silver_day(lake: CheckedObjects, folder: str, silver: TransformationRec
     )
 
 
-def _read_object(lake: CheckedObjects, folder: str, item: NamedObject) -> pd.DataFrame:
-    return pd.read_parquet(_fetch(lake, folder, item))
+def _read_tables(lake: CheckedObjects, folder: str, item: NamedObject) -> list[pa.Table]:
+    return [_read_table(lake, folder, item)]
 
 
-def _fetch(lake: CheckedObjects, folder: str, item: NamedObject) -> BytesIO:
-    return BytesIO(lake.read(f"{folder}/{item.file_name}", item.sha256))
+def _read_table(lake: CheckedObjects, folder: str, item: NamedObject) -> pa.Table:
+    # For objects of some thousand rows, pq.read_table takes longer than this to prepare.
+    return pq.ParquetFile(BytesIO(lake.read(f"{folder}/{item.file_name}", item.sha256))).read()

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 
 from network_anomalies.datasets.layers import NamedObject
 from network_anomalies.datasets.objects import CheckedObjects
-from network_anomalies.records.silver_day import ReadEvents, Slice, Slices
+from network_anomalies.records.silver_day import Slice, Slices, StoredEvents
 
 HOURS_A_DAY = 24
 WIDTHS = (timedelta(minutes=1), timedelta(seconds=1), timedelta(milliseconds=1), timedelta(microseconds=1))
@@ -39,10 +39,9 @@ class DayObjects:
         first, end = span
         return [item for item in self.objects if item.first and item.last and item.first < end and item.last >= first]
 
-    def read(self, span: Span) -> pd.DataFrame:
-        """Return the events of a span. Only the row groups that overlap it are decoded."""
-        tables = list(self._read_tables(span, None))
-        return pa.concat_tables(tables, promote_options="default").unify_dictionaries().to_pandas()
+    def find_events(self, span: Span) -> StoredEvents:
+        """Return the events of a span. When they are read, only the row groups that overlap it are decoded."""
+        return StoredEvents(partial(self._read_tables, span, None))
 
     def count(self, span: Span, width: timedelta) -> np.ndarray:
         """Return the number of events in each ``width`` of a span."""
@@ -76,13 +75,13 @@ def read_by_hours(day_objects: DayObjects, day: date, hours: int, rows: int) -> 
     return slices
 
 
-def cut_slice(day_objects: DayObjects, span: Span, rows: int) -> list[ReadEvents]:
-    """Return functions that read the pieces of a span, each with at most ``rows`` events if these differ in time."""
+def cut_slice(day_objects: DayObjects, span: Span, rows: int) -> list[StoredEvents]:
+    """Return the pieces of a span, each with at most ``rows`` events if these differ in time."""
     first, end = span
     if sum(item.rows for item in day_objects.objects) <= rows:
-        return [partial(day_objects.read, span)]
+        return [day_objects.find_events(span)]
     edges = [first, *find_edges(day_objects.count, span, rows)[1:], end]
-    return [partial(day_objects.read, piece) for piece in pairwise(edges)]
+    return [day_objects.find_events(piece) for piece in pairwise(edges)]
 
 
 def find_edges(count: CountEvents, span: Span, rows: int, widths: Sequence[timedelta] = WIDTHS) -> list[datetime]:

@@ -10,7 +10,7 @@ from network_anomalies.detection.alerts.raising import raise_scores
 from network_anomalies.detection.judging import name_attacks
 from network_anomalies.detection.limits import DEFAULT_LIMITS, DetectorLimits
 from network_anomalies.detection.scoring.columns import HOUR, to_micros
-from network_anomalies.detection.scoring.fitting import Slice, fit, fit_reference
+from network_anomalies.detection.scoring.fitting import KEPT_EVENTS, Slice, fit, fit_reference
 from network_anomalies.detection.scoring.history import History, remember
 from network_anomalies.detection.scoring.model import Model, ModelParameters, score
 from network_anomalies.detection.scoring.summary import Summary, merge_summaries, summarise
@@ -40,7 +40,7 @@ class AnomalyDetector:
     def fit(self, events: pd.DataFrame) -> Self:
         """Learn what is normal from past events, which may hold some anomalies."""
         slices, history = _reference(events)
-        self.model = fit(slices, history, self.parameters)
+        self.model = fit(slices, history, self.parameters, keep=len(events) <= KEPT_EVENTS)
         return self
 
     def score_samples(self, events: pd.DataFrame) -> np.ndarray:
@@ -50,7 +50,7 @@ class AnomalyDetector:
     def fit_score_samples(self, events: pd.DataFrame) -> np.ndarray:
         """Fit to a batch and score that same batch, each event left out of what it is compared with."""
         slices, history = _reference(events)
-        self.model = fit_reference(slices, history, self.parameters)
+        self.model = fit_reference(slices, history, self.parameters, keep=len(events) <= KEPT_EVENTS)
         return self._score(events, has_past=False)
 
     def explain(self, events: pd.DataFrame) -> pd.DataFrame:

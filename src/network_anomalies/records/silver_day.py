@@ -8,13 +8,36 @@ from itertools import count
 from typing import Self
 
 import pandas as pd
-from pandas.api.types import union_categoricals
+import pyarrow as pa
 
+from network_anomalies.events.joining import to_frame
 from network_anomalies.records.receipt import LakeObject
 from network_anomalies.records.transformation import SilverObject
 
-ReadEvents = Callable[[], pd.DataFrame]
-"""A function that reads events; it may be called several times."""
+
+@dataclass(frozen=True)
+class StoredEvents:
+    """Events that are read when this is called, which may be several times.
+
+    Attributes:
+        find_tables: function that reads their tables.
+    """
+
+    find_tables: Callable[[], Iterable[pa.Table]]
+
+    def __call__(self) -> pd.DataFrame:
+        """Return the events of all tables as one frame."""
+        return to_frame(self.find_tables())
+
+    @classmethod
+    def join(cls, some: Sequence[Self]) -> Self:
+        """Return the events of several, one after another."""
+        return cls(partial(_find_all, some))
+
+
+def _find_all(some: Sequence[StoredEvents]) -> Iterator[pa.Table]:
+    for each in some:
+        yield from each.find_tables()
 
 
 @dataclass(frozen=True)
@@ -26,14 +49,14 @@ class Slice:
             events of one instant may be in two.
     """
 
-    find_pieces: Callable[[], Sequence[ReadEvents]]
+    find_pieces: Callable[[], Sequence[StoredEvents]]
 
     def __call__(self) -> pd.DataFrame:
         """Return all events at once, whatever memory that takes."""
-        return _join([read() for read in self.find_pieces()])
+        return StoredEvents.join(self.find_pieces())()
 
     @classmethod
-    def of(cls, *pieces: ReadEvents) -> Self:
+    def of(cls, *pieces: StoredEvents) -> Self:
         """Return the slice that consists of some pieces."""
         return cls(partial(tuple, pieces))
 
@@ -50,13 +73,6 @@ def name_piece(hour: str, piece: int) -> str:
 def number_pieces(pieces: Iterable[pd.DataFrame], is_whole: bool) -> Iterator[tuple[int, pd.DataFrame]]:
     """Yield the pieces of a slice with their numbers: from 1, or 0 if the slice is in one piece."""
     return zip(count(0 if is_whole else 1), pieces, strict=False)
-
-
-def _join(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
-    """Concatenate frames; text stays categories, whatever categories each frame has."""
-    texts = [name for name in frames[0] if isinstance(frames[0][name].dtype, pd.CategoricalDtype)]
-    united = {name: union_categoricals([frame[name] for frame in frames]) for name in texts if len(frames) > 1}
-    return pd.concat(frames, ignore_index=True).assign(**united) if len(frames) > 1 else frames[0]
 
 
 Slices = dict[str, Slice]
@@ -80,11 +96,11 @@ def join_slices(slices: Slices, events: Mapping[str, int]) -> Slices:
             first, total = hour, 0
         total += count
         joined.setdefault(first, []).append(each)
-    return {hour: some[0] if len(some) == 1 else Slice.of(partial(_read_all, some)) for hour, some in joined.items()}
+    return {hour: some[0] if len(some) == 1 else _join(some) for hour, some in joined.items()}
 
 
-def _read_all(slices: Sequence[Slice]) -> pd.DataFrame:
-    return _join([each() for each in slices])
+def _join(slices: Sequence[Slice]) -> Slice:
+    return Slice.of(StoredEvents.join([piece for each in slices for piece in each.find_pieces()]))
 
 
 @dataclass(frozen=True)

@@ -1,13 +1,15 @@
 """Fit a model to past slices: weigh the reference, score its conversation-hours, and estimate the alert score."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache, partial
 
 import numpy as np
 import pandas as pd
 
 from network_anomalies.detection.scoring.columns import UNKNOWN, Keyed
 from network_anomalies.detection.scoring.features import FEATURES, LEVELS, PORT_FEATURES
+from network_anomalies.detection.scoring.groups import Groups
 from network_anomalies.detection.scoring.history import History
 from network_anomalies.detection.scoring.levels import compute_levels
 from network_anomalies.detection.scoring.model import (
@@ -26,9 +28,36 @@ from network_anomalies.detection.scoring.survey import judge_pieces, survey_piec
 Slice = Piece | Sequence[Piece]
 """Reads whole hours of events; several functions, in order of time, read them in pieces."""
 HOURS_A_DAY = 24
+KEPT_EVENTS = 2_000_000
+"""For so many events it is worth some 180 MB to ``keep`` what a fit needs of them."""
 
 
-def fit(slices: Sequence[Slice], history: History, parameters: ModelParameters | None = None) -> Model:
+@dataclass(frozen=True)
+class _Rows:
+    """What a fit needs of the flows of a slice in one piece, in row order; some 90 bytes each.
+
+    Attributes:
+        levels: per feature.
+        conversation_hours: groups of the flows, like the next two.
+        source_hours: of the flows of a source in an hour.
+        destination_hours: of the flows to a destination in an hour.
+        habits: as ``_list_habits`` returns them.
+    """
+
+    levels: Mapping[str, np.ndarray]
+    conversation_hours: Groups
+    source_hours: Groups
+    destination_hours: Groups
+    habits: pd.DataFrame
+
+
+_Reference = Callable[[], _Rows] | Sequence[Piece]
+"""A slice of the reference: a function that gives its rows, or where it is not in one piece, its pieces."""
+
+
+def fit(
+    slices: Sequence[Slice], history: History, parameters: ModelParameters | None = None, keep: bool = False
+) -> Model:
     """Fit a model to past events, then again to what is left without its most anomalous conversation-hours.
 
     Args:
@@ -36,61 +65,93 @@ def fit(slices: Sequence[Slice], history: History, parameters: ModelParameters |
             called several times.
         history: what those events are remembered by, merged from a ``remember`` per day.
         parameters: the constants, those of the method by default.
+        keep: whether the levels of all events may be in memory at the same time, which takes some 90 bytes each. If
+            not, slices are read four times. Those in pieces always are.
     """
     parameters = parameters or ModelParameters()
-    cut = [list(each) if isinstance(each, Sequence) else [each] for each in slices]
-    first = Model(history, _weigh(cut, history), parameters)
-    scored = [_score_conversations(each, first) for each in cut]
+    reference = [_open_slice(each, history, keep) for each in slices]
+    first = Model(history, _weigh(reference, history), parameters)
+    scored = [_score_conversations(each, first) for each in reference]
     if parameters.left_out == 0:
         return replace(first, alert_score=_estimate_alert_score(scored, first))
     limit = _quantile([each.scores for each in scored], 1 - parameters.left_out)
-    model = Model(history, _weigh(cut, history, [each.scores > limit for each in scored]), parameters)
-    scored = [_score_conversations(each, model) for each in cut]
+    model = Model(history, _weigh(reference, history, [each.scores > limit for each in scored]), parameters)
+    scored = [_score_conversations(each, model) for each in reference]
     return replace(model, alert_score=_estimate_alert_score(scored, model))
 
 
-def fit_reference(slices: Sequence[Slice], history: History, parameters: ModelParameters | None = None) -> Model:
-    """Fit a model to all events of the slices, to score these very events ``inside`` it."""
+def fit_reference(
+    slices: Sequence[Slice], history: History, parameters: ModelParameters | None = None, keep: bool = False
+) -> Model:
+    """Fit a model to all events of the slices, to score these very events ``inside`` it; ``keep`` as ``fit`` has it."""
     parameters = parameters or ModelParameters()
-    return fit(slices, history, replace(parameters, left_out=0.0))
+    return fit(slices, history, replace(parameters, left_out=0.0), keep)
 
 
-def _weigh(slices: Sequence[Sequence[Piece]], history: History, suspect: Sequence[np.ndarray] | None = None) -> Masses:
+def _open_slice(pieces: Slice, history: History, keep: bool) -> _Reference:
+    if isinstance(pieces, Sequence) and len(pieces) > 1:
+        return pieces
+    piece = pieces[0] if isinstance(pieces, Sequence) else pieces
+    read = partial(_read_rows, piece, history)
+    return cache(read) if keep else read
+
+
+def _read_rows(piece: Piece, history: History) -> _Rows:
+    coded, context = prepare(piece())
+    levels = compute_levels(coded, context, history, inside=True)
+    return _Rows(
+        levels=levels,
+        conversation_hours=_narrow(coded.conversation_hours),
+        source_hours=_narrow(coded.source_hours),
+        destination_hours=_narrow(coded.destination_hours),
+        habits=_list_habits(coded, levels["pair_hours"]),
+    )
+
+
+def _narrow(groups: Groups) -> Groups:
+    """Return groups whose codes take half the memory."""
+    return replace(groups, codes=groups.codes.astype(np.int32))
+
+
+def _weigh(reference: Sequence[_Reference], history: History, suspect: Sequence[np.ndarray] | None = None) -> Masses:
     """Return the masses of the reference without suspect rows, unless their pair was seen in other hours too.
 
     ``suspect`` tells of each slice's conversation-hours, in the order of ``_Scored``, which are suspect.
     """
     masses = {name: np.zeros((2, LEVELS), dtype=np.int64) for name in FEATURES}
-    for place, pieces in enumerate(slices):
-        weigh = _weigh_whole if len(pieces) == 1 else _weigh_pieces
-        weigh(masses, pieces, history, None if suspect is None else suspect[place])
+    for place, each in enumerate(reference):
+        of_slice = None if suspect is None else suspect[place]
+        if callable(each):
+            _weigh_rows(masses, each(), of_slice)
+        else:
+            _weigh_pieces(masses, each, history, of_slice)
     return masses
 
 
-def _weigh_whole(masses: Masses, pieces: Sequence[Piece], history: History, suspect: np.ndarray | None) -> None:
-    coded, context = prepare(pieces[0]())
-    levels = compute_levels(coded, context, history, inside=True)
-    kept = _choose_rows(coded, levels["pair_hours"], suspect)
-    _add_masses(masses, levels, np.ones(len(coded), dtype=np.int64), context["conversation_flows_hour"], kept)
+def _weigh_rows(masses: Masses, rows: _Rows, suspect: np.ndarray | None) -> None:
+    groups = rows.conversation_hours
+    kept = _choose_rows(groups, rows.levels["pair_hours"], suspect)
+    _add_masses(masses, rows.levels, np.ones(len(kept), dtype=np.int64), groups.sizes[groups.codes], kept)
 
 
 def _weigh_pieces(masses: Masses, pieces: Sequence[Piece], history: History, suspect: np.ndarray | None) -> None:
     """Add what cells tell, each as many flows as it has, and what flows tell by themselves."""
     survey = survey_pieces(pieces, history, inside=True)
     cells, levels = survey.cells, survey.keys.levels
-    conversation_flows = cells.conversation_hours.sizes[cells.conversation_hours.codes]
-    kept = _choose_rows(cells, levels["pair_hours"], suspect)
+    groups = cells.conversation_hours
+    conversation_flows = groups.sizes[groups.codes]
+    kept = _choose_rows(groups, levels["pair_hours"], suspect)
     _add_masses(masses, levels, cells.flows, conversation_flows, kept)
     for judged in judge_pieces(survey, history):
         at, ones = judged.cells, np.ones(len(judged.cells), dtype=np.int64)
         _add_masses(masses, judged.levels, ones, conversation_flows[at], kept[at])
 
 
-def _choose_rows(rows: Keyed, pair_hours: np.ndarray, suspect: np.ndarray | None) -> np.ndarray:
+def _choose_rows(conversation_hours: Groups, pair_hours: np.ndarray, suspect: np.ndarray | None) -> np.ndarray:
     """Return which rows are part of the reference."""
     if suspect is None:
-        return np.ones(len(rows), dtype=bool)
-    kept: np.ndarray = ~suspect[rows.conversation_hours.codes] | (pair_hours > 0)
+        return np.ones(len(pair_hours), dtype=bool)
+    kept: np.ndarray = ~suspect[conversation_hours.codes] | (pair_hours > 0)
     return kept
 
 
@@ -132,27 +193,27 @@ class _Scored:
     habits: pd.DataFrame
 
 
-def _score_conversations(pieces: Sequence[Piece], model: Model) -> _Scored:
-    if len(pieces) > 1:
-        survey = survey_pieces(pieces, model.history, inside=True)
-        return _find_habits(survey.cells, survey.keys.levels["pair_hours"], average_pieces(survey, model, inside=True))
-    coded, context = prepare(pieces[0]())
-    levels = compute_levels(coded, context, model.history, inside=True)
-    scores = combine(coded, mean_facets(levels, model.surprise_inside), model.parameters)
-    return _find_habits(coded, levels["pair_hours"], scores)
+def _score_conversations(reference: _Reference, model: Model) -> _Scored:
+    if callable(reference):
+        rows = reference()
+        scores = combine(rows, mean_facets(rows.levels, model.surprise_inside), model.parameters)
+        return _Scored(scores[rows.conversation_hours.first], _score_habits(rows.habits, scores))
+    survey = survey_pieces(reference, model.history, inside=True)
+    scores = average_pieces(survey, model, inside=True)
+    habits = _list_habits(survey.cells, survey.keys.levels["pair_hours"])
+    return _Scored(scores[survey.cells.conversation_hours.first], _score_habits(habits, scores))
 
 
-def _find_habits(rows: Keyed, pair_hours: np.ndarray, scores: np.ndarray) -> _Scored:
+def _list_habits(rows: Keyed, pair_hours: np.ndarray) -> pd.DataFrame:
+    """Return ``row``, ``source`` and ``day`` of conversation-hours whose pair also talks in other hours."""
     first = rows.conversation_hours.first
     again = first[pair_hours[first] > 0]
-    habits = pd.DataFrame(
-        {
-            "source": rows.sources.to_numpy()[rows.source[again]],
-            "day": rows.hour[again] // HOURS_A_DAY,
-            "score": scores[again],
-        }
-    )
-    return _Scored(scores[first], _highest(habits))
+    days = rows.hour[again] // HOURS_A_DAY
+    return pd.DataFrame({"row": again, "source": rows.sources.to_numpy()[rows.source[again]], "day": days})
+
+
+def _score_habits(habits: pd.DataFrame, scores: np.ndarray) -> pd.DataFrame:
+    return _highest(habits[["source", "day"]].assign(score=scores[habits["row"].to_numpy()]))
 
 
 def _highest(habits: pd.DataFrame) -> pd.DataFrame:

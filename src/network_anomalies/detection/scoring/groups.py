@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Protocol
 
 import numpy as np
 import pandas as pd
@@ -61,3 +62,22 @@ def group_rows(keys: np.ndarray, flows: np.ndarray | None = None) -> Groups:
     first = table[used]
     table[used] = np.arange(len(used))
     return Groups(table[places], first, flows)
+
+
+class Surrounded(Protocol):
+    """Rows whose conversation-hours, and hours of sources and destinations, are known."""
+
+    @property
+    def conversation_hours(self) -> Groups:
+        """The flows of a pair over one protocol in an hour."""
+        ...
+
+    @property
+    def source_hours(self) -> Groups:
+        """The flows of a source in an hour."""
+        ...
+
+    @property
+    def destination_hours(self) -> Groups:
+        """The flows to a destination in an hour."""
+        ...

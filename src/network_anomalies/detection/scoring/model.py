@@ -7,10 +7,10 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 
-from network_anomalies.detection.scoring.columns import UNKNOWN, Coded, Keyed, encode_events
+from network_anomalies.detection.scoring.columns import UNKNOWN, Coded, encode_events
 from network_anomalies.detection.scoring.context import CONTEXT_COLUMNS, compute_context
 from network_anomalies.detection.scoring.features import FACETS, FEATURES, PORT_FEATURES
-from network_anomalies.detection.scoring.groups import Groups
+from network_anomalies.detection.scoring.groups import Groups, Surrounded
 from network_anomalies.detection.scoring.history import History
 from network_anomalies.detection.scoring.levels import compute_levels
 from network_anomalies.detection.scoring.surprise import compute_surprise
@@ -147,12 +147,12 @@ def sum_facets(
     return facets, members
 
 
-def combine(coded: Coded, facets: np.ndarray, parameters: ModelParameters) -> np.ndarray:
+def combine(rows: Surrounded, facets: np.ndarray, parameters: ModelParameters) -> np.ndarray:
     """Return final scores: strongest facets added up, then the mean of a flow's three surroundings.
 
     They are its conversation-hour, and the hours of its source and of its destination.
     """
-    return look_around(coded, _spread_mean(coded.conversation_hours, add_up(facets, parameters)))
+    return look_around(rows, _spread_mean(rows.conversation_hours, add_up(facets, parameters)))
 
 
 def add_up(facets: np.ndarray, parameters: ModelParameters) -> np.ndarray:
@@ -162,7 +162,7 @@ def add_up(facets: np.ndarray, parameters: ModelParameters) -> np.ndarray:
     return own
 
 
-def look_around(rows: Keyed, talk: np.ndarray) -> np.ndarray:
+def look_around(rows: Surrounded, talk: np.ndarray) -> np.ndarray:
     """Return final scores from the mean of each row's conversation-hour."""
     around = _spread_mean(rows.source_hours, talk) + _spread_mean(rows.destination_hours, talk)
     final: np.ndarray = (talk + around) / 3

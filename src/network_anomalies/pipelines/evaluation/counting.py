@@ -12,7 +12,7 @@ from network_anomalies.detection.judging_pieces import JudgedTalks
 from network_anomalies.detection.scoring.groups import group_rows
 from network_anomalies.detection.scoring.survey import JudgedPiece
 from network_anomalies.generator.truth import find_keys
-from network_anomalies.records.silver_day import ReadEvents, Slice
+from network_anomalies.records.silver_day import Slice, StoredEvents
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ def find_attacks(events: pd.DataFrame, attacks: KnownAttacks) -> tuple[np.ndarra
     return is_attack, keys[found]
 
 
-def _judge_whole(read: ReadEvents, judges: Mapping[str, Judge], attacks: KnownAttacks) -> CountedSlice:
+def _judge_whole(read: StoredEvents, judges: Mapping[str, Judge], attacks: KnownAttacks) -> CountedSlice:
     events = read()
     judged = {
         name: judge_slice(events, each.model, each.named, each.has_past, each.limits) for name, each in judges.items()
@@ -86,7 +86,7 @@ def _judge_whole(read: ReadEvents, judges: Mapping[str, Judge], attacks: KnownAt
     return CountedSlice(flows, keys, {name: flagged for name, (_, flagged) in judged.items()})
 
 
-def _judge_pieces(pieces: Sequence[ReadEvents], judges: Mapping[str, Judge], attacks: KnownAttacks) -> CountedSlice:
+def _judge_pieces(pieces: Sequence[StoredEvents], judges: Mapping[str, Judge], attacks: KnownAttacks) -> CountedSlice:
     """Judge by conversation-hours; every model has them in the same order."""
     keys: list[np.ndarray] = []
     talks_of_attacks: list[np.ndarray] = []

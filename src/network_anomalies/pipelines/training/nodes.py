@@ -23,11 +23,12 @@ from network_anomalies.detection import (
     to_bytes,
     unpack_summary,
 )
+from network_anomalies.detection.scoring.fitting import KEPT_EVENTS
 from network_anomalies.detection.scoring.storage import feature_spec_sha256
 from network_anomalies.errors import ContractError
 from network_anomalies.parameters import TrainingParameters, WorkersParameters
 from network_anomalies.records.receipt import LakeObject
-from network_anomalies.records.silver_day import ReadEvents, SilverDay, join_slices
+from network_anomalies.records.silver_day import SilverDay, StoredEvents, join_slices
 from network_anomalies.records.training import (
     TrainedSlice,
     TrainingDay,
@@ -90,7 +91,8 @@ def train_model(
     """
     slices = training_split.slices
     histories = [partial(_remember_day, silver, training_split) for silver in training_split.days]
-    fit_model = partial(_fit_model, slices=_list_pieces(slices))
+    events = sum(day_slice.record_count for day_slice in slices)
+    fit_model = partial(_fit_model, slices=_list_pieces(slices), keep=events <= KEPT_EVENTS)
     model, reference_scores = reduce_calls(histories, fit_model, workers)
     data = to_bytes(model)
     receipt = TrainingReceipt(
@@ -103,7 +105,7 @@ def train_model(
         train_start=training_split.train_start,
         train_end=training_split.train_end,
         test_end=training_split.test_end,
-        record_count=sum(day_slice.record_count for day_slice in slices),
+        record_count=events,
         input_objects=[_describe_day(silver, training_split) for silver in training_split.days],
         parameters=training.model_dump(),
         reference_scores=reference_scores,
@@ -112,13 +114,15 @@ def train_model(
     return model, receipt
 
 
-def _fit_model(histories: Iterable[History], slices: Sequence[Sequence[ReadEvents]]) -> tuple[Model, list[float]]:
+def _fit_model(
+    histories: Iterable[History], slices: Sequence[Sequence[StoredEvents]], keep: bool
+) -> tuple[Model, list[float]]:
     """Return a model of slices, each given by its pieces, and quantiles of its scores of the latest ones."""
-    model = fit(slices, merge_histories(histories))
+    model = fit(slices, merge_histories(histories), keep=keep)
     return model, _sketch_scores(slices, model)
 
 
-def _list_pieces(slices: Sequence[TrainingSlice]) -> list[Sequence[ReadEvents]]:
+def _list_pieces(slices: Sequence[TrainingSlice]) -> list[Sequence[StoredEvents]]:
     """Return the pieces of each slice; slices with few events are joined."""
     named = {f"{each.logical_date} {each.hour}": each for each in slices}
     events = {name: each.record_count for name, each in named.items()}
@@ -161,7 +165,7 @@ def _remember_day(silver: SilverDay, training_split: TrainingSplit) -> History:
     return remember(merge_summaries(_summarise(day_slice.silver.find_pieces()) for day_slice in chosen))
 
 
-def _summarise(pieces: Sequence[ReadEvents]) -> Summary:
+def _summarise(pieces: Sequence[StoredEvents]) -> Summary:
     return summarise_pieces(pieces) if len(pieces) > 1 else summarise(pieces[0]())
 
 
@@ -178,7 +182,7 @@ def _describe_day(silver: SilverDay, training_split: TrainingSplit) -> TrainingD
     )
 
 
-def _sketch_scores(slices: Sequence[Sequence[ReadEvents]], model: Model) -> list[float]:
+def _sketch_scores(slices: Sequence[Sequence[StoredEvents]], model: Model) -> list[float]:
     """Return quantiles of the scores of the latest training slices; drift of later scores is measured against them."""
     scores: list[np.ndarray] = []
     flows: list[np.ndarray] = []

@@ -16,7 +16,7 @@ from network_anomalies.detection.scoring.storage import feature_spec_sha256
 from network_anomalies.errors import ContractError
 from network_anomalies.events.parts import digest_contents, encode_part
 from network_anomalies.parameters import TransformationParameters, WorkersParameters
-from network_anomalies.records.silver_day import ReadEvents, Slice, Slices, name_piece, number_pieces
+from network_anomalies.records.silver_day import Slice, Slices, StoredEvents, name_piece, number_pieces
 from network_anomalies.records.transformation import RawObject, SilverObject, TransformationReceipt
 from network_anomalies.runs.inputs import list_transformation_facts
 from network_anomalies.work.calls import Folder, Made, Objects, make_objects
@@ -180,5 +180,5 @@ def _make_slice(raw: Slice) -> SilverSlice:
     return SilverSlice([] if silver.empty else [silver], True, pack_summary(summary))
 
 
-def _read_piece(read: ReadEvents) -> pd.DataFrame:
+def _read_piece(read: StoredEvents) -> pd.DataFrame:
     return add_silver_columns(read())
