@@ -25,10 +25,8 @@ OTHERS = (
     "kedro.validation",
     "kedro_datasets.json",
     "kedro_datasets.pandas",
-    "matplotlib.pyplot",
     "pandera.strategies.pandas_strategies",
     "s3fs",
-    "sklearn.metrics",
 )
 POLL_SECONDS = 0.05
 

@@ -126,7 +126,8 @@ def make_silver(folder: Path) -> Callable[[], None]:
     from network_anomalies.pipelines.transformation.nodes import transform_slices
     from network_anomalies.records.silver_day import Slice, StoredEvents
 
-    receipt = pd.DataFrame({"revision": [1]})
+    events = pq.read_metadata(folder / "events.parquet").num_rows
+    receipt = pd.DataFrame({"revision": [1], "record_count": [events]})
     slices = {
         f"{hour:02d}": Slice.of(StoredEvents(partial(read_hour, folder / "events.parquet", hour)))
         for hour in range(HOURS)

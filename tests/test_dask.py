@@ -357,8 +357,14 @@ def write_parts(folder: Path, seed: int) -> list[NamedObject]:
 
 
 @settings(max_examples=4)
-@given(seed=st.integers(0, 2**32), hours=st.sampled_from([1, 6]), rows=st.sampled_from([200, 500_000]))
-def test_skewed_slices_of_unordered_parts_are_equal(cluster, tmp_path_factory, seed, hours, rows):
+@given(
+    seed=st.integers(0, 2**32),
+    hours=st.sampled_from([1, 6]),
+    rows=st.sampled_from([200, 500_000]),
+    events=st.sampled_from([1_200, 1_000_000]),
+)
+def test_skewed_slices_of_unordered_parts_are_equal(cluster, tmp_path_factory, seed, hours, rows, events):
+    """Slices of a day with few events are joined, those of one that is said to have many are not."""
     folder = tmp_path_factory.mktemp("raw")
     lake = CheckedObjects(fsspec.filesystem("file"), store=StoreName("file"))
     objects = DayObjects(lake, str(folder), write_parts(folder, seed))
@@ -368,7 +374,8 @@ def test_skewed_slices_of_unordered_parts_are_equal(cluster, tmp_path_factory, s
         LakeFolder(StoreName("file"), str(folder / "silver"), suffix, False) for suffix in (".parquet", ".arrow")
     ]
     parameters = TransformationParameters(slice_hours=hours, slice_rows=rows)
-    given_day = (slices, pd.DataFrame({"revision": [1]}), parameters)
+    receipt = pd.DataFrame({"revision": [1], "record_count": [events]})
+    given_day = (slices, receipt, parameters)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(ADDRESS, cluster.scheduler_address)
         on_workers = list(transform_slices(*given_day, ON_DASK, folders))

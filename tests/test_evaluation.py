@@ -8,8 +8,9 @@ import pandas as pd
 import pytest
 import sqlalchemy
 from conftest import DAY, DAY_BEFORE
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
+from sklearn.metrics import average_precision_score, precision_recall_curve, roc_auc_score
 from test_transformation import fails
 
 from network_anomalies.parameters import AlertsParameters, EvaluationParameters
@@ -19,6 +20,7 @@ from network_anomalies.pipelines.evaluation.metrics import (
     measure_drift,
     measure_ranking,
 )
+from network_anomalies.pipelines.evaluation.ranking import rank_flows
 
 TODAY = date.fromisoformat(DAY)
 DRIFT = EvaluationParameters(drift_psi=0.25, drift_rows=1000)
@@ -63,6 +65,20 @@ def test_ranking_is_right_on_a_case_known_by_hand():
 def test_ranking_is_unknown_without_both_kinds_of_flows(label):
     measured = measure_ranking(np.array(label, dtype=bool), np.zeros(len(label)), np.ones(len(label)))
     assert measured.to_json() == {"roc_auc": None, "average_precision": None}
+
+
+@given(st.lists(st.tuples(st.booleans(), st.integers(0, 9), st.integers(1, 50)), min_size=2, max_size=60))
+def test_ranking_is_that_of_scikit_learn(rows):
+    label, scores, counts = (np.array(column) for column in zip(*rows, strict=True))
+    assume(0 < label.sum() < len(label))
+    ranked, weights = rank_flows(label, scores / 7, counts), {"sample_weight": counts}
+    assert ranked.find_roc_auc() == pytest.approx(roc_auc_score(label, scores, **weights), abs=1e-12)
+    assert ranked.find_average_precision() == pytest.approx(
+        average_precision_score(label, scores, **weights), abs=1e-12
+    )
+    precision, recall, _ = precision_recall_curve(label, scores, **weights)  # from the lowest score, and one point more
+    np.testing.assert_allclose(ranked.precision, precision[-2::-1], rtol=1e-12)
+    np.testing.assert_allclose(ranked.recall, recall[-2::-1], rtol=1e-12)
 
 
 def test_the_many_victims_of_a_scan_are_not_its_heart():

@@ -1,6 +1,7 @@
 """Silver: its columns, its slices, and that it is made of exactly the committed bytes."""
 
 import hashlib
+from io import BytesIO
 
 import numpy as np
 import pandas as pd
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 
 from network_anomalies.errors import explain
 from network_anomalies.pipelines.transformation.nodes import add_silver_columns, transform_slices
-from network_anomalies.records.silver_day import Slice
+from network_anomalies.records.silver_day import FEW_EVENTS, Slice
 
 DURATIONS = st.sampled_from([0.0, 5e-324, 1e-300, 1e300]) | st.floats(0, 1e308)
 SMALL = {"generator__n_events": 60, "transformation__slice_hours": 6}
@@ -72,6 +73,32 @@ def test_a_slice_without_events_leaves_no_object(make_events, embedded):
     made = transform_slices(reads, receipt, parameters, IN_THREADS, [])
     objects = [name for silver, _, _ in made for name in silver]
     assert [name.rpartition("_")[0] for name in objects] == ["silver_events_00"]
+
+
+@pytest.mark.parametrize(("part_events", "hours"), [(7, 1), (60, 7), (25, 24)])
+def test_silver_of_a_day_with_few_events_is_made_at_once_and_equal(embedded, part_events, hours):
+    chosen = {"generator__n_events": 60, "generator__part_events": part_events, "transformation__slice_hours": hours}
+    embedded.run(**chosen)
+    slices, receipt = embedded.load("raw_slices", **chosen), embedded.load("ingestion_events", **chosen)
+    parameters = embedded.load("params:transformation", **chosen)
+
+    def make(record_count):
+        objects = {}
+        for silver, summary, record in transform_slices(
+            slices, receipt.assign(record_count=record_count), parameters, IN_THREADS, []
+        ):
+            for name, read in (silver | summary).items():
+                objects[record.kind, record.hour, record.hours] = read() if name in summary else to_rows(read())
+        return objects
+
+    def to_rows(data):
+        return pd.read_parquet(BytesIO(data)).astype({"src_ip": "str", "dst_ip": "str", "protocol": "str"})
+
+    few, many = make(1), make(FEW_EVENTS + 1)
+    assert few.keys() == many.keys() and len(few) > 1
+    assert few.pop(("summary", "", 0)) == many.pop(("summary", "", 0))
+    for key, rows in few.items():
+        pd.testing.assert_frame_equal(rows, many[key])
 
 
 @pytest.mark.parametrize("part_events", [1, 7, 60])

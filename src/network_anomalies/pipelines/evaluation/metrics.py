@@ -10,6 +10,7 @@ import pandas as pd
 from network_anomalies.detection.alerts.triage import allow_findings, take_budget
 from network_anomalies.detection.drift import measure_stability
 from network_anomalies.parameters import AlertsParameters, EvaluationParameters
+from network_anomalies.pipelines.evaluation.ranking import rank_flows
 from network_anomalies.records.evaluation import (
     AlertMeasures,
     AttackResult,
@@ -36,12 +37,8 @@ def measure_ranking(label: np.ndarray, scores: np.ndarray, counts: np.ndarray) -
     """
     if not 0 < label.sum() < len(label):
         return Ranking(roc_auc=None, average_precision=None)
-    from sklearn.metrics import average_precision_score, roc_auc_score
-
-    return Ranking(
-        roc_auc=float(roc_auc_score(label, scores, sample_weight=counts)),
-        average_precision=float(average_precision_score(label, scores, sample_weight=counts)),
-    )
+    ranked = rank_flows(label, scores, counts)
+    return Ranking(roc_auc=ranked.find_roc_auc(), average_precision=ranked.find_average_precision())
 
 
 def find_instances(truth: pd.DataFrame) -> pd.DataFrame:

@@ -4,6 +4,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from network_anomalies.pipelines.evaluation.ranking import rank_flows
+
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
 
@@ -32,13 +34,12 @@ def draw_precision_recall(scores: dict[str, np.ndarray], label: np.ndarray, coun
     figure.update_xaxes(range=[0, 1.02]).update_yaxes(range=[0, 1.02])
     if not 0 < label.sum() < len(label):
         return figure.add_annotation(text="no ground truth", x=0.5, y=0.5, showarrow=False)
-    from sklearn.metrics import precision_recall_curve
-
     for name, values in scores.items():
-        precision, recall, _ = precision_recall_curve(label, values, sample_weight=counts)
+        ranked = rank_flows(label, values, counts)
+        recall, precision = np.append(0.0, ranked.recall), np.append(1.0, ranked.precision)
         chosen = np.unique(np.linspace(0, len(recall) - 1, MOST_POINTS).astype(np.int64))
         points = {"x": recall[chosen].tolist(), "y": precision[chosen].tolist()}
-        figure.add_scatter(**points, name=name, mode="lines", line={"shape": "vh"})
+        figure.add_scatter(**points, name=name, mode="lines", line={"shape": "hv"})
     return figure
 
 

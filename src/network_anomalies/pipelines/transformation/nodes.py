@@ -16,13 +16,15 @@ from network_anomalies.detection.scoring.storage import feature_spec_sha256
 from network_anomalies.errors import ContractError
 from network_anomalies.events.parts import digest_contents, encode_part
 from network_anomalies.parameters import TransformationParameters, WorkersParameters
-from network_anomalies.records.silver_day import Slice, Slices, StoredEvents, name_piece, number_pieces
+from network_anomalies.records.silver_day import FEW_EVENTS, Slice, Slices, StoredEvents, join_slices, name_piece
 from network_anomalies.records.transformation import RawObject, SilverObject, TransformationReceipt
 from network_anomalies.runs.inputs import list_transformation_facts
 from network_anomalies.work.calls import Folder, Made, Objects, make_objects
 
 SIZE_CATEGORIES = ("small", "medium", "large")
 SIZE_EDGES = (500, 1500)
+Place = tuple[str, int]
+"""The first hour of a slice, two digits, and the number of a piece of it, 0 for the whole slice."""
 
 
 def transform_slices(
@@ -46,29 +48,31 @@ def transform_slices(
         returns its bytes until the next object is asked for; there is none if Dask workers have saved it.
     """
     provenance = {"revision": str(ingestion_events["revision"].iloc[0]), "feature_spec_sha256": feature_spec_sha256()}
+    few = ingestion_events["record_count"].sum() <= FEW_EVENTS
+    slices = join_slices(raw_slices, dict.fromkeys(raw_slices, 0)) if few else raw_slices
     encode = partial(_encode_slice, hours=transformation.slice_hours, provenance=provenance)
-    calls = [partial(encode, read_events, hour) for hour, read_events in raw_slices.items()]
+    calls = [partial(encode, read_events, hour) for hour, read_events in slices.items()]
     for (silver, summary), record in make_objects(calls, workers, silver_folders, _encode_summary):
         yield silver, summary, record
 
 
 def _encode_slice(raw: Slice, hour: str, hours: int, provenance: Mapping[str, str]) -> Iterable[Made[SilverObject]]:
-    """Make the objects of a slice, one for each piece; the first has the summary of the slice with it.
+    """Make the objects of a slice, or of several that were joined; the first has the summary of all with it.
 
-    A slice in one piece is made before this returns, other pieces when their turn comes.
+    What is in one piece is made before this returns, other pieces when their turn comes.
     """
-    made = _make_slice(raw)
-    encode = partial(_encode_piece, hour=hour, hours=hours, provenance=provenance)
-    objects = map(encode, number_pieces(made.pieces, made.is_whole), chain([made.summary], repeat(None)))
+    made = _make_slice(raw, hour, hours)
+    encode = partial(_encode_piece, hours=hours, provenance=provenance)
+    objects = map(encode, made.pieces, chain([made.summary], repeat(None)))
     return list(objects) if made.is_whole else objects
 
 
 def _encode_piece(
-    numbered: tuple[int, pd.DataFrame], summary: bytes | None, hour: str, hours: int, provenance: Mapping[str, str]
+    placed: tuple[Place, pd.DataFrame], summary: bytes | None, hours: int, provenance: Mapping[str, str]
 ) -> Made[SilverObject]:
-    piece, silver = numbered
+    place, silver = placed
     data = encode_part(pa.Table.from_pandas(silver, preserve_index=False), provenance)
-    name, record = _describe_piece(data, (hour, piece), hours, len(silver))
+    name, record = _describe_piece(data, place, hours, len(silver))
     return Made(record, [{name: data}, {}], summary)
 
 
@@ -81,21 +85,22 @@ def _encode_summary(summaries: Sequence[bytes | None]) -> list[Made[SilverObject
 
 @dataclass(frozen=True)
 class SilverSlice:
-    """A slice with its silver columns, and its summary.
+    """A slice, or several that were joined, with silver columns, and the summary.
 
     Attributes:
-        pieces: the events, without empty pieces; a slice in several pieces makes each when its turn comes.
-        is_whole: whether the slice is one piece.
-        summary: of the slice, packed: those of a large day are large.
+        pieces: the events, without empty pieces, with their places; a slice in several pieces makes each when its turn
+            comes.
+        is_whole: whether they were in one piece.
+        summary: of all, packed: those of a large day are large.
     """
 
-    pieces: Iterable[pd.DataFrame]
+    pieces: Iterable[tuple[Place, pd.DataFrame]]
     is_whole: bool
     summary: bytes
 
 
-def _describe_piece(data: bytes, place: tuple[str, int], hours: int, record_count: int) -> tuple[str, SilverObject]:
-    """Return the name and the record of an object; ``place`` is the slice's first hour and the number of the piece."""
+def _describe_piece(data: bytes, place: Place, hours: int, record_count: int) -> tuple[str, SilverObject]:
+    """Return the name and the record of an object."""
     (hour, piece), sha256 = place, hashlib.sha256(data).hexdigest()
     name = f"silver_events_{name_piece(hour, piece)}_{sha256[:12]}"
     numbered = {"piece": piece} if piece else {}  # what is not set is not stored: rows of before stay equal
@@ -171,13 +176,21 @@ def assemble_transformation(
     )
 
 
-def _make_slice(raw: Slice) -> SilverSlice:
+def _make_slice(raw: Slice, hour: str, hours: int) -> SilverSlice:
     pieces = [partial(_read_piece, read) for read in raw.find_pieces()]
     if len(pieces) > 1:
         made, summary = describe_pieces(pieces)
-        return SilverSlice(made, False, pack_summary(summary))
+        return SilverSlice(
+            (((hour, number), silver) for number, silver in enumerate(made, 1)), False, pack_summary(summary)
+        )
     silver, summary = describe_slice(pieces[0]())
-    return SilverSlice([] if silver.empty else [silver], True, pack_summary(summary))
+    return SilverSlice(_cut_by_hours(silver, hours), True, pack_summary(summary))
+
+
+def _cut_by_hours(silver: pd.DataFrame, hours: int) -> list[tuple[Place, pd.DataFrame]]:
+    """Return the slices that events belong to, with their places."""
+    first = silver["timestamp_hour"].to_numpy() // hours * hours
+    return [((f"{hour:02d}", 0), silver[first == hour]) for hour in np.unique(first)]
 
 
 def _read_piece(read: StoredEvents) -> pd.DataFrame:
