@@ -112,6 +112,17 @@ def test_no_file_is_written_where_the_console_shows_the_lines(tmp_path, quiet_co
     assert not (tmp_path / "logs").exists()
 
 
+def test_a_run_that_fails_says_why_once_and_its_log_says_it_too(embedded):
+    (embedded.root / "odd.csv").write_text("no flow log\n")
+    params = "source=office,logical_date=2024-04-19,logs.path=odd.csv"
+    failed = embedded.cli("run", "--pipelines", "log_ingestion", "--params", params)
+    said = failed.stdout + failed.stderr
+    assert failed.returncode == 1
+    assert said.count("in no flow log format") == 1 and "No nodes ran" not in said and "WARNING" not in said
+    (log,) = (embedded.root / "data/run_logs").glob("*.log")
+    assert "failed with error" in log.read_text() and "No nodes ran" in log.read_text()
+
+
 def run_on_terminal(project, *arguments: str) -> str:
     """Return what a command shows on a terminal of 60 columns."""
     leader, follower = pty.openpty()

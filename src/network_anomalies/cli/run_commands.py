@@ -9,6 +9,7 @@ from kedro.framework.cli.project import run as kedro_run
 from kedro.framework.cli.utils import env_option
 
 from network_anomalies.cli.options import DATE, in_one_line, parse_params, with_days
+from network_anomalies.terminal.run_log import leave_out_repeated
 
 if TYPE_CHECKING:
     from network_anomalies.runs.session import RuntimeParameters
@@ -23,7 +24,8 @@ def run(pipeline: str | None, pipelines: list[str], **options: Any) -> Any:
     if pipeline and pipelines:
         raise click.UsageError("give --pipelines or --pipeline, not both")
     names = [pipeline] if pipeline else pipelines
-    return run_kedro(pipeline=None, pipelines=names, **options)
+    with leave_out_repeated():
+        return run_kedro(pipeline=None, pipelines=names, **options)
 
 
 @click.command()

@@ -9,6 +9,8 @@ from pathlib import Path
 FORMAT = "%(asctime)s %(levelname)-7s %(name)s: %(message)s"
 SHOWN = "network_anomalies.terminal"
 """The logger whose INFO lines are shown as they are, see ``conf/logging.yml``."""
+REPEATED = ("Node %s failed with error", "No nodes ran.")
+"""Messages of Kedro that say nothing new beside the last line of a command: what failed, and what to do about it."""
 
 
 @contextmanager
@@ -34,6 +36,23 @@ def keep_log(folder: Path, run_id: str) -> Iterator[Path | None]:
     finally:
         root.removeHandler(handler)
         handler.close()
+
+
+@contextmanager
+def leave_out_repeated() -> Iterator[None]:
+    """Keep ``REPEATED`` messages from the console. A log file has them, and a console that shows every line."""
+    consoles = [each for each in logging.getLogger().handlers if _is_console(each) and each.level > logging.INFO]
+    for console in consoles:
+        console.addFilter(_is_new)
+    try:
+        yield
+    finally:
+        for console in consoles:
+            console.removeFilter(_is_new)
+
+
+def _is_new(record: logging.LogRecord) -> bool:
+    return not str(record.msg).startswith(REPEATED)
 
 
 def _open(folder: Path, run_id: str) -> tuple[logging.Handler, Path | None]:
