@@ -1,6 +1,7 @@
 """Every entry of the catalog loads as what a notebook user expects, or says in one line what to run first."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pandas as pd
@@ -32,6 +33,7 @@ STORED = {
         "silver_events": FRAME,
         "silver_slices": dict,
         "day_summary": Summary,
+        "summary_reader": partial,
         "history_slices": list,
         "transformation_events": TransformationReceipt,
     },

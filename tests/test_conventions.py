@@ -101,7 +101,7 @@ def test_base_declares_the_lake_and_the_registry_that_are_served():
         *("verdicts", "incidents"),
         *("transformation_events", "training_events", "evaluation_events", "scoring_events"),
         *("raw_network_events", "ingested_events", "quarantined_events", "ground_truth", "raw_slices", "flows"),
-        *("silver_events", "silver_slices", "day_summary", "history_slices", "scores"),
+        *("silver_events", "silver_slices", "day_summary", "summary_reader", "history_slices", "scores"),
         *("part_folders", "silver_folders", "score_folders", "spool_folders"),
         *("anomaly_model", "model_card", "previous_champion", "champion_model"),
     }

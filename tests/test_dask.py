@@ -42,7 +42,16 @@ from network_anomalies.work.calls import map_calls
 
 ADDRESS = "DASK_SCHEDULER_ADDRESS"
 ON_DASK = WorkersParameters(dask=True, local_processes=0)
-PHASES = {"_encode_part", "_encode_slice", "_encode_summary", "_remember_day", "_fit_model", "_encode_scores"}
+PHASES = {
+    "_encode_part",
+    "_encode_slice",
+    "_encode_summary",
+    "_remember_day",
+    "_fit_model",
+    "_encode_scores",
+    "_name_attacks",
+    "_conclude",
+}
 """The functions that workers are given on a day of synthetic events."""
 MOST_PICKLED = 300_000
 """Bytes of a call that is sent to a worker."""
@@ -194,7 +203,7 @@ def die(*_):
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-@pytest.mark.slow(reason="the workers of five phases are killed, and start again")
+@pytest.mark.slow(reason="the workers of seven phases are killed, and start again")
 def test_a_worker_that_is_killed_in_each_phase_does_no_harm(on_mortal, modelled_days, tmp_path, monkeypatch):
     is_work = PHASES.__contains__
     watch_calls(

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import date
+from functools import partial
 from typing import Any, Literal, TypedDict
 
 import pandas as pd
@@ -19,7 +20,7 @@ from network_anomalies.datasets.write_once import LakeFolder, WriteOnceParquetDa
 from network_anomalies.records.silver_day import SilverDay, Slices
 from network_anomalies.registry.engine import open_registry
 
-READ_ONLY_FORMS = ("slices", "parts", "days", "folders")
+READ_ONLY_FORMS = ("reader", "slices", "parts", "days", "folders")
 """Values of ``load_as`` whose entries can only be loaded."""
 
 
@@ -82,7 +83,7 @@ class CurrentObjectsDataset(AbstractDataset[Mapping[str, bytes | Callable[[], by
         logical_date: str,
         registry: RegistryPlace,
         lake: LakePlace,
-        load_as: Literal["frame", "summary", "parts", "slices", "days", "folders"] = "frame",
+        load_as: Literal["frame", "summary", "reader", "parts", "slices", "days", "folders"] = "frame",
         load_args: LoadArguments | None = None,
         metadata: object = None,
     ) -> None:
@@ -95,7 +96,8 @@ class CurrentObjectsDataset(AbstractDataset[Mapping[str, bytes | Callable[[], by
             registry: ``credentials`` with ``con``, the registry's SQLAlchemy URL.
             lake: ``path`` of the folder that holds the day's objects, and the ``credentials`` of its filesystem. The
                 folders of other days are in the same parent folder.
-            load_as: ``frame`` (one DataFrame); ``summary``; ``parts`` (a dict from a part's number to a function that
+            load_as: ``frame`` (one DataFrame); ``summary``; ``reader`` (a function that reads the summary, for
+                Dask workers too); ``parts`` (a dict from a part's number to a function that
                 reads it); ``slices`` (a dict from a slice's first hour to a ``Slice``); ``days`` (silver only, a list
                 of ``SilverDay``, the earliest first); ``folders`` (a list of ``LakeFolder``, which Dask workers write
                 to).
@@ -146,8 +148,9 @@ class CurrentObjectsDataset(AbstractDataset[Mapping[str, bytes | Callable[[], by
             return self._load_days()
         objects = list_current(open_registry(self._url), self._layer_name, self._source, self._logical_date)
         lake = CheckedObjects(self._fs, store=self._store)
-        if self._load_as == "summary":
-            return reading.read_summary(lake, self._root, objects)
+        if self._load_as in ("summary", "reader"):
+            read = partial(reading.read_summary, lake, self._root, objects)
+            return read if self._load_as == "reader" else read()
         if self._load_as == "frame":
             return reading.read_frame(lake, self._root, objects, self._layer.columns)
         if self._load_as == "parts":

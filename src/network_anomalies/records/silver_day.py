@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import date
 from functools import partial
 from itertools import count
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import pandas as pd
 import pyarrow as pa
@@ -13,6 +13,12 @@ import pyarrow as pa
 from network_anomalies.events.joining import to_frame
 from network_anomalies.records.receipt import LakeObject
 from network_anomalies.records.transformation import SilverObject
+
+if TYPE_CHECKING:
+    from network_anomalies.detection import Summary
+
+ReadSummary = Callable[[], "Summary"]
+"""A function that reads the summary of a day."""
 
 
 @dataclass(frozen=True)

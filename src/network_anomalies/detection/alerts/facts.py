@@ -83,7 +83,7 @@ def find_facts(
     """
     if findings.empty:
         return []
-    near = _take_near(summary, {*findings["entity"], *findings["peer"].dropna()})
+    near = take_hosts(summary, {*findings["entity"], *findings["peer"].dropna()})
     today = remember(near)
     alike = findings["kind"].map(findings["kind"].value_counts())
     normal = {} if history is None else {measure: _find_normal(history, measure) for measure in _MEASURES}
@@ -199,7 +199,7 @@ def _find_normal(history: History, measure: _Measure) -> tuple[np.ndarray, float
     return (values, float(np.quantile(values, NORMAL, method="higher"))) if len(values) else None
 
 
-def _take_near(summary: Summary, hosts: set[str]) -> Summary:
+def take_hosts(summary: Summary, hosts: set[str]) -> Summary:
     """Return what a summary tells of some hosts: their conversations, in either direction, and their sizes."""
     talks, sizes = summary.conversations, summary.sizes
     near = talks["src_ip"].isin(hosts) | talks["dst_ip"].isin(hosts)

@@ -22,7 +22,7 @@ from network_anomalies.detection import (
     list_limits,
     name_attacks,
 )
-from network_anomalies.detection.alerts.facts import find_facts
+from network_anomalies.detection.alerts.facts import find_facts, take_hosts
 from network_anomalies.detection.alerts.triage import allow_findings, rate_severity, take_budget
 from network_anomalies.events.contract import COLUMNS, OPTIONAL_COLUMNS
 from network_anomalies.events.parts import encode_part
@@ -37,7 +37,7 @@ from network_anomalies.records.day_profile import DayProfile
 from network_anomalies.records.day_report import Activities
 from network_anomalies.records.receipt import LakeObject
 from network_anomalies.records.scoring import DayAlerts, ScoringReceipt
-from network_anomalies.records.silver_day import Slice, Slices, join_slices, name_piece, number_pieces
+from network_anomalies.records.silver_day import ReadSummary, Slice, Slices, join_slices, name_piece, number_pieces
 from network_anomalies.records.transformation import TransformationReceipt
 from network_anomalies.records.verdicts import (
     find_dismissal,
@@ -47,7 +47,7 @@ from network_anomalies.records.verdicts import (
     read_verdicts,
 )
 from network_anomalies.runs.inputs import list_scoring_facts
-from network_anomalies.work.calls import Folder, Made, Objects, make_objects
+from network_anomalies.work.calls import Folder, Made, Objects, make_objects, map_calls
 
 REPEATING = ("src_ip", "dst_ip", "protocol", "facet_1", "facet_2", "facet_3", "finding", "model_sha256")
 """Columns of scores that are written as dictionaries; numbers hardly repeat."""
@@ -67,14 +67,25 @@ class _PieceReport:
 
 
 def name_day_attacks(
-    day_summary: Summary,
+    summary_reader: ReadSummary,
     champion_model: Champion,
     transformation_events: TransformationReceipt,
     detectors: DetectorLimits,
+    workers: WorkersParameters,
 ) -> pd.DataFrame:
-    """Return what the named detectors find on the day, columns as in ``detection.FINDING_COLUMNS``."""
+    """Return what the named detectors find on the day, columns as in ``detection.FINDING_COLUMNS``.
+
+    The summary of a large day is large: on Dask, a worker reads it.
+    """
     has_past = _has_past(champion_model, transformation_events.logical_date)
-    return name_attacks(day_summary, champion_model.model, has_past, detectors)
+    (named,) = map_calls([partial(_name_attacks, summary_reader, champion_model, has_past, detectors)], workers)
+    return named
+
+
+def _name_attacks(
+    summary_reader: ReadSummary, champion: Champion, has_past: bool, detectors: DetectorLimits
+) -> pd.DataFrame:
+    return name_attacks(summary_reader(), champion.model, has_past, detectors)
 
 
 def score_slices(
@@ -156,16 +167,32 @@ def _encode_piece(
 def gather_findings(
     flagged_conversations: list[pd.DataFrame],
     named_findings: pd.DataFrame,
-    day_summary: Summary,
+    summary_reader: ReadSummary,
     detectors: DetectorLimits,
-) -> pd.DataFrame:
-    """Return the day's findings, named ones and anomalies, one per entity and kind, the highest score first."""
-    return conclude(flagged_conversations, named_findings, day_summary, detectors)
+    workers: WorkersParameters,
+) -> tuple[pd.DataFrame, Summary]:
+    """Gather the day's findings, named ones and anomalies.
+
+    Returns:
+        A row for each entity and kind, the highest score first; and what the summary tells of their hosts.
+    """
+    (gathered,) = map_calls(
+        [partial(_conclude, summary_reader, flagged_conversations, named_findings, detectors)], workers
+    )
+    return gathered
+
+
+def _conclude(
+    summary_reader: ReadSummary, flagged: list[pd.DataFrame], named: pd.DataFrame, detectors: DetectorLimits
+) -> tuple[pd.DataFrame, Summary]:
+    summary = summary_reader()
+    findings = conclude(flagged, named, summary, detectors)
+    return findings, take_hosts(summary, {*findings["entity"], *findings["peer"]})
 
 
 def raise_alerts(
     day_findings: pd.DataFrame,
-    day_summary: Summary,
+    findings_summary: Summary,
     champion_model: Champion,
     transformation_events: TransformationReceipt,
     verdicts: pd.DataFrame,
@@ -197,10 +224,9 @@ def raise_alerts(
         severity=rate_severity(rows["score"], detectors.severity),
         transformation_run_id=transformation_events.run_id,
         model_version=champion_model.version,
-        facts=_list_facts(rows, day_summary, champion_model.model if has_past else None, detectors),
+        facts=_list_facts(rows, findings_summary, champion_model.model if has_past else None, detectors),
     )
-    # Kedro loads a dataset for each node that reads it, and the summary of a large day is large.
-    activity = trace_hosts(raised.head(MOST_ALERTS), day_summary)
+    activity = trace_hosts(raised.head(MOST_ALERTS), findings_summary)
     return DayAlerts(run_id, source, day, alerts[ALERT_COLUMNS]), activity
 
 

@@ -40,7 +40,10 @@ def raise_day() -> Pipeline:
             ),
             Node(
                 name_day_attacks,
-                inputs=["day_summary", "champion_model", "transformation_events", "params:detectors"],
+                inputs=[
+                    *("summary_reader", "champion_model", "transformation_events"),
+                    *("params:detectors", "params:workers"),
+                ],
                 outputs="named_findings",
                 name="name_day_attacks",
             ),
@@ -55,14 +58,17 @@ def raise_day() -> Pipeline:
             ),
             Node(
                 gather_findings,
-                inputs=["flagged_conversations", "named_findings", "day_summary", "params:detectors"],
-                outputs="day_findings",
+                inputs=[
+                    *("flagged_conversations", "named_findings", "summary_reader"),
+                    *("params:detectors", "params:workers"),
+                ],
+                outputs=["day_findings", "findings_summary"],
                 name="gather_findings",
             ),
             Node(
                 raise_alerts,
                 inputs=[
-                    *("day_findings", "day_summary", "champion_model", "transformation_events"),
+                    *("day_findings", "findings_summary", "champion_model", "transformation_events"),
                     *("verdicts", "alerts_policy", "params:detectors", "params:run_id"),
                 ],
                 outputs=["alerts", "entity_activity"],
