@@ -391,14 +391,11 @@ def measure_peak(work):
 
 
 def make_slice_of(count, rows):
-    """Return functions that draw pieces of ``rows`` flows of an hour each, so that no frame of the hour is held."""
-
-    def draw(place):
-        width = 3_600 // count
-        events = draw_events(7, rows, width, ports=False)
-        return add_context(events.assign(timestamp=events["timestamp"] + pd.Timedelta(seconds=place * width)))
-
-    return [partial(draw, place) for place in range(count)]
+    """Return functions that give a new copy of ``rows`` flows each, pieces of an hour; what they copy is drawn here."""
+    width = 3_600 // count
+    events = add_context(draw_events(7, rows, width, ports=False))
+    later = [events["timestamp"] + pd.Timedelta(seconds=place * width) for place in range(count)]
+    return [partial(events.assign(timestamp=times).copy) for times in later]
 
 
 def test_memory_follows_the_rows_of_a_piece_and_not_those_of_the_slice():
