@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 from conftest import DAY, DAY_BEFORE, NEXT_DAY, ROOT, SMALL_DAY, Project
 
+from network_anomalies.cli.query_commands import choose_range
 from network_anomalies.datasets.flow_range import choose_span
 from network_anomalies.errors import ProjectError, explain
 
@@ -189,6 +190,34 @@ def test_a_query_that_fails_while_it_writes_leaves_no_file(embedded, tmp_path):
     done = ask(embedded, sql, "--start", DAY, "--output", str(tmp_path / "found.csv"))
     assert done.returncode == 1 and "Conversion Error" in done.stderr and "\n" not in done.stderr.strip()
     assert not list(tmp_path.glob("found*"))
+
+
+@pytest.mark.parametrize(
+    ("sql", "name"),
+    [
+        ("SELECT max(timestamp) - min(timestamp) AS span FROM flows", "found.parquet"),
+        ("SELECT max(timestamp) - min(timestamp) AS span FROM flows", "found.csv"),
+        ("SELECT src_ip, list(DISTINCT dst_ip) AS peers FROM flows GROUP BY 1", "found.csv"),
+    ],
+)
+def test_a_column_that_a_format_cannot_hold_is_one_line(embedded, tmp_path, sql, name):
+    ingest(embedded, DAY)
+    done = ask(embedded, sql, "--start", DAY, "--output", str(tmp_path / name))
+    assert done.returncode == 1 and "CAST(column AS VARCHAR)" in done.stderr and "\n" not in done.stderr.strip()
+    assert not list(tmp_path.glob("found*"))
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "expected"),
+    [
+        ("2024-04-19", None, ("2024-04-19", "2024-04-19")),
+        ("2024-04-19T05:00", None, ("2024-04-19T05:00", "2024-04-19")),
+        (None, "2024-04-19T05:00", ("2024-04-19", "2024-04-19T05:00")),
+        (None, None, (None, None)),
+    ],
+)
+def test_one_end_of_a_range_is_enough(start, end, expected):
+    assert choose_range(start, end, None) == expected
 
 
 WRITES = [

@@ -11,7 +11,7 @@ from datetime import date, timedelta
 import pytest
 import yaml
 from click.testing import CliRunner
-from conftest import ROOT, Project
+from conftest import DAY, ROOT, Project
 from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import text
@@ -22,6 +22,7 @@ from network_anomalies.backfill.run import run_backfill
 from network_anomalies.backfill.status import report_status
 from network_anomalies.cli import cli
 from network_anomalies.detection.limits import PastLimits, SeverityLimits
+from network_anomalies.errors import ProjectError
 from network_anomalies.parameters import Parameters
 from network_anomalies.records.source_history import BatchRecord, Decision, RunRecord, SourceRecords, StageRecord
 from network_anomalies.registry.model_rows import read_champion, roll_back
@@ -368,6 +369,27 @@ def test_every_source_has_its_table_within_120_columns(embedded):
         f"next: kedro backfill --start {SECOND} --end {SECOND} --pipelines modelling --params {ten}",
     ]
     assert read_states(output) == {"19": "dmmmmm"}
+
+
+def test_a_run_of_yesterday_that_fails_does_not_hide_older_days(embedded):
+    embedded.run(logical_date="2024-03-01")
+    with pytest.raises(ProjectError), embedded.session(logical_date="2026-11-29") as session:
+        session.run(pipeline_names=["scoring"])
+    assert list(read_states(look(embedded, params={"generator": {"n_events": 10}}))) == ["01"]
+
+
+def test_a_command_works_in_a_folder_of_the_project(embedded):
+    embedded.run()
+    done = embedded.cli("status", cwd=embedded.root / "conf")
+    assert done.returncode == 0 and DAY in done.stdout, done.stderr
+
+
+def test_the_advice_names_the_source_where_another_one_is_usual(embedded):
+    embedded.run()
+    (embedded.root / "conf/local").mkdir(exist_ok=True)
+    (embedded.root / "conf/local/parameters_mine.yml").write_text("source: office\n")
+    code, output, _ = invoke(embedded, "status", "--source", "synthetic", "--params", "generator.n_events=10")
+    assert code == 0 and "source=synthetic" in output.splitlines()[-1]
 
 
 def test_gaps_are_missing_and_only_the_last_days_are_shown(embedded):

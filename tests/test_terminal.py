@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from conftest import DAY
 from kedro.framework.project import pipelines
+from test_ingestion import HEADER, zeek_line
 
 from network_anomalies.records.run_start import RunStart
 from network_anomalies.registry.run_rows import Run
@@ -112,15 +113,22 @@ def test_no_file_is_written_where_the_console_shows_the_lines(tmp_path, quiet_co
     assert not (tmp_path / "logs").exists()
 
 
-def test_a_run_that_fails_says_why_once_and_its_log_says_it_too(embedded):
-    (embedded.root / "odd.csv").write_text("no flow log\n")
+@pytest.mark.parametrize(
+    ("text", "cause", "advice"),
+    [
+        ("no flow log\n", "in no flow log format", "No nodes ran"),
+        (HEADER + zeek_line(86_400) * 9, "check logical_date", "nodes that have not run"),
+    ],
+)
+def test_a_run_that_fails_says_why_once_and_its_log_says_it_too(embedded, text, cause, advice):
+    (embedded.root / "odd.csv").write_text(text)
     params = "source=office,logical_date=2024-04-19,logs.path=odd.csv"
     failed = embedded.cli("run", "--pipelines", "log_ingestion", "--params", params)
     said = failed.stdout + failed.stderr
     assert failed.returncode == 1
-    assert said.count("in no flow log format") == 1 and "No nodes ran" not in said and "WARNING" not in said
+    assert said.count(cause) == 1 and advice not in said
     (log,) = (embedded.root / "data/run_logs").glob("*.log")
-    assert "failed with error" in log.read_text() and "No nodes ran" in log.read_text()
+    assert "failed with error" in log.read_text() and advice in log.read_text()
 
 
 def run_on_terminal(project, *arguments: str) -> str:

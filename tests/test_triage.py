@@ -12,6 +12,7 @@ from conftest import DAY, DAY_BEFORE, NEXT_DAY, bring_back, copy_registry
 from sqlalchemy import insert, select
 from sqlalchemy.exc import IntegrityError
 
+from network_anomalies.cli.alert_pages import list_lines
 from network_anomalies.errors import ProjectError
 from network_anomalies.records.alerts import SourceIncidents, find_incidents, name_incident
 from network_anomalies.records.verdicts import Latest, name_alert
@@ -145,6 +146,13 @@ def test_a_dismissed_habit_is_suppressed_at_once_on_days_that_were_raised_before
     assert (listed.alerts, listed.dismissed, listed.suppressed) == (2, 1, 1)
 
 
+def test_a_dismissed_alert_is_no_raised_one_in_the_list_as_in_the_report(engine):
+    add_day(engine, 0, BEACON, FLOOD)
+    decide(engine, find_id(0, *BEACON[:2]), "dismissed")
+    lines = list(list_lines([read_triage(engine, "lab", FIRST)], 200))
+    assert lines[0] == "lab on 2024-04-18: 2 incidents, 1 alert, 1 suppressed"
+
+
 def test_an_incident_is_decided_as_a_whole(engine):
     for day in range(2):
         add_day(engine, day, BEACON)
@@ -272,6 +280,9 @@ def test_which_day_is_listed(engine):
     assert choose_days(engine, None, None, every_day=False) == {"lab": FIRST + timedelta(days=1), "other": FIRST}
     assert choose_days(engine, "lab", FIRST, every_day=True) == {"lab": FIRST}
     assert choose_days(engine, "other", None, every_day=True) == {"other": None}
+    assert choose_days(engine, None, FIRST + timedelta(days=1), every_day=True) == {"lab": FIRST + timedelta(days=1)}
+    with pytest.raises(ProjectError, match="source lab has no scores of 2024-04-25"):
+        choose_days(engine, "lab", date(2024, 4, 25), every_day=True)
     with pytest.raises(ProjectError, match="source nobody has no scored days"):
         choose_days(engine, "nobody", None, every_day=False)
     assert read_triage(engine, "lab", FIRST + timedelta(days=1)).alerts == []
@@ -374,7 +385,8 @@ def test_a_day_without_alerts_and_a_lost_object_are_said(modelled):
         connection.execute(alerts.delete().where(alerts.c.logical_date == date.fromisoformat(DAY_BEFORE)))
     lines = modelled.invoke("alerts", "--date", DAY_BEFORE).stdout.splitlines()
     assert lines == [f"synthetic on {DAY_BEFORE}: 0 incidents, 0 alerts, 0 suppressed"]
-    assert modelled.invoke("alerts", "--date", NEXT_DAY).stdout.startswith(f"synthetic on {NEXT_DAY}: 0 incidents")
+    unscored = modelled.invoke("alerts", "--date", NEXT_DAY)
+    assert unscored.returncode == 1 and f"there are no scores of {NEXT_DAY}" in unscored.stderr
     alert_id = modelled.load("alerts")["alert_id"].iloc[0]
     modelled.remove(modelled.load("current_objects")["object_uri"].iloc[0])
     done = modelled.invoke("alerts", "show", alert_id)

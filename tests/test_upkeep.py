@@ -11,11 +11,12 @@ import pandas as pd
 import pytest
 from conftest import bring_back, copy_registry
 from sqlalchemy import insert, update
+from test_ingestion import HEADER, write_log, zeek_line
 
 from network_anomalies.events.parts import encode_part, to_canonical_table
 from network_anomalies.pipelines.ingestion.encoding import describe_part
 from network_anomalies.registry.engine import HEAD
-from network_anomalies.registry.tables import ingestion_batches, ingestion_events, pipeline_runs
+from network_anomalies.registry.tables import ingestion_batches, ingestion_events, pipeline_runs, quarantine_objects
 from network_anomalies.upkeep import load_stores, setup_stores, verify_stores
 from network_anomalies.upkeep.stores import list_files
 
@@ -99,6 +100,17 @@ DAMAGE = {
     ),
     "parts": (altering(ingestion_batches, parts=2), "batch {batch}: parts is 2, its objects give 1"),
 }
+
+
+def test_lines_that_cannot_be_read_are_no_mismatch_and_a_lost_one_is(embedded):
+    write_log(embedded, "conn.log", HEADER + zeek_line(0) * 60 + zeek_line(5, proto="nonsense") + "garbage\n")
+    embedded.run("log_ingestion", source="zeek")
+    (batch,) = embedded.records("ingestion_batches")
+    assert (batch["rejected"], batch["unparsable"]) == (1, 1)
+    assert verify(embedded.stores).mismatches == []
+    with embedded.stores.engine.begin() as connection:
+        connection.execute(update(quarantine_objects).values(record_count=3))
+    assert any("unparsable is 1, its objects in quarantine give" in line for line in verify(embedded.stores).mismatches)
 
 
 def test_damage_is_found_and_named(anywhere, stores, make_events):

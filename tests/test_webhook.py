@@ -166,6 +166,14 @@ def test_a_url_of_conf_local_is_used(modelled, monkeypatch):
     assert "Authorization" not in receiver.headers[0]
 
 
+def test_credentials_of_another_form_are_told_in_one_line(modelled, monkeypatch):
+    (modelled.root / "conf/local").mkdir()
+    (modelled.root / "conf/local/credentials.yml").write_text("webhook: https://hooks\n")
+    done = modelled.invoke("alerts", "send", "--date", DAY)
+    assert done.returncode == 1 and "webhook: {url: ..., token: ...}" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_a_day_without_alerts_sends_nothing(modelled, monkeypatch):
     modelled.run("scoring", logical_date=DAY, alerts__allowlist=[ANYBODY])
     with receive(500) as receiver:
@@ -180,7 +188,7 @@ ANYBODY = {"entity": "0.0.0.0/0", "kind": "*", "owner": "me", "expires": "2099-0
 
 def test_a_day_that_was_not_scored_names_the_pipeline(modelled, monkeypatch):
     done = send(modelled, monkeypatch, "http://127.0.0.1:1/", "--date", "2024-04-01")
-    assert done.returncode == 1 and "run the scoring pipeline" in done.stderr
+    assert done.returncode == 1 and "there are no scores of 2024-04-01" in done.stderr
 
 
 def test_altered_lines_are_not_sent(modelled, monkeypatch):

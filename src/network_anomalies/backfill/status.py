@@ -54,10 +54,13 @@ def report_status(project: Project, source: str | None, last: int | None, today:
 
 
 def choose_shown_days(records: SourceRecords, last: int | None, today: date) -> list[date]:
-    """Return the ``last`` days before today; or those from the first to the last one known, the latest of them."""
+    """Return the ``last`` days before today; or those from the first to the last one with events, the latest of them.
+
+    A run without a date that fails is of yesterday: it does not move what is shown of a source whose days are older.
+    """
     if last is not None:
         return choose_days(None, None, last, today)
-    known = records.list_days()
+    known = sorted(records.batches) or records.list_days()
     first = max(known[0], known[-1] - timedelta(days=SHOWN_DAYS - 1))
     return choose_days(first, known[-1], None, max(today, known[-1]))
 
@@ -101,7 +104,8 @@ def format_command(states: Sequence[StageState], kind: Kind, project: Project) -
     else:
         pipelines = "modelling"
     stale = ["--stale"] if any(state.state == "stale" for state in undone) else []
-    named = {} if undone[0].source == "synthetic" else {"source": undone[0].source}
+    usual = None if "source" in project.params else project.choices.parameters.source
+    named = {} if undone[0].source == usual else {"source": undone[0].source}
     given = {name: value for name, value in project.params.items() if name != "source"}
     params = ["--params", shlex.quote(format_params(named | given))] if named | given else []
     span = ["--start", str(days[0]), "--end", str(days[-1]), "--pipelines", pipelines]

@@ -20,6 +20,7 @@ from typing import Any
 from network_anomalies.errors import NothingToTest, explain, is_expected
 from network_anomalies.runs.identity import make_run_id
 from network_anomalies.runs.session import RuntimeParameters
+from network_anomalies.terminal.run_log import leave_out_repeated
 
 logger = logging.getLogger(__name__)
 CONTEXT = multiprocessing.get_context("forkserver")
@@ -163,7 +164,7 @@ def run_day(day: DayRun, settings: RunSettings) -> BackfilledDay:
     run_id = make_run_id(datetime.now(UTC))
     params = settings.params | {"logical_date": str(day.logical_date), "run_id": run_id}
     try:
-        with start_session(settings.root, settings.env, params) as session:
+        with leave_out_repeated(), start_session(settings.root, settings.env, params) as session:
             session.run(pipeline_names=list(day.stages))
         engine = connect(settings.registry)
         batch = read_batch(engine, settings.params["source"], day.logical_date)

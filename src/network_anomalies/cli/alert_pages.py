@@ -25,8 +25,8 @@ Plain = Mapping[str, object]
 def list_lines(found: Sequence[SourceTriage], width: int) -> Iterator[str]:
     """Yield the lines of a list: of each source its incidents, then its alerts, then what to know of their kinds."""
     for triage in found:
-        raised = [judged for judged in triage.alerts if judged.state != "suppressed"]
-        suppressed = len(triage.alerts) - len(raised)
+        raised = [judged for judged in triage.alerts if judged.state not in ("suppressed", "dismissed")]
+        suppressed = len(triage.alerts) - len(raised)  # as ``count_by_day`` counts
         when = f"on {triage.day}" if triage.day else "on every day"
         counts = f"{_count(len(triage.incidents), 'incident')}, {_count(len(raised), 'alert')}, {suppressed} suppressed"
         yield from _wrap(f"{triage.source} {when}: {counts}", width)

@@ -28,5 +28,5 @@ def send(group_env: str | None, env: str | None, day: datetime | None, source: s
         count = sum(bool(line.strip()) for line in lines.splitlines())
         if count:
             post_lines(webhook, lines, stores.delivery)
-        done = f"{count} alerts sent to {webhook.host}" if count else "no alerts, nothing to send"
+        done = f"{count} alert{'s' * (count != 1)} sent to {webhook.host}" if count else "no alerts, nothing to send"
         click.echo(f"{name} on {of_day}: {done}")

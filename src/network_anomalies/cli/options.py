@@ -7,10 +7,12 @@ import sys
 import traceback
 from collections.abc import Callable
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import click
 from kedro.framework.cli.project import run as kedro_run
+from kedro.utils import find_kedro_project
 
 from network_anomalies.errors import explain, is_expected
 
@@ -36,6 +38,11 @@ def in_one_line(command: Callable[..., Any]) -> Callable[..., Any]:
             raise click.ClickException(explain(error)) from None
 
     return wrapped
+
+
+def find_root() -> Path:
+    """Return the root of the project that the working directory belongs to."""
+    return find_kedro_project(Path.cwd()) or Path.cwd()
 
 
 def with_days(command: Callable[..., Any]) -> Callable[..., Any]:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 BATCH_ROWS = 100_000
 FORMATS = (".parquet", ".csv")
+DAY_LENGTH = len("2024-04-19")
 
 
 @click.command()
@@ -64,7 +65,7 @@ def query(
 def choose_range(start: str | None, end: str | None, last: int | None) -> tuple[str | None, str | None]:
     """Return the first and the last day or minute that the options mean; None is left to the parameters."""
     if last is None:
-        return start or end, end or start
+        return start or (end and end[:DAY_LENGTH]), end or (start and start[:DAY_LENGTH])
     from network_anomalies.backfill.plan import choose_days
 
     if start or end:
@@ -101,7 +102,12 @@ def check_output(output: Path | None) -> None:
 
 
 def write_rows(found: "duckdb.DuckDBPyRelation", output: Path) -> int:
-    """Write all rows batch by batch; return their number. A file that could not be finished is removed."""
+    """Write all rows batch by batch; return their number. A file that could not be finished is removed.
+
+    Raises:
+        ProjectError: a column has a type that the format does not have, such as a list in CSV.
+    """
+    from pyarrow import ArrowInvalid, ArrowNotImplementedError
     from pyarrow.csv import CSVWriter
     from pyarrow.parquet import ParquetWriter
 
@@ -111,6 +117,10 @@ def write_rows(found: "duckdb.DuckDBPyRelation", output: Path) -> int:
             for batch in batches:
                 writer.write_batch(batch)
                 count += batch.num_rows
+    except (ArrowInvalid, ArrowNotImplementedError) as error:
+        output.unlink(missing_ok=True)
+        fault = str(error).partition("\n")[0]
+        raise ProjectError(f"--output {output}: {fault}: make it text, as by CAST(column AS VARCHAR)") from error
     except BaseException:
         output.unlink(missing_ok=True)
         raise

@@ -1,12 +1,11 @@
 """The command that shows the daily report."""
 
 from datetime import datetime
-from pathlib import Path
 
 import click
 from kedro.framework.cli.utils import env_option
 
-from network_anomalies.cli.options import DATE, in_one_line
+from network_anomalies.cli.options import DATE, find_root, in_one_line
 
 
 @click.command()
@@ -26,7 +25,7 @@ def report(env: str | None, day: datetime | None, source: str | None, is_opened:
 
     stores = load_stores(env)
     ensure_schema(stores.engine)
-    place = find_report(stores, Path.cwd(), source, day.date() if day else None)
+    place = find_report(stores, find_root(), source, day.date() if day else None)
     click.echo(place.address)
     if is_opened and not webbrowser.open(bring_report(stores, place)):
         raise ProjectError("this machine has no browser that can be started: open the address by hand")

@@ -1,14 +1,13 @@
 """Commands that run pipelines: for a day, for many days, or for quarantined rows."""
 
 from datetime import UTC, date, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 from kedro.framework.cli.project import run as kedro_run
 from kedro.framework.cli.utils import env_option
 
-from network_anomalies.cli.options import DATE, in_one_line, parse_params, with_days
+from network_anomalies.cli.options import DATE, find_root, in_one_line, parse_params, with_days
 from network_anomalies.terminal.run_log import leave_out_repeated
 
 if TYPE_CHECKING:
@@ -38,7 +37,7 @@ def replay(env: str | None, source: str, day: datetime, rule: str | None) -> Non
     """Put quarantined rows through the present gate again; rows that pass make a new revision of the day."""
     from network_anomalies.upkeep.replay_day import replay_day
 
-    replay_day(Path.cwd(), env, source, day.date(), rule)
+    replay_day(find_root(), env, source, day.date(), rule)
 
 
 @click.command()
@@ -52,7 +51,7 @@ def status(env: str | None, source: str | None, last: int | None, params: "Runti
     from network_anomalies.backfill.choices import open_project
     from network_anomalies.backfill.status import report_status
 
-    project = open_project(Path.cwd(), env, params)
+    project = open_project(find_root(), env, params)
     for line in report_status(project, source or params.get("source"), last, datetime.now(UTC).date()):
         click.echo(line)
 
@@ -94,7 +93,7 @@ def backfill(
     names = None if pipelines is None else [name.strip() for name in pipelines.split(",") if name.strip()]
     request = Request(days, names, stale, jobs, parse_share(share))
     check_request(request)
-    plan = plan_backfill(request, open_project(Path.cwd(), env, params))
+    plan = plan_backfill(request, open_project(find_root(), env, params))
     if only_list:
         click.echo(list_gaps(plan))
         return

@@ -10,7 +10,7 @@ from sqlalchemy import Engine
 from network_anomalies.errors import ProjectError, explain_missing
 from network_anomalies.events.contract import COLUMNS
 from network_anomalies.records.transformation import TransformationReceipt
-from network_anomalies.registry.batches import read_batch, read_current_rows, read_rejects
+from network_anomalies.registry.batches import fits_rejects, read_batch, read_current_rows, read_rejects
 from network_anomalies.registry.stage_log import read_stage
 from network_anomalies.registry.stage_rows import read_transformation, read_transformations
 from network_anomalies.runs.stages import INGESTION
@@ -80,7 +80,7 @@ def _list_rejects(engine: Engine, source: str, day: date) -> list[NamedObject] |
         return None
     rows = read_rejects(engine, source, day)
     kept = sum(row["record_count"] for row in rows)
-    if kept not in (batch["rejected"], batch["rejected"] + batch["unparsable"]):  # version 1 kept no unparsable lines
+    if not fits_rejects(dict(batch), kept):
         raise ProjectError(
             f"the {batch['rejected']} rejects of {source} on {day} were stored by an earlier version, which did not "
             "write their names into the registry: look into the quarantine bucket"

@@ -121,17 +121,22 @@ class Found:
 def choose_days(engine: Engine, source: str | None, day: date | None, every_day: bool) -> dict[str, date | None]:
     """Return of which sources to list which day: the given one, else the latest that was scored; None is every day.
 
+    Sources for which a given day was not scored are left out.
+
     Raises:
-        ProjectError: nothing was scored yet, of the source if one is given.
+        ProjectError: nothing was scored yet, of the source and the day if they are given.
     """
     columns = stage_events.c
     query = select(columns.source, func.max(columns.logical_date)).where(columns.stage == "scoring")
+    if day is not None:
+        query = query.where(columns.logical_date == day)
     with engine.connect() as connection:
         rows = connection.execute(query.group_by(columns.source).order_by(columns.source)).all()
     latest: dict[str, date] = {row[0]: row[1] for row in rows if source in (None, row[0])}
     if not latest:
         whose = f"source {source} has" if source else "there are"
-        raise ProjectError(f"{whose} no scored days: `kedro run` scores a day, and `kedro status` lists them")
+        which = f"no scores of {day}" if day else "no scored days"
+        raise ProjectError(f"{whose} {which}: `kedro run` scores a day, and `kedro status` lists them")
     return {name: day or (None if every_day else last) for name, last in latest.items()}
 
 

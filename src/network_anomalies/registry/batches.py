@@ -112,6 +112,11 @@ def read_batch(engine: Engine, source: str, logical_date: date) -> RowMapping | 
         return _find_current(connection, source, logical_date)
 
 
+def fits_rejects(batch: Row, kept: int) -> bool:
+    """Tell whether a batch may have so many rows in quarantine: version 1 kept no unparsable lines."""
+    return kept in (batch["rejected"], batch["rejected"] + batch["unparsable"])
+
+
 def read_rejects(engine: Engine, source: str, logical_date: date) -> Sequence[RowMapping]:
     """Return the rows of ``quarantine_objects`` of the current revision of a source and date, by part."""
     query = (

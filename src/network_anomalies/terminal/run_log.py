@@ -1,6 +1,7 @@
 """The log file of a run: the INFO lines that the terminal does not show."""
 
 import logging
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,8 +10,11 @@ from pathlib import Path
 FORMAT = "%(asctime)s %(levelname)-7s %(name)s: %(message)s"
 SHOWN = "network_anomalies.terminal"
 """The logger whose INFO lines are shown as they are, see ``conf/logging.yml``."""
-REPEATED = ("Node %s failed with error", "No nodes ran.")
-"""Messages of Kedro that say nothing new beside the last line of a command: what failed, and what to do about it."""
+REPEATED = re.compile(r"Node %s failed with error|No nodes ran\.|There are \d+ nodes that have not run")
+"""Messages of Kedro that say nothing new beside the last line of a command, which says what failed and what to do.
+
+Their advice to begin with the node that failed does not help: a stage commits all or nothing.
+"""
 
 
 @contextmanager
@@ -52,7 +56,7 @@ def leave_out_repeated() -> Iterator[None]:
 
 
 def _is_new(record: logging.LogRecord) -> bool:
-    return not str(record.msg).startswith(REPEATED)
+    return not REPEATED.match(str(record.msg))
 
 
 def _open(folder: Path, run_id: str) -> tuple[logging.Handler, Path | None]:

@@ -1,6 +1,6 @@
 """The lake and the registry of an environment, opened without a pipeline."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -11,6 +11,7 @@ from kedro.framework.project import settings
 from sqlalchemy import Engine
 
 from network_anomalies.datasets.lake import open_lake
+from network_anomalies.errors import ProjectError
 from network_anomalies.parameters import AlertsParameters, DeliveryParameters, RetentionParameters
 from network_anomalies.registry.engine import connect, migrate, read_version
 
@@ -85,8 +86,15 @@ def load_stores(env: str | None, project_path: Path | None = None) -> Stores:
             retention=parameters["retention"],
             alerts=parameters["alerts"],
             delivery=parameters["delivery"],
-            webhook=credentials.get("webhook") or {},
+            webhook=_read_webhook(credentials),
         )
+
+
+def _read_webhook(credentials: Mapping[str, Any]) -> dict[str, str | None]:
+    webhook = credentials.get("webhook") or {}
+    if not isinstance(webhook, dict):
+        raise ProjectError("the credentials webhook are no url and token: write `webhook: {url: ..., token: ...}`")
+    return webhook
 
 
 def setup_stores(stores: Stores) -> Iterator[str]:
