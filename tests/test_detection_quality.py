@@ -70,6 +70,11 @@ def test_a_batch_is_judged_against_itself():
 
 
 @needs_flows
+def test_even_calls_of_a_whole_day_stand_out_in_their_own_batch():
+    assert judge_batch("acm-numinon-late5")[1] >= 0.85
+
+
+@needs_flows
 def test_a_clean_past_separates_almost_all():
     precision, auc = np.array([judge_clean_past(name) for name in SETS]).T
     assert precision.mean() >= 0.965

@@ -30,7 +30,7 @@ _WORDS = {
     "pace": "an unusual pace",
     "spread": "unusually many flows or partners",
     "scan": "the same size sent to unusually many",
-    "company": "even calls to where nobody else goes",
+    "rhythm": "even calls to where nobody else goes",
     "shape": "unusual bytes or durations",
 }
 

@@ -1,4 +1,4 @@
-"""Features of a flow: how familiar, how fast, how wide, how large, how alone; their values are whole-number levels."""
+"""Features of a flow: how familiar, fast, wide, even and large it is; their values are whole-number levels."""
 
 from dataclasses import dataclass
 
@@ -60,8 +60,7 @@ FEATURES = {
     "new_destinations_hour": Feature("scan", "high", "{} unknown destinations sent the same size in the hour"),
     "new_destinations_minute": Feature("scan", "high", "{} unknown destinations sent the same size in the minute"),
     "pair_services_hour": Feature("scan", "high", "{} ports of this destination in the hour"),
-    "other_flows": Feature("company", "low", "{} flows to this destination from other sources"),
-    "lone_rhythm": Feature("company", "low", "gaps that differ by {} % in calls to where only this source goes"),
+    "lone_rhythm": Feature("rhythm", "low", "gaps that differ by {} % in calls to where only this source goes"),
     "log_bytes": Feature("shape", "both", "{} bytes", scale="signed"),
     "log_duration": Feature("shape", "both", "{} ms", scale="signed"),
     "log_rate": Feature("shape", "both", "{} bytes per ms", scale="ratio"),

@@ -10,7 +10,8 @@ from network_anomalies.detection.scoring.features import FEATURES, ZERO, count_l
 from network_anomalies.detection.scoring.groups import Groups, group_rows
 from network_anomalies.detection.scoring.history import History, find_rows, look_up
 
-_NO_RHYTHM = 1_000  # per cent; more than gaps within an hour can spread
+_RANDOM_SPREAD = 100 * np.pi / np.sqrt(6)
+"""Per cent: the standard deviation of ln(gap) between calls at random times. Less even ones have no rhythm."""
 
 
 @dataclass(frozen=True)
@@ -87,8 +88,7 @@ def judge_keys(rows: Keyed, hours: Mapping[str, np.ndarray], history: History, i
         levels[f"{name}_hours"] = known.spread(count_levels(known.blocks))
     for name in ("pair", "destination"):
         levels[f"{name}_flows_ratio"] = familiar[name].spread(_compare_with_usual(familiar[name]))
-    levels["other_flows"], lone = _judge_company(rows, hours, history, familiar, inside)
-    return KeyLevels(levels, new, lone)
+    return KeyLevels(levels, new, _find_lone(rows, hours, history, familiar, inside))
 
 
 def judge_flows(coded: Coded, context: Mapping[str, np.ndarray], lone: np.ndarray) -> dict[str, np.ndarray]:
@@ -100,12 +100,12 @@ def judge_flows(coded: Coded, context: Mapping[str, np.ndarray], lone: np.ndarra
     }
     counts = {name: values for name, values in context.items() if name in FEATURES}
     spread = context["pair_gap_spread_hour"]
-    rhythm = np.where(lone & ~np.isnan(spread), 100 * np.nan_to_num(spread), _NO_RHYTHM)
+    rhythm = np.where(lone, 100 * spread, _RANDOM_SPREAD)
     return {
         **{name: count_levels(values) for name, values in counts.items()},
         **{name: to_levels(values, ZERO) for name, values in logs.items()},
         "pair_flows_active_minute": count_levels(context["pair_flows_hour"] / context["pair_minutes_hour"]),
-        "lone_rhythm": count_levels(rhythm),
+        "lone_rhythm": count_levels(np.fmin(rhythm, _RANDOM_SPREAD)),  # also where the spread is missing
     }
 
 
@@ -144,10 +144,10 @@ def _compare_with_usual(known: Familiar) -> np.ndarray:
     return to_levels(np.log(known.groups.sizes / usual), ZERO)
 
 
-def _judge_company(
+def _find_lone(
     rows: Keyed, hours: Mapping[str, np.ndarray], history: History, familiar: Mapping[str, Familiar], inside: bool
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return levels of what others send to a destination, and whether nobody else does.
+) -> np.ndarray:
+    """Return, in row order, whether nobody else sends to the destination.
 
     Calls of a source say nothing where all its destinations are its own, as in a network of one host.
     """
@@ -157,7 +157,7 @@ def _judge_company(
     if not inside:
         others = others + hours["destination_flows_hour"][first] - hours["pair_flows_hour"][first]
     meets_others = _meet_others(rows, history, familiar["source"])[at_source]
-    return pair.spread(count_levels(others)), pair.spread(meets_others & (others == 0))
+    return pair.spread(meets_others & (others == 0))
 
 
 def _meet_others(rows: Keyed, history: History, source: Familiar) -> np.ndarray:

@@ -29,7 +29,7 @@ from network_anomalies.detection.scoring.surprise import MASS_UNIT
 from network_anomalies.errors import ProjectError
 
 FEATURE_SPEC: dict[str, Any] = {
-    "version": 2,
+    "version": 3,
     "context": list(CONTEXT_COLUMNS),
     "features": {name: [feature.facet, feature.side] for name, feature in FEATURES.items()},
     "history": {name: [*keys, *COUNTS[name]] for name, keys in KEYS.items()},
