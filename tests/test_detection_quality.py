@@ -75,6 +75,11 @@ def test_even_calls_of_a_whole_day_stand_out_in_their_own_batch():
 
 
 @needs_flows
+def test_hosts_that_probe_the_one_host_of_a_network_stand_out_from_its_own_sessions():
+    assert judge_batch("feel010-d5")[0] >= 0.87
+
+
+@needs_flows
 def test_a_clean_past_separates_almost_all():
     precision, auc = np.array([judge_clean_past(name) for name in SETS]).T
     assert precision.mean() >= 0.965

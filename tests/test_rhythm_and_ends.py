@@ -1,4 +1,4 @@
-"""What even calls count, and what uneven ones do not."""
+"""What even calls count, what uneven ones do not, and what surrounds a conversation."""
 
 import numpy as np
 import pandas as pd
@@ -6,8 +6,9 @@ import pytest
 from scenarios import CLIENTS, MONDAY, make_day, make_flows
 
 from network_anomalies.detection import fit_reference, remember, score, summarise
+from network_anomalies.detection.scoring.columns import encode_events
 from network_anomalies.detection.scoring.levels import compute_levels
-from network_anomalies.detection.scoring.model import prepare
+from network_anomalies.detection.scoring.model import look_around, prepare
 
 OUTSIDE = "203.0.113.77"
 GAPS = {
@@ -46,3 +47,11 @@ def test_even_calls_are_the_strongest_facet_of_their_flows(day):
     scores = score(events, fit_reference([lambda: events], history), inside=True)
     assert set(scores.loc[called, "facet_1"]) == {"rhythm"}
     assert scores.loc[called, "score"].min() > scores.loc[~called, "score"].quantile(0.95)
+
+
+def test_a_conversation_does_not_confirm_itself_where_it_is_alone():
+    """The odd conversation is all that its destination has, and one of two of its source."""
+    pairs = pd.DataFrame([("a", "x"), ("a", "y"), ("b", "y")], columns=["src_ip", "dst_ip"])
+    coded = encode_events(pairs.assign(timestamp=0.0, bytes=1, duration=0.0, protocol="TCP"))
+    found = look_around(coded, np.array([10.0, 2.0, 0.0]))
+    assert found == pytest.approx([(10 + 6) / 2, (2 + 1) / 2, (0 + 0) / 2])

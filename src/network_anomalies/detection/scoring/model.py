@@ -148,10 +148,7 @@ def sum_facets(
 
 
 def combine(rows: Surrounded, facets: np.ndarray, parameters: ModelParameters) -> np.ndarray:
-    """Return final scores: strongest facets added up, then the mean of a flow's three surroundings.
-
-    They are its conversation-hour, and the hours of its source and of its destination.
-    """
+    """Return final scores: strongest facets added up, then averaged by conversation-hours and what is around them."""
     return look_around(rows, _spread_mean(rows.conversation_hours, add_up(facets, parameters)))
 
 
@@ -163,9 +160,17 @@ def add_up(facets: np.ndarray, parameters: ModelParameters) -> np.ndarray:
 
 
 def look_around(rows: Surrounded, talk: np.ndarray) -> np.ndarray:
-    """Return final scores from the mean of each row's conversation-hour."""
-    around = _spread_mean(rows.source_hours, talk) + _spread_mean(rows.destination_hours, talk)
-    final: np.ndarray = (talk + around) / 3
+    """Return final scores: the mean of a conversation-hour's own score and of the calmer one of its two ends.
+
+    The ends are the hours of its source and of its destination. A conversation that is all that its destination has in
+    the hour would confirm itself there.
+
+    Args:
+        rows: that the scores are of.
+        talk: mean of each row's conversation-hour.
+    """
+    calmer = np.minimum(_spread_mean(rows.source_hours, talk), _spread_mean(rows.destination_hours, talk))
+    final: np.ndarray = (talk + calmer) / 2
     return final
 
 
