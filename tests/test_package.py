@@ -100,8 +100,7 @@ def test_a_profile_or_environment_that_the_archive_lacks_is_one_line(packaged):
 
 
 def test_the_other_commands_read_the_unpacked_archive(packaged):
-    with tarfile.open(packaged.archive) as archive:
-        archive.extractall(packaged.elsewhere.root, filter="data")
+    subprocess.run(["tar", "-xf", packaged.archive, "-C", packaged.elsewhere.root], check=True)
     shown = packaged.run("status", "--params", "generator.n_events=500,generator.profile=campus")
     assert shown.returncode == 0, shown.stdout + shown.stderr
     assert f"{DAY}  done" in shown.stdout

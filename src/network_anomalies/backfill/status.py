@@ -54,15 +54,17 @@ def report_status(project: Project, source: str | None, last: int | None, today:
 
 
 def choose_shown_days(records: SourceRecords, last: int | None, today: date) -> list[date]:
-    """Return the ``last`` days before today; or those from the first to the last one with events, the latest of them.
+    """Return the ``last`` days before today; or those from the first to the last one known, the latest of them.
 
-    A run without a date that fails is of yesterday: it does not move what is shown of a source whose days are older.
+    A run without a date that fails is of yesterday: it does not hide the days of a source that are all older.
     """
     if last is not None:
         return choose_days(None, None, last, today)
-    known = sorted(records.batches) or records.list_days()
-    first = max(known[0], known[-1] - timedelta(days=SHOWN_DAYS - 1))
-    return choose_days(first, known[-1], None, max(today, known[-1]))
+    known = records.list_days()
+    latest, shown = known[-1], timedelta(days=SHOWN_DAYS - 1)
+    with_events = max(records.batches, default=latest)
+    end = latest if latest - with_events <= shown else with_events
+    return choose_days(max(known[0], end - shown), end, None, max(today, end))
 
 
 def format_source(records: SourceRecords, judged: Judged) -> Iterator[str]:
