@@ -188,8 +188,8 @@ def score_silver(folder: Path) -> Callable[[], None]:
             silver, inputs_sha256="0" * 64, source="lab", run_id="r", revision=1, logical_date=DAY, outputs=objects
         )
         summary = unpack_summary(files[-1].read_bytes())
-        named = name_day_attacks(summary, champion, day, limits)
         workers = WorkersParameters(dask=False, local_processes=0)
+        named = name_day_attacks(lambda: summary, champion, day, limits, workers)
         for scores, some, _, _ in score_slices(slices, champion, day, named, limits, workers, []):
             flagged.append(some)
             for name, read in scores.items():
