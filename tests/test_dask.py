@@ -68,9 +68,14 @@ def cluster(servers):
 
 @pytest.fixture
 def mortal_cluster(servers):
-    """Two more, which a test may kill: other tests would find no workers if one of them did not start again."""
+    """Two more, which a test may kill: other tests would find no workers if one of them did not start again.
+
+    A local cluster looks some time after a worker was lost whether it is there again, and if not, starts it no more. In
+    that moment it may have been killed once more.
+    """
+    limits = {"distributed.scheduler.allowed-failures": 1, "distributed.deploy.lost-worker-timeout": "10 minutes"}
     with (
-        dask.config.set({"distributed.scheduler.allowed-failures": 1}),
+        dask.config.set(limits),
         start_workers(2, list_store_variables(servers)) as cluster,
     ):
         yield cluster

@@ -312,3 +312,8 @@ def test_a_reader_that_closes_the_pipe_is_no_error():
 
     done = CliRunner().invoke(talk)
     assert (done.exit_code, done.output) == (1, "")
+
+
+def test_a_file_name_cannot_command_the_terminal():
+    error = ProjectError("logs/\x1b[2Jconn\u202egol.txt: not a flow log")
+    assert explain(error) == "logs/<U+001B>[2Jconn<U+202E>gol.txt: not a flow log"

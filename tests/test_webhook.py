@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import date
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import MappingProxyType
 
@@ -14,6 +15,7 @@ from conftest import DAY, DAY_BEFORE, Project
 
 from network_anomalies.errors import ProjectError
 from network_anomalies.parameters import DeliveryParameters
+from network_anomalies.registry import alert_triage
 from network_anomalies.upkeep import webhook
 
 SECRETS = ("s3cret-path", "t0ken")
@@ -197,3 +199,12 @@ def test_altered_lines_are_not_sent(modelled, monkeypatch):
     with receive(200) as receiver:
         done = send(modelled, monkeypatch, receiver.url, "--date", DAY)
     assert done.returncode == 1 and "was altered" in done.stderr and receiver.bodies == []
+
+
+def test_the_other_sources_are_sent_if_the_alerts_of_one_cannot_be_read(modelled, monkeypatch):
+    days = dict.fromkeys(("broken", "synthetic"), date.fromisoformat(DAY))
+    monkeypatch.setattr(alert_triage, "choose_days", lambda *_, **__: days)
+    with receive(200) as receiver:
+        done = send(modelled, monkeypatch, receiver.url)
+    assert done.returncode == 1 and f"broken on {DAY}: there is no findings.jsonl" in done.stderr
+    assert f"synthetic on {DAY}: " in done.stdout and len(receiver.bodies) == 1

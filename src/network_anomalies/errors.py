@@ -253,5 +253,18 @@ def _name(error: BaseException) -> str:
     return f"{type(error).__name__}: {_one_line(str(error))}"
 
 
+def show_hidden(text: str, most: int = 300) -> str:
+    """Return a text in which each character that is not seen is spelled out, at most ``most`` characters of the text.
+
+    A terminal obeys control characters, and a mark of direction shows letters in another order than they are in. Texts
+    of other people have them: paths of logs, flow ids.
+
+    >>> print(show_hidden("10.0.0.1" + chr(0x202E) + "gpj"))
+    10.0.0.1<U+202E>gpj
+    """
+    shown = "".join(letter if letter.isprintable() else f"<U+{ord(letter):04X}>" for letter in text[:most])
+    return shown + ("..." if len(text) > most else "")
+
+
 def _one_line(text: str) -> str:
-    return " ".join(text.split())
+    return show_hidden(" ".join(text.split()), most=len(text))

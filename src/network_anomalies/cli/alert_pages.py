@@ -7,8 +7,8 @@ from dataclasses import asdict
 from datetime import date, datetime
 
 from network_anomalies.detection.alerts.facts import say_fact
+from network_anomalies.errors import show_hidden
 from network_anomalies.records.alerts import Alert, Incident, JudgedAlert, KindShares
-from network_anomalies.records.plain_text import show_hidden
 from network_anomalies.records.verdicts import Verdict
 from network_anomalies.registry.alert_triage import AlertLineage, Found, SourceTriage
 from network_anomalies.upkeep.alert_flows import FirstFlows, write_query

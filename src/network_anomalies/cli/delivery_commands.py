@@ -6,6 +6,7 @@ import click
 from kedro.framework.cli.utils import env_option
 
 from network_anomalies.cli.options import DATE, in_one_line
+from network_anomalies.errors import ProjectError
 
 
 @click.command()
@@ -18,15 +19,19 @@ def send(group_env: str | None, env: str | None, day: datetime | None, source: s
     """Post the alerts of a day to the webhook of the credentials; exit 1 if it does not take them."""
     from network_anomalies.registry.alert_triage import choose_days
     from network_anomalies.upkeep.stores import load_stores
-    from network_anomalies.upkeep.webhook import choose_webhook, post_lines, read_lines
+    from network_anomalies.upkeep.webhook import choose_webhook, send_day
 
     stores = load_stores(env or group_env)
     webhook = choose_webhook(stores.webhook.get("url"), stores.webhook.get("token"))
+    failed = []
     for name, of_day in choose_days(stores.engine, source, day.date() if day else None, every_day=False).items():
         assert of_day is not None  # noqa: S101
-        lines = read_lines(stores, name, of_day, stores.delivery.format)
-        count = sum(bool(line.strip()) for line in lines.splitlines())
-        if count:
-            post_lines(webhook, lines, stores.delivery)
+        try:
+            count = send_day(stores, webhook, name, of_day)
+        except ProjectError as error:  # of one source: the other sources are sent nevertheless
+            failed.append(f"{name} on {of_day}: {error.message}")
+            continue
         done = f"{count} alert{'s' * (count != 1)} sent to {webhook.host}" if count else "no alerts, nothing to send"
         click.echo(f"{name} on {of_day}: {done}")
+    if failed:
+        raise ProjectError("; ".join(failed))

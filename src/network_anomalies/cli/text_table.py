@@ -4,7 +4,7 @@ import unicodedata
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 
-from network_anomalies.records.plain_text import show_hidden
+from network_anomalies.errors import show_hidden
 
 GAP = "  "
 LEAST = 20

@@ -11,7 +11,7 @@ from kedro.io import AbstractDataset, DatasetError
 from network_anomalies.datasets.handles import NamedFile, OpenableFile, name_store
 from network_anomalies.datasets.lake import open_lake
 from network_anomalies.datasets.places import Credentials
-from network_anomalies.errors import ProjectError
+from network_anomalies.errors import ProjectError, show_hidden
 from network_anomalies.formats import OpenFile
 
 logger = logging.getLogger(__name__)
@@ -105,7 +105,8 @@ class LogFilesDataset(AbstractDataset[None, dict[str, OpenFile]]):
         shown = [path for path in matches if not HIDDEN.search(path.removeprefix(folder))]
         files = [path for path in shown if self._fs.isfile(path)] if pattern or self._is_local else shown
         if not pattern and len(files) < len(shown):
-            logger.warning("links that lead to no file are left out: %s", ", ".join(sorted({*shown} - {*files})))
+            left_out = show_hidden(", ".join(sorted({*shown} - {*files})))
+            logger.warning("links to folders, and broken links, are left out: %s", left_out)
         return files
 
     def _exists(self) -> bool:

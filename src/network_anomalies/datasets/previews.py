@@ -4,7 +4,7 @@ from typing import NewType
 
 import pandas as pd
 
-from network_anomalies.records.plain_text import show_hidden
+from network_anomalies.errors import show_hidden
 
 ROWS = 20
 """How many rows a preview has at most."""

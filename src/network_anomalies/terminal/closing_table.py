@@ -10,9 +10,9 @@ from pathlib import Path
 from kedro.io import DataCatalog
 from sqlalchemy import Engine
 
+from network_anomalies.errors import show_hidden
 from network_anomalies.records.alert_counts import count_alerts
 from network_anomalies.records.batch import describe_days
-from network_anomalies.records.plain_text import show_hidden
 from network_anomalies.registry.alert_rows import read_alerts
 from network_anomalies.registry.batches import read_batch, read_current
 from network_anomalies.registry.incident_rows import read_incidents

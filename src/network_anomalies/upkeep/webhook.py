@@ -51,6 +51,19 @@ def choose_webhook(url: str | None, token: str | None) -> Webhook:
     return Webhook(url, token or None)
 
 
+def send_day(stores: Stores, webhook: Webhook, source: str, day: date) -> int:
+    """Post the alerts of a day, if there are any, and return their number.
+
+    Raises:
+        ProjectError: see ``read_lines`` and ``post_lines``.
+    """
+    lines = read_lines(stores, source, day, stores.delivery.format)
+    count = sum(bool(line.strip()) for line in lines.splitlines())
+    if count:
+        post_lines(webhook, lines, stores.delivery)
+    return count
+
+
 def read_lines(stores: Stores, source: str, day: date, lines_format: str) -> bytes:
     """Return the alerts of a day as the scoring stored them, checked against the registered digest.
 

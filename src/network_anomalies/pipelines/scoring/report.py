@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from network_anomalies.errors import show_hidden
 from network_anomalies.pipelines.scoring.charts import BarChart, draw_bars, draw_sparkline
 from network_anomalies.records.alert_counts import AlertCounts, count_alerts, count_hours, take_raised
 from network_anomalies.records.alerts import KindShares, list_fact_sentences
@@ -21,7 +22,6 @@ from network_anomalies.records.bins import (
 )
 from network_anomalies.records.champion import Champion
 from network_anomalies.records.day_report import Activities, DayChanges
-from network_anomalies.records.plain_text import show_hidden
 from network_anomalies.records.receipt import Json
 from network_anomalies.records.transformation import TransformationReceipt
 
