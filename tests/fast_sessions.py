@@ -17,7 +17,6 @@ import kedro.framework.session.session
 import kedro.validation.type_extractor
 import omegaconf._utils
 import omegaconf.base
-import yaml
 from kedro.config import OmegaConfigLoader
 from omegaconf import OmegaConf
 
@@ -28,7 +27,6 @@ PLAIN = frozenset({str, int, float, bool, type(None), dict, list, tuple})
 
 def speed_up() -> None:
     """Replace what takes most of the time of a small run."""
-    yaml.SafeLoader = yaml.CSafeLoader  # libyaml instead of Python
     omegaconf.base.parse = cache(omegaconf.base.parse)  # the text of an interpolation is parsed once
     sys.modules.setdefault("ibis", None)  # Kedro looks for it once per parameter
     kedro.validation.type_extractor.get_type_hints = cache(kedro.validation.type_extractor.get_type_hints)

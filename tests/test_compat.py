@@ -2,15 +2,18 @@
 
 import threading
 from collections.abc import Iterator
+from contextlib import nullcontext
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import fsspec
 import pytest
 import s3fs
+import yaml
 from kedro.config import OmegaConfigLoader
 from omegaconf import OmegaConf
+from omegaconf._utils import get_yaml_loader
 
-from network_anomalies.compat import ATTEMPTS, limit_s3, make_catalog, use_resolvers
+from network_anomalies.compat import ATTEMPTS, limit_s3, make_catalog, use_libyaml, use_resolvers
 from network_anomalies.runs.catalog import ProjectCatalog
 
 
@@ -53,6 +56,29 @@ def test_a_thread_reads_with_its_own_resolvers():
     read("quick", False)
     slow.join()
     assert words == [("slow", "slow"), ("quick", "quick")]
+
+
+def test_omegaconf_reads_yaml_in_python_unless_it_is_told_otherwise(tmp_path):
+    """While this holds, `use_libyaml` is needed."""
+    text = tmp_path / "a.yml"
+    text.write_text("a: {b: [1, 2.5e-3, 2024-04-19, yes, '007', null, 1e5, 0x1f]}\n")
+    assert not issubclass(get_yaml_loader(), yaml.CSafeLoader)
+    plain = OmegaConf.load(text)
+    with use_resolvers({}), use_libyaml():
+        assert issubclass(get_yaml_loader(), yaml.CSafeLoader)
+        assert OmegaConf.load(text) == plain
+    assert not issubclass(get_yaml_loader(), yaml.CSafeLoader)
+
+
+@pytest.mark.parametrize("text", ["a: 1\na: 2\n", "a:\n  b: [1\nc: 2\n", "a: {b: 1}}\n", "a:\n\t- b\n"])
+def test_libyaml_names_the_line_that_python_names(tmp_path, text):
+    (tmp_path / "a.yml").write_text(text)
+    lines = []
+    for reading in (nullcontext, use_libyaml):
+        with reading(), pytest.raises(yaml.MarkedYAMLError) as raised:
+            OmegaConf.load(tmp_path / "a.yml")
+        lines.append(raised.value.problem_mark.line)
+    assert lines[0] == lines[1]
 
 
 def test_a_block_may_read_what_needs_resolvers_again():

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
+import yaml
 from omegaconf import OmegaConf
 
 Catalog = TypeVar("Catalog")
@@ -33,6 +34,23 @@ def use_resolvers(resolvers: Mapping[str, Callable[..., Any]]) -> Iterator[None]
         for name, resolver in resolvers.items():
             OmegaConf.register_new_resolver(name, resolver, replace=True)
         yield
+
+
+@contextmanager
+def use_libyaml() -> Iterator[None]:
+    """Let OmegaConf read YAML with libyaml, if PyYAML has it; use it inside ``use_resolvers``, whose lock it needs.
+
+    Reason: OmegaConf 2.3 takes ``yaml.SafeLoader``, which is written in Python. The project's YAML took a tenth of a
+    short run. Both loaders give the same values and name the same line of an error.
+
+    Upstream: https://github.com/omry/omegaconf/pull/1150 does the same; it is merged, and in no release yet.
+    """
+    loader = yaml.SafeLoader
+    yaml.SafeLoader = getattr(yaml, "CSafeLoader", loader)
+    try:
+        yield
+    finally:
+        yaml.SafeLoader = loader
 
 
 def make_catalog(context: Any, catalog_class: type[Catalog]) -> Catalog:

@@ -13,7 +13,7 @@ from kedro.config import MissingConfigException, OmegaConfigLoader
 from kedro.utils import find_kedro_project
 from omegaconf import OmegaConf
 
-from network_anomalies.compat import use_resolvers
+from network_anomalies.compat import use_libyaml, use_resolvers
 from network_anomalies.errors import ProjectError, explain, is_expected
 from network_anomalies.parameters import check_parameters
 from network_anomalies.runs.identity import fix_identity
@@ -34,15 +34,15 @@ class ProjectConfigLoader(OmegaConfigLoader):
     It reads ``base``, then the run environment, then ``local``, which is for a person's own values. Values of ``local``
     replace those of any environment, except credentials of a server: see ``keep_own_stores``.
 
-    It has five resolvers. ``parameter`` gives the value of a parameter to the catalog, and ``store`` the name by which
-    another process finds credentials. ``globals`` is like Kedro's, but
-    always reads from this loader. ``sqlite_url`` makes a URL of a file below ``project_path``. ``postgres_url`` makes a
-    URL and quotes special characters.
+    It has seven resolvers. ``parameter`` gives the value of a parameter to the catalog, ``day`` the folder of the run's
+    source and date, ``bucket`` the address of a bucket of ``globals.yml``, and ``store`` the name by which another
+    process finds credentials. ``globals`` is like Kedro's, but always reads from this loader. ``sqlite_url`` makes a
+    URL of a file below ``project_path``. ``postgres_url`` makes a URL and quotes special characters.
 
     Attributes:
         project_path: the project's root. A hook sets it when Kedro has found it. Before that it is the project of the
             working directory, or the folder above the configuration.
-        resolvers: the five resolvers, by name.
+        resolvers: the resolvers, by name.
     """
 
     def __init__(
@@ -51,6 +51,8 @@ class ProjectConfigLoader(OmegaConfigLoader):
         self.project_path = find_kedro_project(Path.cwd()) or Path(conf_source).resolve().parent
         self.resolvers: dict[str, Callable[..., Any]] = {
             "parameter": lambda name: _to_plain(_find(self._parameters(), name)),
+            "day": lambda: "{source}/{logical_date}".format_map(self._parameters()),
+            "bucket": lambda layer: f"{self._places()['lake']}{_find(self._places(), f'buckets.{layer}')}",
             "store": lambda section: f"{self.env or self.default_run_env}/{section}",
             "globals": lambda name, *default: _find(self._places(), name, *default),
             "sqlite_url": lambda path: f"sqlite:///{self.project_path / path}",
@@ -70,7 +72,7 @@ class ProjectConfigLoader(OmegaConfigLoader):
 
     def _read(self, key: str) -> dict[str, Any]:
         try:
-            with use_resolvers(self.resolvers):
+            with use_resolvers(self.resolvers), use_libyaml():
                 config: dict[str, Any] = super().__getitem__(key)
                 if self.env != LOCAL:
                     config = self._add_local(key, config)
