@@ -8,7 +8,7 @@ import pytest
 from flow_logs import LOGS
 from test_ingestion import HEADER, zeek_line
 
-from network_anomalies.errors import explain
+from network_anomalies.errors import ProjectError, explain
 from network_anomalies.records.batch import FATES
 
 GOOD = "".join(zeek_line(second) for second in range(1, 21))
@@ -150,6 +150,25 @@ def test_a_longer_file_of_the_same_name_is_a_new_revision_and_an_equal_one_uncha
     assert embedded.run(**RUN) == "SUCCESS"
     assert account(embedded) == {"accepted": 21, "unparsable": 1}
     assert embedded.rows("ingestion_batches")["status"].tolist() == ["SUPERSEDED", "SUCCESS"]
+
+
+def test_a_shorter_file_replaces_the_day_and_the_run_says_so(embedded, caplog):
+    caplog.set_level("INFO")
+    write(embedded, conn_log=HEADER + GOOD)
+    embedded.run(**RUN)
+    assert "replaces  " not in caplog.text
+    write(embedded, conn_log=HEADER + zeek_line(30))
+    embedded.run(**RUN)
+    assert "replaces  revision 1 of the day, which had 20 accepted" in caplog.text
+    caplog.clear()
+    assert embedded.run(**RUN) == "UNCHANGED"
+    assert "replaces  " not in caplog.text
+
+
+def test_a_day_of_which_every_flow_is_rejected_says_by_which_rule(embedded):
+    write(embedded, conn_log=HEADER + zeek_line(3).replace("\t180\t2\t120\t", "\tmany\t2\tmore\t"))
+    with pytest.raises(ProjectError, match=r"0 late, rejected by bytes_missing 1\): check"):
+        embedded.run(**RUN, gate__max_rejected_share=1)
 
 
 @pytest.mark.skipif(sys.platform == "win32" or os.geteuid() != 0, reason="another user is needed to refuse a file")

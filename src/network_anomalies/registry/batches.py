@@ -112,6 +112,14 @@ def read_batch(engine: Engine, source: str, logical_date: date) -> RowMapping | 
         return _find_current(connection, source, logical_date)
 
 
+def read_replaced(engine: Engine, batch: RowMapping) -> RowMapping | None:
+    """Return the batch of the revision before that of ``batch``, None if it is the first one."""
+    day = [ingestion_batches.c[name] == batch[name] for name in ("source", "logical_date")]
+    query = select(ingestion_batches).where(*day, ingestion_batches.c.revision == batch["revision"] - 1)
+    with engine.connect() as connection:
+        return connection.execute(query).mappings().first()
+
+
 def fits_rejects(batch: Row, kept: int) -> bool:
     """Tell whether a batch may have so many rows in quarantine: version 1 kept no unparsable lines."""
     return kept in (batch["rejected"], batch["rejected"] + batch["unparsable"])

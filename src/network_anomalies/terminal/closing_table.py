@@ -4,17 +4,15 @@ import shutil
 import sys
 import textwrap
 from collections.abc import Iterator, Sequence
-from datetime import date
 from pathlib import Path
 
 from kedro.io import DataCatalog
-from sqlalchemy import Engine
 
 from network_anomalies.errors import show_hidden
 from network_anomalies.records.alert_counts import count_alerts
 from network_anomalies.records.batch import describe_days
 from network_anomalies.registry.alert_rows import read_alerts
-from network_anomalies.registry.batches import read_batch, read_current
+from network_anomalies.registry.batches import read_batch, read_current, read_replaced
 from network_anomalies.registry.incident_rows import read_incidents
 from network_anomalies.registry.model_rows import read_champion
 from network_anomalies.registry.run_rows import Run
@@ -38,7 +36,7 @@ def describe_run(run: Run, made: set[str], catalog: DataCatalog, log: Path | Non
     source, day = run.start.source, run.start.logical_date
     yield "run", f"{run.run_id}, source {source}, date {day}: {run.status}"
     if "ingestion_events" in made:
-        yield from _describe_batch(run.engine, source, day)
+        yield from _describe_batch(run)
     if "quality_report" in made and (days := catalog.load("quality_report").get("other_days")):
         yield "not stored", f"flows of other days: {describe_days(days)}; `kedro backfill` stores them"
     if made & {"champion_model", "alerts"} and (champion := read_champion(run.engine, source, day)):
@@ -73,15 +71,18 @@ def _wrap(name: str, text: str, width: int) -> Iterator[Row]:
     yield from zip([name, *[""] * (len(lines) - 1)], lines, strict=True)
 
 
-def _describe_batch(engine: Engine, source: str, day: date) -> Iterator[Row]:
-    batch = read_batch(engine, source, day)
+def _describe_batch(run: Run) -> Iterator[Row]:
+    start = run.start
+    batch = read_batch(run.engine, start.source, start.logical_date)
     if batch is None:
         return
-    uris = read_current(engine, source, day)["object_uri"]
+    uris = read_current(run.engine, start.source, start.logical_date)["object_uri"]
     unparsable = f", {batch['unparsable']} unparsable" if batch["unparsable"] else ""
     counts = f"{batch['lines_in']} lines in, {batch['accepted']} accepted, {batch['rejected']} rejected"
     yield "came in", counts + unparsable
     yield "stored", uris.iloc[0] if len(uris) == 1 else f"{len(uris)} objects in {uris.iloc[0].rpartition('/')[0]}"
+    if batch["run_id"] == run.run_id and (replaced := read_replaced(run.engine, batch)):
+        yield "replaces", f"revision {replaced['revision']} of the day, which had {replaced['accepted']} accepted"
 
 
 def _describe_alerts(run: Run, catalog: DataCatalog) -> Iterator[Row]:

@@ -103,8 +103,9 @@ def check_quality(
             f"see {_list_quarantine(part_reports)} in the quarantine bucket, mend the source or raise the share"
         )
     if not counts.accepted:
+        rejected = f", rejected by {rules}" if (rules := _list_rules(quality_summary)) else ""
         raise ContractError(
-            f"no events of {name} among {counts.lines_in} lines ({counts.early} early, {counts.late} late): "
+            f"no events of {name} among {counts.lines_in} lines ({counts.early} early, {counts.late} late{rejected}): "
             "check logical_date and what the source delivers"
         )
     return asdict(quality_summary) | {"logical_date": str(quality_summary.logical_date)}
