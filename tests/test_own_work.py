@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 import yaml
 from click.testing import CliRunner
-from conftest import DAY, ROOT, Project, copy_project
+from conftest import DAY, DAY_BEFORE, ROOT, Project, copy_project
 from kedro.framework.cli.cli import KedroCLI
 
 from network_anomalies.errors import ProjectError
@@ -62,6 +62,20 @@ def test_what_is_local_wins_over_the_environment_and_params_win_over_it(embedded
     assert catalog["quality_report"] == catalog["mine"] == {"type": "MemoryDataset"}
     assert catalog["raw_parts"]["path"] == f"data/mine/my-raw/synthetic/{DAY}"
     assert read(embedded, "globals")["buckets"]["silver"] == "cybersec-ml-silver"
+
+
+def test_a_local_date_counts_unless_the_command_gives_one(embedded):
+    write_local(embedded, parameters={"logical_date": DAY, "run_id": "mine"})
+    parameters = read(embedded, "parameters")
+    assert (str(parameters["logical_date"]), parameters["run_id"]) == (DAY, "mine")
+    assert str(read(embedded, "parameters", logical_date=DAY_BEFORE)["logical_date"]) == DAY_BEFORE
+
+
+@pytest.mark.parametrize("key", ["parameters", "catalog", "credentials"])
+def test_a_file_without_names_is_named(embedded, key):
+    write_local(embedded, **{key: "- a\n"})
+    with pytest.raises(ProjectError, match=f"conf/local/{key}.yml does not consist of names with values"):
+        read(embedded, key)
 
 
 def test_a_project_without_local_files_reads_the_same(embedded):

@@ -292,14 +292,20 @@ def test_the_digest_depends_on_the_values_and_not_on_their_order():
 
 def test_a_run_is_about_yesterday_in_utc_unless_told_otherwise():
     before = datetime.now(UTC)
-    fixed = fix_identity({"source": "zeek"})
+    fixed = fix_identity({"source": "zeek", "logical_date": None})
     days = {f"{moment - timedelta(days=1):%Y-%m-%d}" for moment in (before, datetime.now(UTC))}
     assert fixed["logical_date"] in days
     assert fixed["source"] == "zeek"
-    assert fix_identity({"logical_date": datetime(2024, 4, 19).date(), "run_id": "r"}) == {
-        "logical_date": "2024-04-19",
-        "run_id": "r",
-    }
+    given = {"logical_date": "2024-04-19", "run_id": "r"}
+    assert fix_identity(given) == given
+
+
+def test_a_date_may_be_a_date():
+    loader = ProjectConfigLoader(
+        ROOT / "conf", runtime_params={"logical_date": date(2024, 4, 19)}, **CONFIG_LOADER_ARGS
+    )
+    assert loader["parameters"]["logical_date"] == date(2024, 4, 19)
+    assert loader["parameters"]["run_id"] == loader["parameters"]["run_id"]
 
 
 def test_no_two_runs_have_the_same_id():

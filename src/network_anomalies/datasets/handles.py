@@ -4,6 +4,7 @@ What is pickled is the name of the credentials. The process that unpickles it ta
 configuration and environment, as the run does.
 """
 
+import errno
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -67,7 +68,12 @@ class OpenableFile:
 
     def __call__(self) -> BinaryIO:
         """Open it for reading bytes."""
-        file: BinaryIO = self._fs.open(self._named.path, "rb")
+        try:
+            file: BinaryIO = self._fs.open(self._named.path, "rb")
+        except OSError as error:
+            if error.errno == errno.EINVAL:  # such as of a device; the error does not name it
+                raise ProjectError(f"{self._named.path} cannot be read: leave it out of the path") from error
+            raise
         return file
 
     def __reduce__(self) -> tuple[Any, ...]:

@@ -9,6 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import yaml
 from kedro.config import MissingConfigException, OmegaConfigLoader
 from kedro.utils import find_kedro_project
 from omegaconf import OmegaConf
@@ -58,13 +59,13 @@ class ProjectConfigLoader(OmegaConfigLoader):
             "sqlite_url": lambda path: f"sqlite:///{self.project_path / path}",
             "postgres_url": postgres_url,
         }
-        self._parameters = cache(lambda: check_parameters(self._read("parameters")))
+        self._parameters = cache(lambda: check_parameters(fix_identity(self._read("parameters"))))
         self._places = cache(lambda: self._read("globals"))
-        fixed = fix_identity(runtime_params or {})
+        given = {name: _to_plain(value) for name, value in (runtime_params or {}).items()}
         only_local = rest | {"base_env": LOCAL, "default_run_env": LOCAL}
         with use_resolvers(self.resolvers):
-            self._local = OmegaConfigLoader(conf_source, runtime_params=fixed, **only_local)
-            super().__init__(conf_source, env=env, runtime_params=fixed, **rest)
+            self._local = OmegaConfigLoader(conf_source, runtime_params=given, **only_local)
+            super().__init__(conf_source, env=env, runtime_params=given, **rest)
 
     def __getitem__(self, key: str) -> dict[str, Any]:
         # Kedro reads parameters many times; without the cache this would take a tenth of the start-up.
@@ -79,6 +80,8 @@ class ProjectConfigLoader(OmegaConfigLoader):
         except MissingConfigException as error:
             raise ProjectError(self._describe_missing(key)) from error
         except Exception as error:
+            if path := self._find_nameless(key):
+                raise ProjectError(f"{path} does not consist of names with values: write `name: value`") from error
             if is_expected(error):  # Kedro's own commands print a ProjectError as one line
                 raise ProjectError(explain(error)) from error
             raise
@@ -100,6 +103,12 @@ class ProjectConfigLoader(OmegaConfigLoader):
             merged: Any = OmegaConf.to_container(OmegaConf.merge(config, local))
             return dict(merged)
         return config | local
+
+    def _find_nameless(self, key: str) -> Path | None:
+        """Return a local file that is a list or a single value, which Kedro's error does not name; None without one."""
+        folders = [Path(self.conf_source, env) for env in (self.base_env, self.env or self.default_run_env, LOCAL)]
+        paths = [path for folder in folders for pattern in self.config_patterns[key] for path in folder.glob(pattern)]
+        return next((path for path in paths if path.suffix in (".yml", ".yaml") and _is_nameless(path)), None)
 
     def _describe_missing(self, key: str) -> str:
         """Say what to do if an environment, or its credentials, are missing."""
@@ -137,6 +146,14 @@ def keep_own_stores(local: dict[str, Any], shared: Mapping[str, Any]) -> dict[st
 def _is_sqlite(section: Any) -> bool:
     """Tell whether credentials name a SQLite file, by a URL or by the resolver ``sqlite_url``."""
     return isinstance(section, dict) and str(section.get("con")).startswith(("sqlite:", "${sqlite_url:"))
+
+
+def _is_nameless(path: Path) -> bool:
+    """Tell whether a file is YAML of another form than names with values."""
+    try:
+        return not isinstance(yaml.safe_load(path.read_text()), dict | None)
+    except yaml.YAMLError:  # Kedro names it
+        return False
 
 
 def _find(values: Any, name: str, *default: Any) -> Any:

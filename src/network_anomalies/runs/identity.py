@@ -5,15 +5,15 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 
-def fix_identity(runtime_params: dict[str, Any]) -> dict[str, Any]:
-    """Return ``runtime_params`` with a run id and a logical date (yesterday in UTC unless given).
+def fix_identity(parameters: dict[str, Any]) -> dict[str, Any]:
+    """Return parameters with a new run id and yesterday (UTC) as logical date, where they are None.
 
-    >>> sorted(fix_identity({"logical_date": "2024-04-19", "run_id": "r1"}).items())
-    [('logical_date', '2024-04-19'), ('run_id', 'r1')]
+    >>> fix_identity({"logical_date": "2024-04-19", "run_id": "r1", "source": "zeek"})
+    {'logical_date': '2024-04-19', 'run_id': 'r1', 'source': 'zeek'}
     """
     now = datetime.now(UTC)
-    fixed = {"run_id": make_run_id(now), "logical_date": f"{now - timedelta(days=1):%Y-%m-%d}"} | runtime_params
-    return fixed | {"logical_date": str(fixed["logical_date"])}
+    made = {"run_id": make_run_id(now), "logical_date": f"{now - timedelta(days=1):%Y-%m-%d}"}
+    return parameters | {name: value for name, value in made.items() if parameters.get(name) is None}
 
 
 def make_run_id(now: datetime) -> str:
