@@ -602,7 +602,9 @@ def decide_by_verdicts(candidate, champion, *decided, age=0, alerts=(9, 9), trut
 def test_a_model_that_no_longer_raises_what_was_confirmed_is_refused_however_old_the_champion():
     lost = decide_by_verdicts([], [FOUND], ("confirmed", FOUND), age=100)
     assert not lost.promote
-    assert lost.reason == "no truth; it no longer raises what was confirmed: beaconing 10.0.0.1"
+    assert lost.reason == (
+        "does not replace the champion: no truth; it no longer raises what was confirmed: beaconing 10.0.0.1"
+    )
     assert decide_by_verdicts([FOUND], [FOUND], ("confirmed", FOUND), age=100).promote
     assert decide_by_verdicts([], [FOUND], age=100).promote
     assert decide_by_verdicts([], [FOUND], ("confirmed", FOUND), ("dismissed", FOUND), age=100).promote
@@ -619,7 +621,8 @@ def test_a_model_that_raises_what_was_dismissed_is_refused_and_one_that_spares_i
 
 
 def test_verdicts_decide_nothing_where_there_is_truth():
-    assert decide_by_verdicts([], [FOUND], ("dismissed", FOUND), truth=0.5).reason.startswith("average precision")
+    decision = decide_by_verdicts([], [FOUND], ("dismissed", FOUND), truth=0.5)
+    assert decision.reason.startswith("does not replace the champion: average precision")
 
 
 def test_verdicts_are_facts_of_a_registration_only_where_they_tell_the_models_apart():

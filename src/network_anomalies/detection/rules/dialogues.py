@@ -18,7 +18,7 @@ from network_anomalies.detection.limits import (
 from network_anomalies.detection.scoring.columns import HOUR, MINUTE, SECOND, UNKNOWN
 from network_anomalies.detection.scoring.groups import Groups
 from network_anomalies.detection.scoring.history import KEYS, NEVER, History, find_rows, group_by
-from network_anomalies.detection.scoring.summary import Summary
+from network_anomalies.detection.scoring.summary import CONVERSATION, Summary
 
 # RFC 1918, RFC 3927, RFC 4193, RFC 4291. Not all that Python calls private: nobody's own hosts are in 198.18.0.0/15.
 PRIVATE_NETWORKS = tuple(
@@ -28,6 +28,11 @@ _GROUP_MAC = r"[0-9a-f][13579bdf](:[0-9a-f]{2}){5}"
 _NEVER = np.iinfo(np.int64).max
 DIALOGUE = ["src_ip", "dst_ip", "protocol"]
 _SIDES = ("source", "destination", "pair")
+HOUR_COLUMNS = [
+    *(*CONVERSATION, "flows", "minutes", "first", "last", "seconds", "size_mean", "size_squares"),
+    *("ported", "ports", "service", "service_flows", "sided", "answered"),
+]
+"""Columns of a summary that the detectors need of conversation-hours. Those who select rows copy every column."""
 HOUR_PAST = (
     *("past_source_flows", "past_source_hours", "past_source_peak_probes", "past_source_day_probes"),
     *("past_source_peak_ports", "young_source"),
@@ -71,7 +76,7 @@ class ObservedDay:
     @cached_property
     def conversations(self) -> pd.DataFrame:
         """Conversation-hours, with bytes and seconds per flow, spread of ln(bytes), and their past (``HOUR_PAST``)."""
-        return self.add_past(_describe(self.summary.conversations), HOUR_PAST)
+        return self.add_past(_describe(self.summary.conversations[HOUR_COLUMNS]), HOUR_PAST)
 
     @cached_property
     def dialogues(self) -> pd.DataFrame:
@@ -84,7 +89,8 @@ class ObservedDay:
             period=np.expm1(merged["gap_mean"]) / 1000,
             gap_spread=np.sqrt(merged["gap_squares"] / merged["gaps"].clip(lower=1)),
         )
-        return self.add_past(_describe(gaps), DIALOGUE_PAST)
+        described = _describe(gaps).drop(columns=["seconds", "size_squares", "gaps", "gap_mean", "gap_squares"])
+        return self.add_past(described, DIALOGUE_PAST)
 
     @cached_property
     def _first_words(self) -> tuple[np.ndarray, np.ndarray]:

@@ -78,7 +78,7 @@ def decide_promotion(
     if not outdated:
         return decision
     cause = f"the champion was trained on revisions that are no longer current ({', '.join(outdated)})"
-    return replace(decision, reason=f"{cause}; {decision.reason}")
+    return replace(decision, reason=f"{decision.reason}; {cause}")
 
 
 def write_model_card(
@@ -179,7 +179,7 @@ def _decide_by_truth(
     gain = candidate - champion
     facts = f"average precision {candidate:.3f} against {champion:.3f} of the champion"
     promote = (gain > 0 and gain >= registration.min_gain) or (bool(outdated) and gain >= 0)
-    return PromotionDecision(promote, f"{facts}; a gain of {registration.min_gain} is required")
+    return _say_outcome(promote, f"{facts}; a gain of {registration.min_gain} is required")
 
 
 def _decide_by_volume(
@@ -192,7 +192,7 @@ def _decide_by_volume(
     """Decide by verdicts, by the number of alerts of model and champion, and by the time that they were trained on."""
     candidate, champion = alerts
     if refusal := _refuse_by_verdicts(judged):
-        return PromotionDecision(False, f"no truth; {refusal}")
+        return _say_outcome(False, f"no truth; {refusal}")
     training_events, previous_champion = trained
     age = (training_events.train_end - previous_champion.train_end).days
     partial_day = _is_part_of_a_day(previous_champion.train_start, previous_champion.train_end)
@@ -205,7 +205,12 @@ def _decide_by_volume(
     promote = candidate <= registration.max_alert_ratio * max(champion, 1) and (
         age >= registration.max_age_days or longer or better or bool(outdated)
     )
-    return PromotionDecision(promote, f"{facts}, alerts {candidate} against {champion}; it is replaced {rule}")
+    return _say_outcome(promote, f"{facts}, alerts {candidate} against {champion}; it is replaced {rule}")
+
+
+def _say_outcome(promote: bool, why: str) -> PromotionDecision:
+    """Return the decision; its reason begins with what was decided."""
+    return PromotionDecision(promote, f"{'replaces' if promote else 'does not replace'} the champion: {why}")
 
 
 def _refuse_by_verdicts(judged: JudgedDifference) -> str:
