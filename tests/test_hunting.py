@@ -306,7 +306,7 @@ def test_a_query_keeps_to_its_memory_and_disk(embedded, tmp_path, monkeypatch):
     table = embedded.load("flows", **limits)
     from network_anomalies.datasets.flow_table import in_plain_words, select
 
-    sql = "SELECT range, random() AS value FROM range(8000000) ORDER BY value"
+    sql = "SELECT range, random() AS value FROM range(30000000) ORDER BY value"
     with pytest.raises(ProjectError, match=r"raise hunting\.memory_mb or hunting\.temp_mb"), in_plain_words():
         select(table, sql).fetchall()
     assert sum(path.stat().st_size for path in tmp_path.rglob("*")) < 2_000_000
