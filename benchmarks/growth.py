@@ -1,10 +1,11 @@
 """Seconds and peak memory of each stage as a day grows, with the exponent of its cost.
 
-    python benchmarks/growth.py [--events N ...] [--busy-hour] [--out FOLDER]
+    python benchmarks/growth.py [--events N ...] [--busy hour|host] [--out FOLDER]
 
 Each stage of an embedded day is a `kedro run` of its own, timed as a whole process. The exponent of a stage is the
 slope of ln(seconds) over ln(events) between two sizes: 1 means that twice the events take twice the time. With
-``--busy-hour``, nine of ten events are moved to one hour. ``--out`` also writes the table as Markdown and a plot.
+``--busy hour``, nine of ten events are moved to one hour, with ``--busy host`` they come from one host. ``--out`` also
+writes the table as Markdown and a plot.
 """
 
 import argparse
@@ -24,7 +25,7 @@ from machine import describe_machine
 
 STAGES = ("ingestion", "transformation", "training", "evaluation", "registration", "scoring")
 DAY = "2026-11-18"
-BUSY_HOUR = 14
+BUSY_HOUR, BUSY_HOST = 14, "10.99.0.1"
 PART = 250_000
 MAPPING = """logs:
   mapping:
@@ -49,13 +50,13 @@ def main() -> None:
     """Measure every stage at every size, the smallest first."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--events", type=int, nargs="+", default=[1_000_000, 4_000_000, 16_000_000])
-    parser.add_argument("--busy-hour", action="store_true")
+    parser.add_argument("--busy", choices=["hour", "host"])
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
     costs: list[Cost] = []
     for events in sorted(options.events):
         with tempfile.TemporaryDirectory() as folder:
-            costs += measure_day(Path(folder), events, options.busy_hour)
+            costs += measure_day(Path(folder), events, options.busy)
     text = f"{describe_machine()}\n\n{make_table(costs)}\n"
     print(text)
     if options.out:
@@ -64,26 +65,26 @@ def main() -> None:
         draw(costs, options.out / "growth.html")
 
 
-def measure_day(folder: Path, events: int, busy_hour: bool) -> list[Cost]:
+def measure_day(folder: Path, events: int, busy: str | None) -> list[Cost]:
     """Run the stages of a day one after another."""
     project = copy_project(folder / "project")
     costs = []
     for stage in STAGES:
         words = [kedro(), "run", "--pipeline", stage, "--params", f"logical_date={DAY}"]
-        if stage == "ingestion" and busy_hour:
-            write_busy_day(project, events)
+        if stage == "ingestion" and busy:
+            write_busy_day(project, events, busy)
             words = [kedro(), "run", "--pipeline", "log_ingestion", "--params", f"logical_date={DAY},source=busy"]
         elif stage == "ingestion":
             words[-1] += f",generator.n_events={events}"
-        elif busy_hour:
+        elif busy:
             words[-1] += ",source=busy"
         costs.append(measure(stage, events, words, project))
         print(costs[-1], file=sys.stderr, flush=True)
     return costs
 
 
-def write_busy_day(project: Path, events: int) -> None:
-    """Write a day's log of which nine of ten events are in one hour, part after part."""
+def write_busy_day(project: Path, events: int, busy: str) -> None:
+    """Write a day's log of which nine of ten events are in one hour, or from one host, part after part."""
     import numpy as np
     import pandas as pd
     from project import read_generator
@@ -98,10 +99,13 @@ def write_busy_day(project: Path, events: int) -> None:
     start = pd.Timestamp(DAY, tz="UTC") + pd.Timedelta(hours=BUSY_HOUR)
     for part in range(1, math.ceil(events / PART) + 1):
         flows = draw_part(day, part)
-        within = flows["timestamp"].dt.floor("h")
-        moved = start + (flows["timestamp"] - within)
         stays = np.arange(len(flows)) % 10 == 0
-        flows.assign(timestamp=flows["timestamp"].where(stays, moved)).to_parquet(folder / f"part_{part:05d}.parquet")
+        if busy == "hour":
+            moved = start + (flows["timestamp"] - flows["timestamp"].dt.floor("h"))
+            flows["timestamp"] = flows["timestamp"].where(stays, moved)
+        else:
+            flows["src_ip"] = flows["src_ip"].astype("str").where(stays, BUSY_HOST)
+        flows.to_parquet(folder / f"part_{part:05d}.parquet")
 
 
 def measure(stage: str, events: int, command: Sequence[str], folder: Path) -> Cost:
