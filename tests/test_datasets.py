@@ -1,5 +1,6 @@
 """The datasets that Kedro lacks, on folders and on the real object store."""
 
+import errno
 import hashlib
 import os
 import re
@@ -8,6 +9,7 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 
 import fsspec
+import fsspec.implementations.local
 import pandas as pd
 import pytest
 from kedro.io import DatasetError
@@ -224,9 +226,20 @@ def test_links_lead_to_each_file_once_and_a_loop_of_links_is_named(tmp_path, cap
     names = logs.names("")
     assert [*names] == sorted({*before, "a.log"} - {"day/conn.log"})
     assert all(name in caplog.text for name in ("day/loop", "self", "none.log"))
+    assert "links to folders, and broken links, are left out: " in caplog.text
     assert logs.names("/**/conn.log") == ["day/conn.log"]
     for name in ("/self", "/none.log"):
         assert not logs.dataset(name).exists()
+
+
+def test_a_file_that_the_system_cannot_open_is_named(tmp_path, monkeypatch):
+    def refuse(*_, **__):
+        raise OSError(errno.EINVAL, "Invalid argument")
+
+    (path, open_file), *_ = Logs(str(tmp_path / "logs"), None).dataset("").load().items()
+    monkeypatch.setattr(fsspec.implementations.local.LocalFileSystem, "open", refuse)
+    with pytest.raises(ProjectError, match=f"{path} cannot be read: leave it out of the path"):
+        open_file()
 
 
 def test_the_date_in_a_path_stands_for_a_day_and_its_neighbours(logs):
