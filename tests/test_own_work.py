@@ -12,8 +12,9 @@ import yaml
 from click.testing import CliRunner
 from conftest import DAY, DAY_BEFORE, ROOT, Project, copy_project
 from kedro.framework.cli.cli import KedroCLI
+from kedro.io import DatasetError
 
-from network_anomalies.errors import ProjectError
+from network_anomalies.errors import ProjectError, explain
 from network_anomalies.runs.configuration import ProjectConfigLoader
 from network_anomalies.settings import CONFIG_LOADER_ARGS
 
@@ -62,6 +63,17 @@ def test_what_is_local_wins_over_the_environment_and_params_win_over_it(embedded
     assert catalog["quality_report"] == catalog["mine"] == {"type": "MemoryDataset"}
     assert catalog["raw_parts"]["path"] == f"data/mine/my-raw/synthetic/{DAY}"
     assert read(embedded, "globals")["buckets"]["silver"] == "cybersec-ml-silver"
+
+
+def test_a_file_that_a_local_entry_stores_elsewhere_is_named_and_nothing_is_committed(embedded):
+    write_local(embedded, catalog={"quality_report": {"type": "MemoryDataset"}})
+    with pytest.raises(DatasetError) as raised:
+        embedded.run()
+    assert explain(raised.value).startswith("quality_report was not stored at data/lake/")
+    assert embedded.rows("ingestion_batches").empty
+    assert embedded.rows("pipeline_runs")["status"].tolist() == ["FAILED"]
+    (embedded.root / "conf/local/catalog.yml").unlink()
+    assert embedded.run() == "SUCCESS"
 
 
 def test_a_local_date_counts_unless_the_command_gives_one(embedded):
